@@ -1,0 +1,1 @@
+"""Everything that touches the outside: providers, databases, the command line, the emulator."""

@@ -1,0 +1,5 @@
+"""Event log, snapshots and views in one SQLite file."""
+
+from .factory import SQLiteBatchFactory
+
+__all__ = ["SQLiteBatchFactory"]

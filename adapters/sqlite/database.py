@@ -1,0 +1,121 @@
+"""The database file: made with our page size and marks, opened only when it bears them."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventsourcing.persistence import OperationalError
+from eventsourcing.sqlite import (
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+    SQLiteTransaction,
+)
+
+from ...application.errors import StoreError
+
+APPLICATION_ID = 0x62747261
+"""Marks a SQLite file as a batchtrail database ("btra")."""
+
+SCHEMA_VERSION = 1
+"""The layout of the event log; views have a version of their own, because they can be rebuilt."""
+
+_PAGE_SIZE = 32_768
+"""Bytes. Result rows are some kilobytes long and fill large pages better than small ones."""
+
+_CACHE_KIB = 16_384
+_LOCK_TIMEOUT = 60
+MEMORY = ":memory:"
+
+
+class _Transaction(SQLiteTransaction):
+    """Takes the write lock at its beginning when it is going to write.
+
+    A deferred transaction that has read cannot wait for the lock any more: it fails at once.
+    """
+
+    def __enter__(self) -> SQLiteCursor:
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute("BEGIN IMMEDIATE" if self.commit else "BEGIN")
+        except sqlite3.OperationalError as error:
+            raise OperationalError(error) from error
+        return cursor
+
+
+class _Connection(SQLiteConnection):
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        with _Transaction(self, commit=commit) as cursor, cursor:
+            yield cursor
+
+
+class BatchConnectionPool(SQLiteConnectionPool):
+    """The library's pool, with our settings on each connection."""
+
+    def _create_connection(self) -> SQLiteConnection:
+        raw = super()._create_connection()._sqlite_conn  # noqa: SLF001 (no other way to it)
+        # FULL: an intent that was committed survives a power cut, or a batch is paid for twice.
+        raw.execute("PRAGMA synchronous=FULL")
+        raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        raw.execute("PRAGMA temp_store=MEMORY")
+        return _Connection(raw, self.max_age)
+
+
+class BatchDatastore(SQLiteDatastore):
+    """One connection: the store is used by one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, pool_size=1, max_overflow=0, lock_timeout=_LOCK_TIMEOUT)
+        self.pool.close()
+        self.pool = BatchConnectionPool(
+            db_name=path, pool_size=1, max_overflow=0, lock_timeout=_LOCK_TIMEOUT
+        )
+
+
+def prepare_file(path: Path) -> None:
+    """Make the file if there is none, readable by its owner only, and check whose it is.
+
+    Raises `StoreError` when the file cannot be used. Safe beside other processes.
+    """
+    if path.is_dir():
+        raise StoreError(f"the database path {path} is a directory; name a file")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.close(descriptor)
+    except OSError as error:
+        raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
+    connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None)
+    try:
+        _check_or_mark(connection, path)
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"cannot use {path} as a batchtrail database: {error}") from error
+    finally:
+        connection.close()
+
+
+def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
+    connection.execute("BEGIN IMMEDIATE")
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application_id == 0 and _is_empty(connection):
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+        return
+    connection.execute("ROLLBACK")
+    if application_id != APPLICATION_ID:
+        raise StoreError(f"{path} is a database of another program; name another file")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was made by a newer version of batchtrail (schema {version}, "
+            f"this one knows {SCHEMA_VERSION}); upgrade batchtrail"
+        )
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None

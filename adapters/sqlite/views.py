@@ -1,0 +1,185 @@
+"""The views in SQLite, and the checkpoint that says how much of the log they hold."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
+
+from ...application.views import BatchSummary, CompletionRow
+from ...domain.status import Outcome
+
+_VERSION = 1
+"""Raise it when the tables or their content change: older views are thrown away and rebuilt."""
+
+_TABLES = {
+    "view_checkpoint": (
+        "CREATE TABLE view_checkpoint (version INTEGER NOT NULL, position INTEGER NOT NULL)"
+    ),
+    "batches": (
+        "CREATE TABLE batches ("
+        "batch_no INTEGER PRIMARY KEY, "
+        "batch_id TEXT NOT NULL UNIQUE, "
+        "created_at TEXT NOT NULL, "
+        "identity TEXT, "
+        "generation INTEGER NOT NULL, "
+        "summary TEXT NOT NULL)"
+    ),
+    "completions": (
+        "CREATE TABLE completions ("
+        "batch_no INTEGER NOT NULL, "
+        "number INTEGER NOT NULL, "
+        "custom_id TEXT NOT NULL, "
+        "outcome TEXT NOT NULL, "
+        "position INTEGER, "
+        "PRIMARY KEY (batch_no, number)) WITHOUT ROWID"
+    ),
+}
+_INDEXES = (
+    "CREATE INDEX batches_by_time ON batches (created_at)",
+    "CREATE INDEX batches_by_identity ON batches (identity, generation)",
+)
+
+
+def prepare_views(cursor: SQLiteCursor) -> None:
+    """Make the tables; when one is missing or old, begin all of them anew.
+
+    They are filled from the log before anything reads them.
+    """
+    cursor.execute("SELECT name FROM sqlite_master WHERE type='table'")
+    existing = {row["name"] for row in cursor.fetchall()}
+    if existing.issuperset(_TABLES):
+        cursor.execute("SELECT version FROM view_checkpoint")
+        if [row["version"] for row in cursor.fetchall()] == [_VERSION]:
+            return
+    for name, statement in _TABLES.items():
+        cursor.execute(f"DROP TABLE IF EXISTS {name}")
+        cursor.execute(statement)
+    for statement in _INDEXES:
+        cursor.execute(statement)
+    cursor.execute("INSERT INTO view_checkpoint VALUES (?, 0)", (_VERSION,))
+
+
+class SQLiteViewWriter:
+    """Writes view rows through the cursor of a transaction."""
+
+    def __init__(self, cursor: SQLiteCursor) -> None:
+        self._cursor = cursor
+
+    def checkpoint(self) -> int:
+        """The position of the last event that the views hold."""
+        self._cursor.execute("SELECT position FROM view_checkpoint")
+        position: int = self._cursor.fetchone()[0]
+        return position
+
+    def move_checkpoint(self, position: int) -> None:
+        """Say that the views hold the log up to a position."""
+        self._cursor.execute("UPDATE view_checkpoint SET position=?", (position,))
+
+    def put_batch(self, summary: BatchSummary) -> None:
+        """Insert or replace a batch's row."""
+        self._cursor.execute(
+            "INSERT INTO batches (batch_id, created_at, identity, generation, summary) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT (batch_id) DO UPDATE SET summary=excluded.summary",
+            (
+                summary.id.hex,
+                _moment(summary.created_at),
+                summary.identity,
+                summary.generation,
+                msgspec.json.encode(summary).decode(),
+            ),
+        )
+
+    def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:
+        """Insert a pending row for each request."""
+        batch_no = self._batch_no(batch_id)
+        self._cursor.executemany(
+            "INSERT INTO completions VALUES (?, ?, ?, 'pending', NULL)",
+            (
+                (batch_no, number, custom_id)
+                for number, custom_id in enumerate(custom_ids, first_number)
+            ),
+        )
+
+    def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
+        """Give requests their outcome and the position of the event that brought it."""
+        batch_no = self._batch_no(batch_id)
+        # In the order of the rows, so that each page of the table is touched once.
+        self._cursor.executemany(
+            "UPDATE completions SET outcome=?, position=? WHERE batch_no=? AND number=?",
+            (
+                (outcome.value, position, batch_no, number)
+                for number, outcome, position in sorted(results)
+            ),
+        )
+
+    def settle_rest(self, batch_id: UUID, outcome: Outcome) -> None:
+        """Give every request that is still pending this outcome."""
+        self._cursor.execute(
+            "UPDATE completions SET outcome=? WHERE batch_no=? AND outcome='pending'",
+            (outcome.value, self._batch_no(batch_id)),
+        )
+
+    def _batch_no(self, batch_id: UUID) -> int:
+        """The short key of a batch, kept in every row of its requests."""
+        self._cursor.execute("SELECT batch_no FROM batches WHERE batch_id=?", (batch_id.hex,))
+        batch_no: int = self._cursor.fetchone()[0]
+        return batch_no
+
+
+class SQLiteViewReader:
+    """Reads the views."""
+
+    def __init__(self, datastore: SQLiteDatastore) -> None:
+        self._datastore = datastore
+
+    def _select(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
+        with self._datastore.transaction(commit=False) as cursor:
+            cursor.execute(statement, parameters)
+            rows: list[Any] = cursor.fetchall()
+            return rows
+
+    def summaries(self, *, limit: int, before: datetime | None = None) -> list[BatchSummary]:
+        """Batches, newest first, `limit` at most, made before a moment."""
+        rows = self._select(
+            "SELECT summary FROM batches WHERE created_at<? "
+            "ORDER BY created_at DESC, batch_no DESC LIMIT ?",
+            ("~" if before is None else _moment(before), limit),
+        )
+        return [msgspec.json.decode(row["summary"], type=BatchSummary) for row in rows]
+
+    def latest_generation(self, identity: str) -> int:
+        """The highest generation of the batches with this identity; 0 when there is none."""
+        rows = self._select(
+            "SELECT coalesce(max(generation), 0) FROM batches WHERE identity=?", (identity,)
+        )
+        generation: int = rows[0][0]
+        return generation
+
+    def matching_ids(self, prefix: str) -> list[UUID]:
+        """The ids that begin with these hex digits, at most ten."""
+        rows = self._select(
+            "SELECT batch_id FROM batches WHERE batch_id>=? AND batch_id<? LIMIT 10",
+            (prefix, prefix + "~"),
+        )
+        return [UUID(row["batch_id"]) for row in rows]
+
+    def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
+        """Requests in input order, from the one behind number `after`, `limit` at most."""
+        rows = self._select(
+            "SELECT number, custom_id, outcome, position FROM completions "
+            "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
+            "ORDER BY number LIMIT ?",
+            (batch_id.hex, after, limit),
+        )
+        return [
+            CompletionRow(number, custom_id, Outcome(outcome), position)
+            for number, custom_id, outcome, position in rows
+        ]
+
+
+def _moment(moment: datetime) -> str:
+    """UTC with all six digits, so that text order is time order."""
+    return moment.isoformat(timespec="microseconds")

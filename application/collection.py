@@ -1,0 +1,204 @@
+"""The collect flow: stream both result files, apply each line once, settle what is left.
+
+A chunk of lines is one transaction that also moves the file position, so after a crash the flow
+goes on behind the last line applied. No transaction is open during a network call.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from uuid import UUID
+
+from ..domain.batch import Batch
+from ..domain.requests import RequestIndex
+from ..domain.status import ResultFile
+from .errors import ConflictError, NotFoundError, ProviderError, RateLimitedError, UnavailableError
+from .ports import BatchProvider
+from .progress import Applying, Delayed, OnProgress, silent
+from .result_lines import RawLine, parse_result_line, split_lines
+from .runtime import Runtime
+
+CHUNK_LINES = 2_000
+CHUNK_BYTES = 8 << 20
+
+_FAILURE_DELAYS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
+_SHORT_DELAYS = (1.0, 2.0, 4.0)
+
+_log = logging.getLogger(__name__)
+
+
+class CollectionFlow:
+    """Brings a batch from its end at the provider to an outcome for every request."""
+
+    def __init__(self, runtime: Runtime, provider: BatchProvider) -> None:
+        self._runtime = runtime
+        self._provider = provider
+
+    async def collect(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
+        """Apply what both files hold, then settle the rest.
+
+        Safe to repeat and to run in several processes at once. Raises `NotTerminalError` before
+        the batch's end, and the `ProviderError` of a file that stays out of reach; the same call
+        then goes on later.
+        """
+        batch = await self._runtime.load(batch_id)
+        attempt = _Attempt()
+        while not batch.results_collected:
+            before = _positions(batch)
+            try:
+                whole = await self._apply_files(batch, on_progress, final=attempt.is_final)
+            except (UnavailableError, RateLimitedError, NotFoundError) as error:
+                batch = await self._runtime.load(batch_id)
+                delay = attempt.after_failure(error, went_on=_positions(batch) != before)
+                reason = str(error)
+            else:
+                batch = await self._runtime.load(batch_id)
+                if attempt.is_final or (whole and not _is_short(batch)):
+                    break
+                delay = attempt.after_short_files(went_on=_positions(batch) != before)
+                reason = "the result files hold fewer lines than the provider counted"
+            on_progress(Delayed(batch_id, reason, delay))
+            await self._runtime.clock.sleep(delay)
+        return await self._runtime.command(
+            batch_id, lambda batch, stamp: batch.finish_collection(stamp=stamp)
+        )
+
+    async def _apply_files(self, batch: Batch, on_progress: OnProgress, *, final: bool) -> bool:
+        """Apply what is new in both files; False when one ended within a line.
+
+        Such a piece is left for another download, unless this attempt is the final one.
+        """
+        whole = True
+        if batch.report is None:
+            return whole
+        applier = _Applier(self._runtime, batch.id)
+        for file, file_id in (
+            (ResultFile.OUTPUT, batch.report.output_file_id),
+            (ResultFile.ERROR, batch.report.error_file_id),
+        ):
+            if file_id is None:
+                continue
+            offset = batch.positions[file].offset
+            async with aclosing(self._provider.download(file_id)) as content:
+                async for lines in _chunks(_from(content, offset), offset):
+                    if not final and _has_broken_end(lines):
+                        lines.pop()
+                        whole = False
+                    applied = await self._runtime.in_store(applier.apply, file, lines)
+                    on_progress(Applying(batch.id, applied, batch.request_count))
+        return whole
+
+
+class _Attempt:
+    """Counts the downloads of one collection that brought nothing new."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._short = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether short files are taken as they are now."""
+        return self._short == len(_SHORT_DELAYS)
+
+    def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
+        """Seconds until the next attempt; raises the error when there have been enough."""
+        self._failures = 1 if went_on else self._failures + 1
+        if self._failures > len(_FAILURE_DELAYS):
+            raise error
+        delay = _FAILURE_DELAYS[self._failures - 1]
+        return max(delay, getattr(error, "retry_after", None) or 0.0)
+
+    def after_short_files(self, *, went_on: bool) -> float:
+        """Seconds until the files are fetched again."""
+        self._failures = 0
+        self._short = 1 if went_on and self._short else self._short + 1
+        return _SHORT_DELAYS[self._short - 1]
+
+
+class _Applier:
+    """Applies chunks of lines on the store's thread; starts over when another process was first."""
+
+    def __init__(self, runtime: Runtime, batch_id: UUID) -> None:
+        self._runtime = runtime
+        self._batch_id = batch_id
+        self._loaded: tuple[Batch, RequestIndex] | None = None
+
+    def apply(self, file: ResultFile, lines: Sequence[RawLine]) -> int:
+        """Apply the lines that are not applied yet; return how many requests have a result."""
+        parsed = [parse_result_line(line) for line in lines if line.raw.strip()]
+        while True:
+            batch, index = self._loaded or self._load()
+            if batch.results_collected:
+                return batch.totals.outcomes.settled
+            position = batch.positions[file].offset
+            batch.apply_results(
+                file,
+                [line for line in parsed if line.offset >= position],
+                index,
+                stamp=self._runtime.stamp(),
+            )
+            try:
+                self._runtime.batches.save_batch(batch)
+            except ConflictError:
+                _log.debug("batch %s is being collected by another process too", self._batch_id)
+                self._loaded = None
+                continue
+            return batch.totals.outcomes.settled
+
+    def _load(self) -> tuple[Batch, RequestIndex]:
+        # The batch first: should another process write between the two, saving is refused.
+        batch = self._runtime.batches.get(self._batch_id)
+        self._loaded = (batch, self._runtime.batches.request_index(self._batch_id))
+        return self._loaded
+
+
+async def _from(content: AsyncGenerator[bytes, None], offset: int) -> AsyncIterator[bytes]:
+    """A stream from a position on; providers offer no ranges, so the head is read and dropped."""
+    left = offset
+    async for piece in content:
+        if len(piece) <= left:
+            left -= len(piece)
+            continue
+        yield piece[left:] if left else piece
+        left = 0
+
+
+async def _chunks(content: AsyncIterator[bytes], offset: int) -> AsyncIterator[list[RawLine]]:
+    """Lines in chunks of a transaction's size; after a broken transfer, what was whole."""
+    chunk: list[RawLine] = []
+    size = 0
+    broken: ProviderError | None = None
+    try:
+        async for lines in split_lines(content, offset):
+            for line in lines:
+                chunk.append(line)
+                size += len(line.raw)
+                if len(chunk) >= CHUNK_LINES or size >= CHUNK_BYTES:
+                    yield chunk
+                    chunk, size = [], 0
+    except ProviderError as error:
+        broken = error
+    if chunk:
+        yield chunk
+    if broken is not None:
+        raise broken
+
+
+def _has_broken_end(lines: Sequence[RawLine]) -> bool:
+    """Whether the last line was cut off: no newline, and not readable as it is."""
+    return not lines[-1].complete and parse_result_line(lines[-1]).problem is not None
+
+
+def _is_short(batch: Batch) -> bool:
+    """Whether the provider counted more executed requests than its files have shown."""
+    if batch.report is None:
+        return False
+    counts, outcomes = batch.report.request_counts, batch.totals.outcomes
+    if outcomes.settled >= batch.request_count:
+        return False
+    return outcomes.succeeded + outcomes.failed < counts.completed + counts.failed
+
+
+def _positions(batch: Batch) -> tuple[int, ...]:
+    return tuple(position.offset for position in batch.positions.values())

@@ -1,0 +1,103 @@
+"""The completions of a batch: each request's outcome, and its line in the results."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from attrs import frozen
+
+from ..domain.batch import Batch
+from ..domain.events import ResultApplied
+from ..domain.status import BatchStatus, Outcome
+from ..domain.values import RequestError, TokenUsage
+from .runtime import Runtime
+from .views import CompletionRow
+
+
+@frozen
+class Completion:
+    """One request's outcome.
+
+    `number` is its 1-based position in the input; `usage` counts tokens; `line` is the
+    provider's result line exactly as received, None when there was none.
+    """
+
+    number: int
+    custom_id: str
+    outcome: Outcome
+    status_code: int | None = None
+    error: RequestError | None = None
+    usage: TokenUsage | None = None
+    line: bytes | None = None
+
+    @property
+    def body(self) -> Any:
+        """The body of the provider's answer, decoded; None when there was no answer."""
+        if self.line is None:
+            return None
+        response = msgspec.json.decode(self.line).get("response")
+        return response.get("body") if isinstance(response, dict) else None
+
+
+async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Completion]:
+    """The completions of a batch in input order, in constant memory.
+
+    Raises `BatchNotFoundError`.
+    """
+    batch = await runtime.load(batch_id)
+    after = 0
+    while page := await runtime.in_store(
+        partial(runtime.batches.completions_page, batch_id, after=after)
+    ):
+        for row, result in page:
+            yield _completion(batch, row, result)
+        after = page[-1][0].number
+
+
+def _completion(batch: Batch, row: CompletionRow, result: ResultApplied | None) -> Completion:
+    if result is None:
+        error = _error_without_line(batch, row)
+        return Completion(row.number, row.custom_id, row.outcome, error=error)
+    return Completion(
+        row.number,
+        row.custom_id,
+        row.outcome,
+        result.status_code,
+        result.error,
+        result.usage,
+        result.line,
+    )
+
+
+def _error_without_line(batch: Batch, row: CompletionRow) -> RequestError | None:
+    """Why a request has no result line: its own entry in the batch's errors, or the batch's end."""
+    if row.outcome is Outcome.PENDING:
+        return None
+    if batch.status is BatchStatus.FAILED:
+        for error in batch.errors:
+            if error.line == row.number:
+                return RequestError(error.code, error.message)
+    return batch.rest_error
+
+
+def output_line(completion: Completion) -> bytes:
+    """A completion as a line of the results file, in the provider's own shape.
+
+    A request without a provider line gets a null response and an error with a code.
+    """
+    if completion.line is not None:
+        return completion.line + b"\n"
+    error = completion.error or RequestError("pending", "The request has no result yet.")
+    return (
+        msgspec.json.encode(
+            {
+                "id": None,
+                "custom_id": completion.custom_id,
+                "response": None,
+                "error": {"code": error.code, "message": error.message},
+            }
+        )
+        + b"\n"
+    )

@@ -1,0 +1,99 @@
+"""What can go wrong outside the domain: at the provider, in the input, in the store."""
+
+from uuid import UUID
+
+
+class BatchtrailError(Exception):
+    """An error that a user can act on; its text is one clear sentence."""
+
+
+class InputError(BatchtrailError):
+    """The input, a setting or an argument is wrong; nothing was sent and nothing is half done."""
+
+
+class BatchNotFoundError(InputError):
+    """The store has no such batch."""
+
+    def __init__(self, batch_id: UUID | str) -> None:
+        super().__init__(f"there is no batch {batch_id} in this database; `status` lists them")
+
+
+class StoreError(BatchtrailError):
+    """The store cannot be used: not ours, not writable, too new, or broken."""
+
+
+class ConflictError(BatchtrailError):
+    """Another process recorded events of the same batch first; reload and decide again."""
+
+
+class ProviderError(BatchtrailError):
+    """A provider call that did not succeed, with the provider's own words where it gave any.
+
+    `code`, `param` and `message` are as the provider sent them; `http_status` and `request_id`
+    come from its answer. The subclasses tell what the caller may do next.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.message = message
+        self.code = code
+        self.param = param
+        self.http_status = http_status
+        self.request_id = request_id
+        notes = [f"code {code}"] if code else []
+        notes += [f"HTTP {http_status}"] if http_status else []
+        notes += [f"request id {request_id}"] if request_id else []
+        super().__init__(f"{message} ({', '.join(notes)})" if notes else message)
+
+
+class UnavailableError(ProviderError):
+    """The call was surely not done: no connection, or a read that failed; a repeat is safe."""
+
+
+class RateLimitedError(ProviderError):
+    """The call was not done because there were too many; repeat it after `retry_after` seconds.
+
+    `retry_after` is None when the provider did not say how long to wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            message, code=code, param=param, http_status=http_status, request_id=request_id
+        )
+
+
+class OutcomeUnknownError(ProviderError):
+    """The call was sent and its answer was lost: it may or may not have been done."""
+
+
+class RefusedError(ProviderError):
+    """The provider refuses this call for good; repeating it as it is cannot help."""
+
+
+class QuotaError(ProviderError):
+    """The account's credit or quota is used up: not done, and not before somebody pays."""
+
+
+class NotFoundError(ProviderError):
+    """The file or batch does not exist, or is not visible yet."""
+
+
+class UnauthorizedError(ProviderError):
+    """The key is wrong or lacks access: not done."""

@@ -1,0 +1,134 @@
+"""The input of a batch: checked and fingerprinted as a whole before anything is recorded."""
+
+import hashlib
+import tempfile
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from attrs import frozen
+
+from ..domain.errors import RequestRefusedError
+from ..domain.requests import RequestCheck
+from ..domain.values import Limits, RequestChunk
+from .errors import InputError
+from .request_lines import CHUNK_BYTES, checked_chunks, normalized
+
+Requests = (
+    Iterable[bytes | str | Mapping[str, Any]] | AsyncIterable[bytes | str | Mapping[str, Any]]
+)
+"""Request lines as text, or as mappings that become lines."""
+
+_SPOOL_BYTES = 8 << 20
+
+
+@frozen
+class CheckedInput:
+    """An input that every rule admits, and where to read it again.
+
+    `sha256` is over the exact bytes that will be sent: for a file with newlines at all line
+    ends and nothing to leave out, it is the digest of the file.
+    """
+
+    name: str
+    read: Callable[[], Iterator[bytes]]
+    sha256: str
+    size: int
+    custom_ids: tuple[str, ...]
+    endpoint: str
+    model: str | None
+
+    def chunks(self, *, after: int = 0) -> Iterator[RequestChunk]:
+        """The requests behind the first `after` ones, in chunks for the log.
+
+        Raises `InputError` in place of the last chunk when the input is not what was checked.
+        """
+        digest = hashlib.sha256()
+        first, pieces, size = 1, list[bytes](), 0
+        held: RequestChunk | None = None  # the last chunk leaves only when the digest is right
+        for number, raw in enumerate(normalized(self.read()), 1):
+            digest.update(raw)
+            digest.update(b"\n")
+            if number <= after:
+                first = number + 1
+                continue
+            pieces += (raw, b"\n")
+            size += len(raw) + 1
+            if size >= CHUNK_BYTES:
+                if held is not None:
+                    yield held
+                held = self._chunk(first, number, pieces)
+                first, pieces, size = number + 1, [], 0
+        if digest.hexdigest() != self.sha256:
+            raise InputError(f"{self.name} changed while it was being read; run again")
+        if held is not None:
+            yield held
+        if pieces:
+            yield self._chunk(first, len(self.custom_ids), pieces)
+
+    def _chunk(self, first: int, last: int, pieces: list[bytes]) -> RequestChunk:
+        return RequestChunk(
+            first_number=first,
+            custom_ids=self.custom_ids[first - 1 : last],
+            lines=b"".join(pieces),
+            endpoint=self.endpoint,
+            model=self.model,
+        )
+
+
+def check_input(name: str, read: Callable[[], Iterator[bytes]], limits: Limits) -> CheckedInput:
+    """Check every line. Raises `InputError` naming `name`, the line and the field."""
+    check = RequestCheck(limits)
+    digest = hashlib.sha256()
+    custom_ids: list[str] = []
+    try:
+        for chunk in checked_chunks(read(), check):
+            digest.update(chunk.lines)
+            custom_ids += chunk.custom_ids
+    except RequestRefusedError as error:
+        raise InputError(f"{name}: {error}") from error
+    if check.endpoint is None:
+        raise InputError(f"{name} is empty; write one request a line")
+    return CheckedInput(
+        name=name,
+        read=read,
+        sha256=digest.hexdigest(),
+        size=check.size,
+        custom_ids=tuple(custom_ids),
+        endpoint=check.endpoint,
+        model=check.model,
+    )
+
+
+def check_file(path: Path, limits: Limits) -> CheckedInput:
+    """Check a JSONL file. Raises `InputError` when it cannot be read or breaks a rule."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name a JSONL file")
+
+    def read() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            yield from file
+
+    try:
+        return check_input(str(path), read, limits)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; name a JSONL file of requests") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def spool() -> Iterator[IO[bytes]]:
+    """A place for requests that can be iterated only once: in memory, then in a temporary file."""
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as file:
+        yield file
+
+
+def request_bytes(request: bytes | str | Mapping[str, Any]) -> bytes:
+    """A request as a line with its newline."""
+    if isinstance(request, Mapping):
+        return msgspec.json.encode(request) + b"\n"
+    raw = request.encode() if isinstance(request, str) else request
+    return raw if raw.endswith(b"\n") else raw + b"\n"

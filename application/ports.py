@@ -1,0 +1,122 @@
+"""What the application asks of the outside: a provider of batches, and a clock."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from attrs import frozen
+
+from ..domain.values import Limits, StatusReport
+
+
+@frozen
+class UploadedFile:
+    """A file that the provider holds; `size` in bytes, `created_at` by the provider's clock."""
+
+    id: str
+    size: int
+    created_at: datetime | None
+    request_id: str | None = None
+
+
+@frozen
+class BatchRequest:
+    """What a create call asks for; `metadata` carries our batch id, by which it is found again."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str
+    metadata: Mapping[str, str]
+
+
+@frozen
+class ProviderBatch:
+    """One batch as the provider shows it; `created_at` by the provider's clock."""
+
+    id: str
+    report: StatusReport
+    input_file_id: str | None
+    metadata: Mapping[str, str]
+    created_at: datetime | None
+    request_id: str | None = None
+
+
+class BatchProvider(Protocol):
+    """A provider's file and batch API.
+
+    Methods raise only `ProviderError`s. Every method may raise `UnauthorizedError`,
+    `RateLimitedError` and `UnavailableError`, all three after surely nothing was done.
+    A method whose repeat is safe may repeat transient failures by itself before it raises.
+    """
+
+    @property
+    def name(self) -> str:
+        """Which provider and account endpoint this is; part of a batch's identity."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What one batch may hold."""
+        ...
+
+    async def upload(
+        self, lines: AsyncIterable[bytes], *, filename: str, size: int
+    ) -> UploadedFile:
+        """Store an input file of `size` bytes under `filename`, streaming the pieces of `lines`.
+
+        `lines` is iterated from its beginning for each attempt. Raises `RefusedError` when the
+        provider does not take the file, `OutcomeUnknownError` when the answer was lost. A
+        repeat costs nothing but leaves a file that nothing uses.
+        """
+        ...
+
+    async def create_batch(self, request: BatchRequest) -> ProviderBatch:
+        """Start a batch; this is the call that costs money and is sent exactly once.
+
+        Raises `RefusedError`, `QuotaError`, `NotFoundError` when the input file is not visible
+        (yet), and `OutcomeUnknownError` when the call was sent and the answer was lost:
+        look through `list_batches` before repeating.
+        """
+        ...
+
+    async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
+        """One batch as it is now. Raises `NotFoundError`. A repeat is safe."""
+        ...
+
+    def list_batches(self) -> AsyncIterator[ProviderBatch]:
+        """All batches of the account, newest first, fetched page by page as they are asked for.
+
+        A repeat is safe. A provider's list may lag behind its creates.
+        """
+        ...
+
+    async def cancel_batch(self, batch_id: str) -> ProviderBatch:
+        """Ask for a batch's end; finished requests keep their results.
+
+        Raises `RefusedError` when the batch is over and `NotFoundError`. A repeat is safe.
+        """
+        ...
+
+    def download(self, file_id: str) -> AsyncGenerator[bytes, None]:
+        """A file's content from its first byte, in pieces of any size.
+
+        Raises `NotFoundError`, and `UnavailableError` when the transfer breaks off: what was
+        yielded until then is good, and a repeat begins at the first byte again.
+        """
+        ...
+
+    async def delete_file(self, file_id: str) -> str | None:
+        """Delete a file and return the request id. Raises `NotFoundError`. A repeat is safe."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as the services see it; a test's clock moves by itself."""
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
+        ...

@@ -1,0 +1,93 @@
+"""Projections: from events to the rows of the views, live and in a rebuild alike.
+
+A projection first takes in events, then writes what they change, so that reading the log and
+writing the views need not share a transaction.
+"""
+
+from collections.abc import Callable
+from functools import partial, singledispatchmethod
+from uuid import UUID
+
+from ..domain import events
+from ..domain.batch import Batch
+from ..domain.status import Outcome
+from .request_lines import custom_ids_of
+from .views import BatchSummary, ViewWriter
+
+
+class CompletionsProjection:
+    """One row for each request: its custom_id, its outcome, and where its result stands."""
+
+    def __init__(self) -> None:
+        self._changes: list[Callable[[ViewWriter], None]] = []
+        self._results: dict[UUID, list[tuple[int, Outcome, int]]] = {}
+
+    @singledispatchmethod
+    def process(self, event: events.BatchEvent, position: int) -> None:
+        """Take in one event, in the order of the log; most change no row."""
+
+    @process.register
+    def _(self, event: events.RequestsAdded, position: int) -> None:
+        del position
+        ids = custom_ids_of(event.lines)
+        first = event.first_number
+        batch_id = event.originator_id
+        self._changes.append(lambda views: views.add_requests(batch_id, first, ids))
+
+    @process.register
+    def _(self, event: events.ResultApplied, position: int) -> None:
+        row = (event.number, event.outcome, position)
+        self._results.setdefault(event.originator_id, []).append(row)
+
+    @process.register
+    def _(self, event: events.ResultsCollected, position: int) -> None:
+        del position
+        self._gather_results()
+        batch_id, outcome = event.originator_id, event.rest_outcome
+        self._changes.append(lambda views: views.settle_rest(batch_id, outcome))
+
+    def _gather_results(self) -> None:
+        """Results are written many at a time, but before the rest of their batch is settled."""
+        for batch_id, results in self._results.items():
+            self._changes.append(partial(_settle, batch_id, results))
+        self._results = {}
+
+    def write(self, views: ViewWriter) -> None:
+        """Write what the events changed."""
+        self._gather_results()
+        for change in self._changes:
+            change(views)
+        self._changes.clear()
+
+
+def _settle(batch_id: UUID, results: list[tuple[int, Outcome, int]], views: ViewWriter) -> None:
+    views.settle(batch_id, results)
+
+
+class BatchesProjection:
+    """One row for each batch, by replaying the aggregate itself.
+
+    `load` gives the aggregate at a version, for a batch whose earlier events came before the
+    projection's beginning.
+    """
+
+    def __init__(self, load: Callable[[UUID, int], Batch]) -> None:
+        self._load = load
+        self._batches: dict[UUID, Batch] = {}
+        self._changed: set[UUID] = set()
+
+    def process(self, event: events.BatchEvent) -> None:
+        """Take in one event, in the order of the log."""
+        batch = self._batches.get(event.originator_id)
+        if batch is None and event.originator_version > Batch.INITIAL_VERSION:
+            batch = self._load(event.originator_id, event.originator_version - 1)
+        mutated = event.mutate(batch)
+        assert mutated is not None
+        self._batches[event.originator_id] = mutated
+        self._changed.add(event.originator_id)
+
+    def write(self, views: ViewWriter) -> None:
+        """Write the rows of the batches that changed."""
+        for batch_id in self._changed:
+            views.put_batch(BatchSummary.of(self._batches[batch_id]))
+        self._changed.clear()

@@ -1,0 +1,72 @@
+"""What every service needs: the store's thread, the clock, and who is acting."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from eventsourcing.persistence import PersistenceError
+
+from ..domain.batch import Batch
+from ..domain.values import Provenance, Stamp
+from .errors import ConflictError, StoreError
+from .ports import Clock
+from .store import Batches
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class Runtime:
+    """Runs store calls on one thread and stamps commands.
+
+    `actor` says who acts ("cli:ada@host", "worker:7"), `software` which version.
+    """
+
+    def __init__(self, batches: Batches, clock: Clock, *, actor: str, software: str) -> None:
+        self.batches = batches
+        self.clock = clock
+        self._actor = actor
+        self._software = software
+        self._correlation_id = uuid4().hex[:16]
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batchtrail-store")
+
+    async def in_store(self, call: Callable[..., _T], *args: object) -> _T:
+        """Run a store call on the store's thread, the only one that touches the database."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        except PersistenceError as error:
+            raise StoreError(f"the database cannot be used: {error}") from error
+
+    def stamp(self) -> Stamp:
+        """The stamp of a new command."""
+        return Stamp(
+            self.clock.now(),
+            Provenance(self._actor, self._software, self._correlation_id, uuid4().hex[:16]),
+        )
+
+    async def load(self, batch_id: UUID) -> Batch:
+        """The batch as it is in the log. Raises `BatchNotFoundError`."""
+        return await self.in_store(self.batches.get, batch_id)
+
+    async def command(self, batch_id: UUID, decide: Callable[[Batch, Stamp], None]) -> Batch:
+        """Load, decide, save; once more from the beginning when another process was first."""
+        return await self.in_store(self._attempt, batch_id, decide)
+
+    def _attempt(self, batch_id: UUID, decide: Callable[[Batch, Stamp], None]) -> Batch:
+        while True:
+            batch = self.batches.get(batch_id)
+            decide(batch, self.stamp())
+            try:
+                self.batches.save_batch(batch)
+            except ConflictError:
+                _log.debug("batch %s was changed by another process; deciding again", batch_id)
+                continue
+            return batch
+
+    def close(self) -> None:
+        """Finish the running store call and close the store."""
+        self._thread.submit(self.batches.close).result()
+        self._thread.shutdown()

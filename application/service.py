@@ -1,0 +1,335 @@
+"""The use cases: draft, submit, wait, cancel, and read what came of it."""
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from attrs import frozen
+
+from ..domain.batch import Batch
+from ..domain.errors import RequestRefusedError
+from ..domain.events import BatchEvent
+from ..domain.requests import RequestCheck
+from ..domain.values import NewBatch, RequestChunk
+from .collection import CollectionFlow
+from .completions import Completion, completions
+from .drafting import identity_of, input_digest, record_input
+from .errors import InputError, RateLimitedError, RefusedError, UnavailableError
+from .input import CheckedInput, Requests, check_file, check_input, request_bytes, spool
+from .polling import DEFAULT_SCHEDULE, first_poll, poll_delay
+from .ports import BatchProvider, ProviderBatch
+from .progress import Delayed, OnProgress, Waiting, silent
+from .request_lines import checked_chunks
+from .runtime import Runtime
+from .submission import SubmissionFlow
+from .views import BatchSummary
+
+_log = logging.getLogger(__name__)
+
+
+@frozen
+class ServiceSettings:
+    """How patient the service is: all in seconds.
+
+    `poll_schedule` is the time between the polls of one batch, the last repeats;
+    `reconcile_wait` is how long a create without an answer is searched for before it is made
+    again.
+    """
+
+    poll_schedule: Sequence[float] = DEFAULT_SCHEDULE
+    reconcile_wait: float = 120.0
+
+
+class BatchService:
+    """Runs batches: every method may be repeated, and goes on from what the log says.
+
+    Methods raise `BatchNotFoundError` for an unknown batch, `InputError` for input that breaks a
+    rule, `DomainError` for what a batch's state forbids and `ProviderError` for what the
+    provider could not or would not do.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        provider: BatchProvider,
+        settings: ServiceSettings = ServiceSettings(),
+    ) -> None:
+        self._runtime = runtime
+        self._provider = provider
+        self._settings = settings
+        self._submission = SubmissionFlow(runtime, provider, reconcile_wait=settings.reconcile_wait)
+        self._collection = CollectionFlow(runtime, provider)
+
+    async def submit(
+        self,
+        requests: Requests | Path,
+        *,
+        endpoint: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        description: str | None = None,
+        new: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> UUID:
+        """Check the requests as a whole, record them and hand them to the provider once.
+
+        `requests` is the path of a JSONL file or an iterable, plain or async, of lines or
+        mappings; it is never all in memory. The same input for the same provider continues the
+        earlier batch, whatever happened to it, unless `new` asks for another. `metadata` is
+        ours and is not sent. Returns the batch id.
+
+        Raises `InputError` before anything is recorded or sent.
+        """
+        if isinstance(requests, Path):
+            checked = await self._runtime.in_store(check_file, requests, self._provider.limits)
+            batch_id = await self._record(checked, endpoint, metadata, description, new=new)
+        else:
+            with spool() as file:
+                await _fill(file, requests)
+                checked = await self._runtime.in_store(
+                    check_input, "the requests", partial(_read, file), self._provider.limits
+                )
+                batch_id = await self._record(checked, endpoint, metadata, description, new=new)
+        await self._submission.advance(batch_id, on_progress)
+        return batch_id
+
+    async def _record(
+        self,
+        checked: CheckedInput,
+        endpoint: str | None,
+        metadata: Mapping[str, str] | None,
+        description: str | None,
+        *,
+        new: bool,
+    ) -> UUID:
+        """Record a checked input under the id that it has, or a new one."""
+        if endpoint not in {None, checked.endpoint}:
+            raise InputError(
+                f"{checked.name}: line 1, field url: is {checked.endpoint!r}, "
+                f"and the batch is for {endpoint!r}"
+            )
+        identity = identity_of(self._provider.name, checked)
+        generation = await self._runtime.in_store(self._latest_generation, identity)
+        draft = NewBatch(
+            provider=self._provider.name,
+            endpoint=checked.endpoint,
+            metadata=dict(metadata or {}),
+            description=description,
+            identity=identity,
+            generation=generation + 1 if new else max(generation, 1),
+        )
+        return await self._runtime.in_store(
+            record_input, self._runtime, draft, checked, self._provider.limits
+        )
+
+    def _latest_generation(self, identity: str) -> int:
+        return self._runtime.batches.views.latest_generation(identity)
+
+    async def draft(self, new: NewBatch) -> UUID:
+        """Begin a batch to which requests are added piece by piece; returns its id."""
+        batch = Batch.draft(new, stamp=self._runtime.stamp())
+        await self._runtime.in_store(self._runtime.batches.save_batch, batch)
+        return batch.id
+
+    async def add_requests(self, batch_id: UUID, requests: Requests) -> int:
+        """Add requests to a draft; returns how many it has now.
+
+        The rules are checked against all that was added before; when one request breaks a rule
+        (`InputError`), none is added. Not safe to repeat: the custom_ids are then taken. Raises
+        `ConflictError` when another process adds to the same draft.
+        """
+        with spool() as file:
+            await _fill(file, requests)
+            return await self._runtime.in_store(self._add_requests, batch_id, file)
+
+    def _add_requests(self, batch_id: UUID, file: IO[bytes]) -> int:
+        limits = self._provider.limits
+
+        def chunks(batch: Batch) -> Iterator[RequestChunk]:
+            check = RequestCheck(
+                limits,
+                endpoint=batch.endpoint,
+                model=batch.model,
+                known=self._runtime.batches.request_index(batch_id),
+                size=batch.input_size,
+            )
+            return checked_chunks(_read(file), check)
+
+        batch = self._runtime.batches.get(batch_id)
+        try:
+            for _ in chunks(batch):
+                pass
+        except RequestRefusedError as error:
+            raise InputError(f"the requests: {error}") from error
+        for chunk in chunks(batch):
+            batch.add_requests(chunk, limits, stamp=self._runtime.stamp())
+            self._runtime.batches.save_batch(batch)
+        return batch.request_count
+
+    async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
+        """Hand a draft to the provider; refused for a batch that was submitted before."""
+        digest = await self._runtime.in_store(input_digest, self._runtime.batches, batch_id)
+        await self._runtime.command(
+            batch_id, lambda batch, stamp: batch.start_submission(digest, stamp=stamp)
+        )
+        await self._submission.advance(batch_id, on_progress)
+
+    async def wait(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
+        """Stay with a batch until every request has an outcome; poll on the schedule.
+
+        An unreachable provider is waited for. Interrupting the wait does not touch the batch.
+        """
+        while True:
+            failure: UnavailableError | RateLimitedError | None = None
+            try:
+                batch = await self._advance(batch_id, on_progress)
+            except (UnavailableError, RateLimitedError) as error:
+                batch = await self._runtime.load(batch_id)
+                failure = error
+            if batch.results_collected:
+                return BatchSummary.of(batch)
+            delay = self._delay(batch)
+            if failure is None:
+                on_progress(Waiting(BatchSummary.of(batch), delay))
+            else:
+                delay = max(delay, getattr(failure, "retry_after", None) or 0.0)
+                on_progress(Delayed(batch_id, str(failure), delay))
+            await self._runtime.clock.sleep(delay)
+
+    def _delay(self, batch: Batch) -> float:
+        """Seconds until the batch's next poll."""
+        since = batch.submitted_at or batch.modified_on
+        elapsed = (self._runtime.clock.now() - since).total_seconds()
+        return poll_delay(self._settings.poll_schedule, max(0.0, elapsed), batch.id)
+
+    async def _advance(self, batch_id: UUID, on_progress: OnProgress) -> Batch:
+        """Take a batch as far as it goes now: submit, poll once, collect."""
+        batch = await self._submission.advance(batch_id, on_progress)
+        if not batch.status.is_terminal and self._is_due(batch):
+            batch = await self._poll(batch)
+        if batch.status.is_terminal:
+            batch = await self._collection.collect(batch_id, on_progress)
+        return batch
+
+    def _is_due(self, batch: Batch) -> bool:
+        """Whether a batch may have news: one that was just submitted has none yet."""
+        if batch.submitted_at is None or batch.report is not None or batch.cancel_requested:
+            return True
+        elapsed = (self._runtime.clock.now() - batch.submitted_at).total_seconds()
+        return elapsed >= first_poll(self._settings.poll_schedule, batch.id)
+
+    async def refresh(self, batch_id: UUID) -> BatchSummary:
+        """Ask the provider once and record what changed; nothing is asked after the end."""
+        batch = await self._runtime.load(batch_id)
+        if batch.provider_batch_id is not None and not batch.status.is_terminal:
+            batch = await self._poll(batch)
+        return BatchSummary.of(batch)
+
+    async def _poll(self, batch: Batch) -> Batch:
+        self._check_provider(batch)
+        if batch.provider_batch_id is None:
+            return batch
+        if batch.cancel_requested and not (batch.report and batch.report.is_canceling):
+            return await self._send_cancel(batch)
+        return await self._record_seen(
+            batch, await self._provider.retrieve_batch(batch.provider_batch_id)
+        )
+
+    async def _record_seen(self, batch: Batch, seen: ProviderBatch) -> Batch:
+        return await self._runtime.command(
+            batch.id,
+            lambda batch, stamp: batch.record_status(
+                seen.report, request_id=seen.request_id, stamp=stamp
+            ),
+        )
+
+    async def collect(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
+        """Apply the results of a batch that is over, and settle every request."""
+        batch = await self._runtime.load(batch_id)
+        self._check_provider(batch)
+        return BatchSummary.of(await self._collection.collect(batch_id, on_progress))
+
+    async def cancel(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
+        """Ask for a batch's end; finished requests keep their results.
+
+        A batch that was never submitted is canceled at once, without a call. Refused after the
+        end, and for a batch whose cancellation the provider knows of already.
+        """
+        batch = await self._runtime.load(batch_id)
+        self._check_provider(batch)
+        known = batch.report is not None and batch.report.is_canceling
+        if known or not batch.cancel_requested:
+            await self._runtime.command(
+                batch_id, lambda batch, stamp: batch.request_cancel(stamp=stamp)
+            )
+        batch = await self._submission.advance(batch_id, on_progress)
+        if batch.provider_batch_id is not None and not batch.status.is_terminal:
+            batch = await self._send_cancel(batch)
+        return BatchSummary.of(batch)
+
+    async def _send_cancel(self, batch: Batch) -> Batch:
+        assert batch.provider_batch_id is not None
+        try:
+            seen = await self._provider.cancel_batch(batch.provider_batch_id)
+        except RefusedError:
+            # It ended in the meantime; what the provider reports now decides.
+            seen = await self._provider.retrieve_batch(batch.provider_batch_id)
+        return await self._record_seen(batch, seen)
+
+    async def status(self, batch_id: UUID) -> BatchSummary:
+        """One batch as the log has it; nothing is asked of the provider."""
+        return BatchSummary.of(await self._runtime.load(batch_id))
+
+    async def batches(self, *, limit: int = 100) -> list[BatchSummary]:
+        """The newest batches, `limit` at most."""
+        return await self._runtime.in_store(
+            lambda: self._runtime.batches.views.summaries(limit=limit)
+        )
+
+    async def find(self, reference: str) -> UUID:
+        """The id of a batch from its id or the beginning of it, if only one fits.
+
+        Raises `InputError` when none or more than one fits.
+        """
+        prefix = reference.replace("-", "").lower()
+        if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
+            raise InputError(f"{reference!r} is no batch id; `status` lists the batches")
+        ids = await self._runtime.in_store(lambda: self._runtime.batches.views.matching_ids(prefix))
+        if len(ids) != 1:
+            found = "no batch" if not ids else "more than one batch"
+            raise InputError(f"{found} has an id that begins with {reference}")
+        return ids[0]
+
+    def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
+        """The completions of a batch in input order, in constant memory."""
+        return completions(self._runtime, batch_id)
+
+    async def history(self, batch_id: UUID) -> AsyncIterator[BatchEvent]:
+        """Every event of a batch, oldest first, in constant memory."""
+        await self._runtime.load(batch_id)
+        log = self._runtime.batches.history(batch_id)
+        while (event := await self._runtime.in_store(next, log, None)) is not None:
+            yield event
+
+    def _check_provider(self, batch: Batch) -> None:
+        if batch.provider != self._provider.name:
+            raise InputError(
+                f"batch {batch.id} is at {batch.provider}, and this is {self._provider.name}; "
+                "set the base URL that the batch was submitted to"
+            )
+
+
+async def _fill(file: IO[bytes], requests: Requests) -> None:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            file.write(request_bytes(request))
+    else:
+        for request in requests:
+            file.write(request_bytes(request))
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    return iter(file)

@@ -1,0 +1,124 @@
+"""The read models: a row for each batch, a row for each of its requests, and their port."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from attrs import frozen
+
+from ..domain.batch import Batch
+from ..domain.status import BatchStatus, Outcome
+from ..domain.values import BatchError, RequestCounts, Totals
+
+
+@frozen
+class BatchSummary:
+    """One batch as lists and `status` show it: an image of the aggregate at `version`."""
+
+    id: UUID
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    provider: str
+    endpoint: str
+    model: str | None
+    completion_window: str
+    metadata: dict[str, str]
+    description: str | None
+    identity: str | None
+    generation: int
+    status: BatchStatus
+    raw_status: str | None
+    provider_batch_id: str | None
+    submitted_at: datetime | None
+    cancel_requested: bool
+    request_count: int
+    input_size: int
+    request_counts: RequestCounts | None
+    totals: Totals
+    results_collected: bool
+    errors: tuple[BatchError, ...]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "BatchSummary":
+        """The summary of an aggregate as it is now."""
+        return cls(
+            id=batch.id,
+            version=batch.version,
+            created_at=batch.created_on,
+            updated_at=batch.modified_on,
+            provider=batch.provider,
+            endpoint=batch.endpoint,
+            model=batch.model,
+            completion_window=batch.completion_window,
+            metadata=batch.metadata,
+            description=batch.description,
+            identity=batch.identity,
+            generation=batch.generation,
+            status=batch.status,
+            raw_status=batch.raw_status,
+            provider_batch_id=batch.provider_batch_id,
+            submitted_at=batch.submitted_at,
+            cancel_requested=batch.cancel_requested,
+            request_count=batch.request_count,
+            input_size=batch.input_size,
+            request_counts=batch.report.request_counts if batch.report else None,
+            totals=batch.totals,
+            results_collected=batch.results_collected,
+            errors=batch.errors,
+        )
+
+
+@frozen
+class CompletionRow:
+    """One request in the completions view.
+
+    `position` is where its ResultApplied event stands in the log; None when no result line
+    mentioned the request.
+    """
+
+    number: int
+    custom_id: str
+    outcome: Outcome
+    position: int | None
+
+
+class ViewWriter(Protocol):
+    """What the projections write, inside the transaction that moves their checkpoint."""
+
+    def put_batch(self, summary: BatchSummary) -> None:
+        """Insert or replace a batch's row."""
+        ...
+
+    def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:
+        """Insert a pending row for each request."""
+        ...
+
+    def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
+        """Give requests their outcome: pairs of number and outcome, with the event's position."""
+        ...
+
+    def settle_rest(self, batch_id: UUID, outcome: Outcome) -> None:
+        """Give every request that is still pending this outcome."""
+        ...
+
+
+class ViewReader(Protocol):
+    """What the services ask of the views."""
+
+    def summaries(self, *, limit: int, before: datetime | None = None) -> list[BatchSummary]:
+        """Batches, newest first, `limit` at most, made before a moment."""
+        ...
+
+    def latest_generation(self, identity: str) -> int:
+        """The highest generation of the batches with this identity; 0 when there is none."""
+        ...
+
+    def matching_ids(self, prefix: str) -> list[UUID]:
+        """The ids that begin with these hex digits, at most ten."""
+        ...
+
+    def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
+        """Requests in input order, from the one behind number `after`, `limit` at most."""
+        ...

@@ -1,0 +1,436 @@
+"""The aggregate: every command on a batch decides here and leaves events behind."""
+
+from collections.abc import Iterable
+from dataclasses import field
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID, uuid4, uuid5
+
+from eventsourcing.domain import Aggregate
+from eventsourcing.utils import register_topic
+
+from . import events
+from .counters import FilePosition, Tally
+from .errors import (
+    AlreadyCancelingError,
+    BatchFinishedError,
+    BatchSubmittedError,
+    EmptyBatchError,
+    NotSubmittedError,
+    NotTerminalError,
+    OutOfOrderError,
+    RequestRefusedError,
+)
+from .outcomes import judge, rest_of
+from .requests import RequestIndex
+from .status import BatchStatus, ResultFile, SkipReason
+from .values import (
+    BatchError,
+    Limits,
+    NewBatch,
+    RequestChunk,
+    RequestError,
+    ResultLine,
+    Stamp,
+    StatusReport,
+    Submission,
+    Totals,
+)
+
+MAX_CREATES = 5
+"""So often is a create made for an input file that the provider says it cannot find."""
+
+_NAMESPACE = UUID("6f0d2b52-7a0f-4c0e-9a2b-0d5f8f6f2c11")
+
+
+def _initially(value: Any) -> Any:
+    """A field that every new batch has in its own state; a plain default would stay outside."""
+    return field(default_factory=lambda: value, init=False)
+
+
+class Batch(Aggregate):
+    """One batch, from its draft to the last outcome.
+
+    Its state stays small: counters and file positions, whatever the number of requests.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch"
+    Event = events.BatchEvent
+    Created = events.Drafted
+
+    provider: str
+    endpoint: str
+    completion_window: str
+    metadata: dict[str, str]
+    send_metadata: bool
+    completion_handler: str | None
+    description: str | None
+    identity: str | None
+    generation: int
+    model: str | None = _initially(None)
+    status: BatchStatus = _initially(BatchStatus.PENDING)
+    raw_status: str | None = _initially(None)
+    request_count: int = _initially(0)
+    input_size: int = _initially(0)
+    submission: Submission | None = _initially(None)
+    provider_batch_id: str | None = _initially(None)
+    submitted_at: datetime | None = _initially(None)
+    failure: BatchError | None = _initially(None)
+    report: StatusReport | None = _initially(None)
+    cancel_requested: bool = _initially(False)
+    positions: dict[ResultFile, FilePosition] = field(
+        default_factory=lambda: {file: FilePosition() for file in ResultFile}, init=False
+    )
+    tally: Tally = field(default_factory=Tally, init=False)
+    rest_error: RequestError | None = _initially(None)
+    results_collected: bool = _initially(False)
+
+    @staticmethod
+    def id_for(identity: str | None, generation: int = 1) -> UUID:
+        """The id of the batch with this identity, so that the same command finds it again.
+
+        Without an identity each call gives a new id.
+        """
+        return uuid4() if identity is None else uuid5(_NAMESPACE, f"{identity}\n{generation}")
+
+    @classmethod
+    def draft(cls, new: NewBatch, *, stamp: Stamp, batch_id: UUID | None = None) -> "Batch":
+        """Begin a batch."""
+        return cls._create(
+            events.Drafted,
+            id=batch_id or cls.id_for(new.identity, new.generation),
+            timestamp=stamp.at,
+            by=stamp.by,
+            provider=new.provider,
+            endpoint=new.endpoint,
+            completion_window=new.completion_window,
+            metadata=dict(new.metadata),
+            send_metadata=new.send_metadata,
+            completion_handler=new.completion_handler,
+            description=new.description,
+            identity=new.identity,
+            generation=new.generation,
+        )
+
+    @property
+    def totals(self) -> Totals:
+        """What has been counted so far."""
+        return self.tally.totals()
+
+    @property
+    def errors(self) -> tuple[BatchError, ...]:
+        """Why the batch failed as a whole, in the provider's words; empty when it did not."""
+        if self.failure is not None:
+            return (self.failure,)
+        return self.report.errors if self.report is not None else ()
+
+    @property
+    def is_submitting(self) -> bool:
+        """Whether a submission was begun that has no end in the log yet."""
+        return self.status is BatchStatus.PENDING and self.submission is not None
+
+    def add_requests(self, chunk: RequestChunk, limits: Limits, *, stamp: Stamp) -> None:
+        """Add checked lines that follow the last one added."""
+        if self.status is not BatchStatus.PENDING or self.submission is not None:
+            raise BatchSubmittedError(self.id, self.status)
+        if chunk.first_number != self.request_count + 1:
+            raise OutOfOrderError(
+                f"requests of batch {self.id} go on with number {self.request_count + 1}, "
+                f"not {chunk.first_number}"
+            )
+        self._check_chunk(chunk, limits)
+        self._trigger(
+            events.RequestsAdded,
+            stamp,
+            first_number=chunk.first_number,
+            count=chunk.count,
+            size=len(chunk.lines),
+            model=chunk.model,
+            lines=chunk.lines,
+        )
+
+    def _check_chunk(self, chunk: RequestChunk, limits: Limits) -> None:
+        line = chunk.first_number
+        if chunk.count == 0:
+            raise EmptyBatchError(self.id)
+        if chunk.endpoint != self.endpoint:
+            raise RequestRefusedError(f"must be {self.endpoint!r}", line=line, field="url")
+        if self.request_count and chunk.model != self.model:
+            raise RequestRefusedError(f"must be {self.model!r}", line=line, field="body.model")
+        if self.request_count + chunk.count > limits.max_requests:
+            raise RequestRefusedError(
+                f"one batch takes at most {limits.max_requests:,} requests", line=line
+            )
+        if self.input_size + len(chunk.lines) > limits.max_bytes:
+            raise RequestRefusedError(
+                f"one batch takes at most {limits.max_bytes:,} bytes", line=line
+            )
+
+    def start_submission(self, input_sha256: str, *, stamp: Stamp) -> None:
+        """Record the intent to submit; nothing may be sent before this is stored.
+
+        `input_sha256` is the hex digest of the exact input bytes. Refused for a batch that was
+        submitted before; an attempt that broke off is taken up with `resume_submission`.
+        """
+        if self.status is not BatchStatus.PENDING or self.submission is not None:
+            raise BatchSubmittedError(self.id, self.status)
+        if self.cancel_requested:
+            raise AlreadyCancelingError(self.id)
+        if self.request_count == 0:
+            raise EmptyBatchError(self.id)
+        self._trigger(
+            events.SubmissionStarted,
+            stamp,
+            attempt=1,
+            file_name=f"batchtrail-{self.id}.jsonl",
+            input_sha256=input_sha256,
+        )
+
+    def record_upload(
+        self,
+        file_id: str,
+        *,
+        provider_created_at: datetime | None,
+        request_id: str | None,
+        stamp: Stamp,
+    ) -> None:
+        """Record the provider's input file; only the first one counts."""
+        submission = self._open_submission("an upload")
+        if submission.input_file_id is not None:
+            raise BatchSubmittedError(self.id, self.status)
+        self._trigger(
+            events.InputUploaded,
+            stamp,
+            file_id=file_id,
+            size=self.input_size,
+            provider_created_at=provider_created_at,
+            request_id=request_id,
+        )
+
+    def record_discarded_upload(
+        self, file_id: str, *, request_id: str | None, stamp: Stamp
+    ) -> None:
+        """Record that a file which another upload made superfluous was deleted."""
+        self._trigger(events.InputDiscarded, stamp, file_id=file_id, request_id=request_id)
+
+    def start_create(self, *, stamp: Stamp) -> None:
+        """Record that a create call is about to be sent; nothing may be sent before.
+
+        Refused while an earlier call may have reached the provider: whoever saved this event
+        is the only one to send the call.
+        """
+        submission = self._open_submission("a create call")
+        if submission.input_file_id is None:
+            raise NotSubmittedError(self.id, "a create call before the upload")
+        if submission.create_started_at is not None:
+            raise OutOfOrderError(
+                f"create call {submission.create_attempt} of batch {self.id} has no outcome yet"
+            )
+        self._trigger(events.CreateStarted, stamp, attempt=submission.create_attempt + 1)
+
+    def record_not_created(
+        self, attempt: int, error: BatchError, *, request_id: str | None, stamp: Stamp
+    ) -> None:
+        """Record that a create call surely made no batch, so that another may be sent.
+
+        Nothing happens when that call is not the one in question any more.
+        """
+        submission = self.submission
+        if (
+            self.status is not BatchStatus.PENDING
+            or submission is None
+            or submission.create_started_at is None
+            or submission.create_attempt != attempt
+        ):
+            return
+        self._trigger(
+            events.CreateNotDone, stamp, attempt=attempt, error=error, request_id=request_id
+        )
+
+    def record_submitted(
+        self,
+        provider_batch_id: str,
+        report: StatusReport,
+        *,
+        adopted: bool,
+        request_id: str | None,
+        stamp: Stamp,
+    ) -> None:
+        """Record the provider's batch, answered or found; a repeat for the same id is nothing.
+
+        Raises `BatchSubmittedError` when the log has another provider batch: the caller holds
+        a sibling, which must be canceled.
+        """
+        if self.provider_batch_id == provider_batch_id:
+            return
+        self._open_submission("a provider batch")
+        self._trigger(
+            events.Submitted,
+            stamp,
+            provider_batch_id=provider_batch_id,
+            raw_status=report.raw_status,
+            adopted=adopted,
+            request_id=request_id,
+        )
+        if report.raw_status != "validating":
+            self.record_status(report, request_id=request_id, stamp=stamp)
+
+    def record_sibling_canceled(
+        self, provider_batch_id: str, *, request_id: str | None, stamp: Stamp
+    ) -> None:
+        """Record that a second provider batch of this submission was told to cancel."""
+        self._trigger(
+            events.SiblingCanceled,
+            stamp,
+            provider_batch_id=provider_batch_id,
+            request_id=request_id,
+        )
+
+    def record_refusal(self, error: BatchError, *, request_id: str | None, stamp: Stamp) -> None:
+        """Record that the provider refused the submission for good."""
+        self._open_submission("a refusal")
+        self._trigger(events.SubmissionFailed, stamp, error=error, request_id=request_id)
+
+    def record_status(self, report: StatusReport, *, request_id: str | None, stamp: Stamp) -> None:
+        """Record what the provider reports; a repeat, or a report after the end, is nothing."""
+        if self.provider_batch_id is None:
+            raise NotSubmittedError(self.id, "a status")
+        if self.status.is_terminal or report == self.report:
+            return
+        if report.input_not_found and self._may_create_again():
+            self._trigger(
+                events.InputNotVisible,
+                stamp,
+                provider_batch_id=self.provider_batch_id,
+                report=report,
+                request_id=request_id,
+            )
+            return
+        event = events.Canceled if report.status is BatchStatus.CANCELED else events.StatusChanged
+        self._trigger(event, stamp, report=report, request_id=request_id)
+
+    def request_cancel(self, *, stamp: Stamp) -> None:
+        """Record the wish to cancel; a batch that was never submitted is canceled with it."""
+        if self.status.is_terminal:
+            raise BatchFinishedError(self.id, self.status, "a cancellation")
+        if self.cancel_requested:
+            raise AlreadyCancelingError(self.id)
+        self._trigger(events.CancelRequested, stamp)
+        if self.submission is None:
+            self._trigger(events.Canceled, stamp, report=None, request_id=None)
+
+    def abandon_submission(self, *, stamp: Stamp) -> None:
+        """End a canceled batch whose create has surely not been sent."""
+        submission = self._open_submission("an abandonment")
+        if not self.cancel_requested or submission.create_started_at is not None:
+            raise OutOfOrderError(f"a create call of batch {self.id} may have been sent")
+        self._trigger(events.Canceled, stamp, report=None, request_id=None)
+
+    def apply_results(
+        self,
+        file: ResultFile,
+        lines: Iterable[ResultLine],
+        index: RequestIndex,
+        *,
+        stamp: Stamp,
+    ) -> None:
+        """Apply result lines that follow the file's position, each to its request, once.
+
+        A line that does not parse, has an unknown custom_id or repeats one is recorded and
+        skipped. `index` must be as new as this state; it learns what was settled.
+        """
+        if not self.status.is_terminal:
+            raise NotTerminalError(self.id, self.status)
+        if self.results_collected:
+            raise BatchFinishedError(self.id, self.status, "applying results")
+        for line in lines:
+            if line.offset < self.positions[file].offset:
+                raise OutOfOrderError(
+                    f"byte {line.offset} of the {file.value} file of batch {self.id} "
+                    "was applied before"
+                )
+            self._apply_result(file, line, index, stamp)
+
+    def _apply_result(
+        self, file: ResultFile, line: ResultLine, index: RequestIndex, stamp: Stamp
+    ) -> None:
+        if line.custom_id is None:
+            problem = line.problem or "unreadable"
+            self._skip_result(file, line, SkipReason.UNREADABLE, problem, stamp)
+            return
+        number = index.number(line.custom_id)
+        if number is None:
+            problem = "the batch has no request with this custom_id"
+            self._skip_result(file, line, SkipReason.UNKNOWN_CUSTOM_ID, problem, stamp)
+            return
+        if index.is_settled(number):
+            problem = "the request has its result already; the first one counts"
+            self._skip_result(file, line, SkipReason.REPEATED_CUSTOM_ID, problem, stamp)
+            return
+        outcome, error = judge(line)
+        index.settle(number)
+        self._trigger(
+            events.ResultApplied,
+            stamp,
+            custom_id=line.custom_id,
+            number=number,
+            outcome=outcome,
+            status_code=line.status_code,
+            error=error,
+            usage=line.usage,
+            file=file,
+            offset=line.offset,
+            line=line.raw,
+        )
+
+    def _skip_result(
+        self, file: ResultFile, line: ResultLine, reason: SkipReason, problem: str, stamp: Stamp
+    ) -> None:
+        self._trigger(
+            events.ResultSkipped,
+            stamp,
+            reason=reason,
+            custom_id=line.custom_id,
+            problem=problem,
+            file=file,
+            offset=line.offset,
+            line=line.raw,
+        )
+
+    def finish_collection(self, *, stamp: Stamp) -> None:
+        """Give every request that no line mentions the outcome of the batch's end.
+
+        A repeat changes nothing.
+        """
+        if not self.status.is_terminal:
+            raise NotTerminalError(self.id, self.status)
+        if self.results_collected:
+            return
+        totals = self.totals
+        rest = self.request_count - totals.outcomes.settled
+        outcome, error = rest_of(self.status)
+        self._trigger(
+            events.ResultsCollected,
+            stamp,
+            rest=rest,
+            rest_outcome=outcome,
+            rest_error=error,
+            totals=Totals(totals.outcomes.plus(outcome, rest), totals.usage, totals.skipped_lines),
+        )
+
+    def _may_create_again(self) -> bool:
+        return self.submission is not None and self.submission.create_attempt < MAX_CREATES
+
+    def _open_submission(self, step: str) -> Submission:
+        if self.status is not BatchStatus.PENDING:
+            raise BatchSubmittedError(self.id, self.status)
+        if self.submission is None:
+            raise NotSubmittedError(self.id, step)
+        return self.submission
+
+    def _trigger(self, event_class: type[events.BatchEvent], stamp: Stamp, **facts: Any) -> None:
+        self.trigger_event(event_class, timestamp=stamp.at, by=stamp.by, **facts)
+
+
+for _event in events.EVENTS:
+    register_topic(_event.TOPIC, _event)

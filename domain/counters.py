@@ -1,0 +1,59 @@
+"""The running counters of a batch's state: they grow in value, never in size."""
+
+from attrs import define
+
+from .status import Outcome
+from .values import OutcomeCounts, TokenUsage, Totals
+
+
+@define
+class FilePosition:
+    """How far a result file has been applied: the next byte to read, and the lines before it."""
+
+    offset: int = 0
+    lines: int = 0
+
+    def move(self, offset: int, line: bytes) -> None:
+        """Step behind the line at `offset`, and behind the newline that ends it."""
+        self.offset = offset + len(line) + 1
+        self.lines += 1
+
+
+@define
+class Tally:
+    """What has been counted of a batch so far.
+
+    Mutable, unlike the values, because replaying a log counts here once for every request.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    expired: int = 0
+    canceled: int = 0
+    missing: int = 0
+    skipped_lines: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def count(self, outcome: Outcome, usage: TokenUsage | None, requests: int = 1) -> None:
+        """Add `requests` that came to `outcome`, and the tokens that they used together."""
+        setattr(self, outcome, getattr(self, outcome) + requests)
+        if usage is not None:
+            self.input_tokens += usage.input
+            self.cached_tokens += usage.cached
+            self.output_tokens += usage.output
+            self.reasoning_tokens += usage.reasoning
+
+    def totals(self) -> Totals:
+        """The counters as a value."""
+        return Totals(
+            outcomes=OutcomeCounts(
+                self.succeeded, self.failed, self.expired, self.canceled, self.missing
+            ),
+            usage=TokenUsage(
+                self.input_tokens, self.cached_tokens, self.output_tokens, self.reasoning_tokens
+            ),
+            skipped_lines=self.skipped_lines,
+        )

@@ -1,0 +1,70 @@
+"""What the domain refuses, one error for each refused thing."""
+
+from uuid import UUID
+
+from .status import BatchStatus
+
+
+class DomainError(Exception):
+    """A command that the rules forbid; nothing was recorded."""
+
+
+class RequestRefusedError(DomainError):
+    """A request line that no provider would take: names the line, the field and the remedy."""
+
+    def __init__(self, problem: str, *, line: int | None = None, field: str | None = None) -> None:
+        self.problem = problem
+        self.line = line
+        self.field = field
+        where = [f"line {line}"] if line is not None else []
+        where += [f"field {field}"] if field is not None else []
+        super().__init__(": ".join([*([", ".join(where)] if where else []), problem]))
+
+
+class BatchSubmittedError(DomainError):
+    """The batch was submitted already: a submission happens once."""
+
+    def __init__(self, batch_id: UUID, status: BatchStatus) -> None:
+        super().__init__(
+            f"batch {batch_id} is {status.value} and cannot be submitted or added to again; "
+            "make a new batch"
+        )
+
+
+class EmptyBatchError(DomainError):
+    """A batch without requests cannot be submitted."""
+
+    def __init__(self, batch_id: UUID) -> None:
+        super().__init__(f"batch {batch_id} has no requests; add at least one before submitting")
+
+
+class BatchFinishedError(DomainError):
+    """The batch is over; what was asked for comes too late."""
+
+    def __init__(self, batch_id: UUID, status: BatchStatus, wish: str) -> None:
+        super().__init__(f"batch {batch_id} is {status.value} already; {wish} is too late")
+
+
+class AlreadyCancelingError(DomainError):
+    """The cancellation of this batch was asked for before."""
+
+    def __init__(self, batch_id: UUID) -> None:
+        super().__init__(f"batch {batch_id} is being canceled already; wait for its end")
+
+
+class NotSubmittedError(DomainError):
+    """The step needs an accepted submission, and the log has none."""
+
+    def __init__(self, batch_id: UUID, step: str) -> None:
+        super().__init__(f"batch {batch_id} has not been submitted; {step} is impossible")
+
+
+class NotTerminalError(DomainError):
+    """Results are settled only after the batch's end."""
+
+    def __init__(self, batch_id: UUID, status: BatchStatus) -> None:
+        super().__init__(f"batch {batch_id} is {status.value}; its results are not final")
+
+
+class OutOfOrderError(DomainError):
+    """Requests or result lines that do not follow the ones recorded last."""

@@ -1,0 +1,313 @@
+"""The events of a batch: what happened, under permanent topics; each only assigns.
+
+A stored event is rebuilt without its constructor, so nothing here validates. The topics, the
+field names and the meaning of both are in databases for ever: a new or changed field needs a
+higher `class_version` and an upcast.
+"""
+
+# No `from __future__ import annotations` here: stored fields are typed by what stands below.
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from attrs import evolve
+from eventsourcing.domain import Aggregate
+
+from .status import BatchStatus, Outcome, ResultFile, SkipReason
+from .values import (
+    BatchError,
+    Provenance,
+    RequestError,
+    StatusReport,
+    Submission,
+    TokenUsage,
+    Totals,
+)
+
+if TYPE_CHECKING:
+    from .batch import Batch
+
+
+class BatchEvent(Aggregate.Event):
+    """A fact about one batch: `timestamp` says when, `by` who recorded it."""
+
+    TOPIC: ClassVar[str]
+    by: Provenance
+
+
+class Drafted(BatchEvent, Aggregate.Created):
+    """A batch was begun: for whom, where it goes and why."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.drafted"
+    provider: str
+    endpoint: str
+    completion_window: str
+    metadata: dict[str, str]
+    send_metadata: bool
+    completion_handler: str | None
+    description: str | None
+    identity: str | None
+    generation: int
+
+
+class RequestsAdded(BatchEvent):
+    """A chunk of request lines exactly as they will be sent, each ended by a newline."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.requests_added"
+    first_number: int
+    count: int
+    size: int
+    model: str | None
+    lines: bytes
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Count the requests; their text stays in the log."""
+        aggregate.request_count += self.count
+        aggregate.input_size += self.size
+        aggregate.model = self.model
+
+
+class SubmissionStarted(BatchEvent):
+    """The intent to submit, written before any network call."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.submission_started"
+    attempt: int
+    file_name: str
+    input_sha256: str
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the intent."""
+        aggregate.submission = Submission(
+            attempt=self.attempt, file_name=self.file_name, input_sha256=self.input_sha256
+        )
+
+
+class InputUploaded(BatchEvent):
+    """The provider holds the input file; `provider_created_at` is by the provider's clock."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.input_uploaded"
+    file_id: str
+    size: int
+    provider_created_at: datetime | None
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the file, so that no later attempt uploads it again."""
+        assert aggregate.submission is not None
+        aggregate.submission = evolve(
+            aggregate.submission,
+            input_file_id=self.file_id,
+            input_file_created_at=self.provider_created_at,
+        )
+
+
+class InputDiscarded(BatchEvent):
+    """An uploaded file that no batch uses was deleted at the provider."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.input_discarded"
+    file_id: str
+    request_id: str | None
+
+
+class CreateStarted(BatchEvent):
+    """A create call is about to be sent; without a later answer its outcome is unknown."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.create_started"
+    attempt: int
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember when the call may have reached the provider."""
+        assert aggregate.submission is not None
+        aggregate.submission = evolve(
+            aggregate.submission, create_attempt=self.attempt, create_started_at=self.timestamp
+        )
+
+
+class CreateNotDone(BatchEvent):
+    """The create call surely made no batch; `error` says why, in the provider's own words."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.create_not_done"
+    attempt: int
+    error: BatchError
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Go back to the state before the call."""
+        assert aggregate.submission is not None
+        aggregate.submission = evolve(aggregate.submission, create_started_at=None)
+
+
+class Submitted(BatchEvent):
+    """The provider accepted the batch; `adopted` when it was found instead of answered."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.submitted"
+    provider_batch_id: str
+    raw_status: str
+    adopted: bool
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the provider's batch."""
+        aggregate.status = BatchStatus.SUBMITTED
+        aggregate.raw_status = self.raw_status
+        aggregate.provider_batch_id = self.provider_batch_id
+        aggregate.submitted_at = self.timestamp
+
+
+class SubmissionFailed(BatchEvent):
+    """The provider refused the submission for good, in its own words."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.submission_failed"
+    error: BatchError
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """End the batch."""
+        aggregate.status = BatchStatus.FAILED
+        aggregate.failure = self.error
+
+
+class StatusChanged(BatchEvent):
+    """The provider's report differs from the one before."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.status_changed"
+    report: StatusReport
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the latest report."""
+        aggregate.status = self.report.status
+        aggregate.raw_status = self.report.raw_status
+        aggregate.report = self.report
+
+
+class InputNotVisible(BatchEvent):
+    """A provider batch failed because its input file could not be found yet: it cost nothing.
+
+    The upload is good and the create is made again; `provider_batch_id` is never adopted.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.input_not_visible"
+    provider_batch_id: str
+    report: StatusReport
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Go back to the state before the create."""
+        assert aggregate.submission is not None
+        aggregate.submission = evolve(aggregate.submission, create_started_at=None)
+        aggregate.status = BatchStatus.PENDING
+        aggregate.raw_status = None
+        aggregate.report = None
+        aggregate.provider_batch_id = None
+
+
+class CancelRequested(BatchEvent):
+    """Somebody wants the batch canceled; written before the provider is told."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.cancel_requested"
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the wish."""
+        aggregate.cancel_requested = True
+
+
+class Canceled(BatchEvent):
+    """The batch ended by cancellation; without a report it had never been submitted."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.canceled"
+    report: StatusReport | None
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """End the batch; finished rows stay collectable through the report's files."""
+        aggregate.status = BatchStatus.CANCELED
+        if self.report is not None:
+            aggregate.raw_status = self.report.raw_status
+            aggregate.report = self.report
+
+
+class SiblingCanceled(BatchEvent):
+    """A second provider batch of this submission was found and told to cancel."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.sibling_canceled"
+    provider_batch_id: str
+    request_id: str | None
+
+
+class ResultApplied(BatchEvent):
+    """One request's outcome, with the provider's line as received and where it stood.
+
+    `number` is the request's position in the input; `offset` is the line's first byte in its
+    file. Rebuilding a batch from its log reads one of these for every request since the last
+    snapshot, so it stays small beside the line that it carries.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.result_applied"
+    custom_id: str
+    number: int
+    outcome: Outcome
+    status_code: int | None
+    error: RequestError | None
+    usage: TokenUsage | None
+    file: ResultFile
+    offset: int
+    line: bytes
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Count the outcome and move the file position."""
+        aggregate.tally.count(self.outcome, self.usage)
+        aggregate.positions[self.file].move(self.offset, self.line)
+
+
+class ResultSkipped(BatchEvent):
+    """A result line that fits no request: kept, reported, and applied to nothing."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.result_skipped"
+    reason: SkipReason
+    custom_id: str | None
+    problem: str
+    file: ResultFile
+    offset: int
+    line: bytes
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Count the line and move the file position."""
+        aggregate.tally.skipped_lines += 1
+        aggregate.positions[self.file].move(self.offset, self.line)
+
+
+class ResultsCollected(BatchEvent):
+    """Every request has an outcome: the lines gave most, the batch's end gave the rest."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.results_collected"
+    rest: int
+    rest_outcome: Outcome
+    rest_error: RequestError
+    totals: Totals
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Settle what no line mentioned."""
+        aggregate.tally.count(self.rest_outcome, None, self.rest)
+        aggregate.rest_error = self.rest_error
+        aggregate.results_collected = True
+
+
+EVENTS: tuple[type[BatchEvent], ...] = (
+    Drafted,
+    RequestsAdded,
+    SubmissionStarted,
+    InputUploaded,
+    InputDiscarded,
+    CreateStarted,
+    CreateNotDone,
+    Submitted,
+    SubmissionFailed,
+    StatusChanged,
+    InputNotVisible,
+    CancelRequested,
+    Canceled,
+    SiblingCanceled,
+    ResultApplied,
+    ResultSkipped,
+    ResultsCollected,
+)

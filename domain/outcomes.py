@@ -1,0 +1,48 @@
+"""What became of a request: judged from its result line, or from the end of its batch."""
+
+from .status import BatchStatus, Outcome
+from .values import RequestError, ResultLine
+
+_NOT_RUN = {
+    "batch_expired": Outcome.EXPIRED,
+    "batch_cancelled": Outcome.CANCELED,
+    "batch_canceled": Outcome.CANCELED,
+}
+_NO_REASON = "The provider reported a failure without saying why."
+_REST: dict[BatchStatus, tuple[Outcome, RequestError]] = {
+    BatchStatus.ENDED: (
+        Outcome.MISSING,
+        RequestError("missing", "The batch ended and neither result file mentions this request."),
+    ),
+    BatchStatus.EXPIRED: (
+        Outcome.EXPIRED,
+        RequestError("batch_expired", "The batch expired before this request was executed."),
+    ),
+    BatchStatus.CANCELED: (
+        Outcome.CANCELED,
+        RequestError("batch_cancelled", "The batch was canceled before this request was executed."),
+    ),
+    BatchStatus.FAILED: (
+        Outcome.FAILED,
+        RequestError("batch_failed", "The batch failed before this request was executed."),
+    ),
+}
+
+
+def judge(line: ResultLine) -> tuple[Outcome, RequestError | None]:
+    """The outcome that a readable result line gives its request, and the error if it failed.
+
+    The line's content decides, not the file it came from: compatible servers put failures
+    into the output file.
+    """
+    if line.answered and 200 <= (200 if line.status_code is None else line.status_code) < 300:  # noqa: PLR2004 (the HTTP success range)
+        return Outcome.SUCCEEDED, None
+    error = line.error or line.body_error or RequestError(None, _NO_REASON)
+    if not line.answered and error.code in _NOT_RUN:
+        return _NOT_RUN[error.code], error
+    return Outcome.FAILED, error
+
+
+def rest_of(status: BatchStatus) -> tuple[Outcome, RequestError]:
+    """The outcome of a request that no result line mentions, after the batch's end."""
+    return _REST[status]

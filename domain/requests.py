@@ -1,0 +1,140 @@
+"""The rules for request lines: what a batch may hold, checked before anything is sent."""
+
+from collections.abc import Iterable
+
+from .errors import RequestRefusedError
+from .values import Limits, RequestLine
+
+
+class RequestIndex:
+    """The custom_ids of one batch by request number, and which of them are settled.
+
+    It grows with the batch, so it is no part of the aggregate's state: services build it from
+    the input or from the completions view and hand it to the commands that need it.
+    """
+
+    def __init__(self, custom_ids: Iterable[str] = (), settled: Iterable[int] = ()) -> None:
+        self._numbers = {custom_id: number for number, custom_id in enumerate(custom_ids, 1)}
+        self._settled = set(settled)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def number(self, custom_id: str) -> int | None:
+        """The request's position in the input, from 1; None for an unknown custom_id."""
+        return self._numbers.get(custom_id)
+
+    def add(self, custom_id: str) -> int:
+        """Give the next number to a new custom_id and return it."""
+        number = len(self._numbers) + 1
+        self._numbers[custom_id] = number
+        return number
+
+    def is_settled(self, number: int) -> bool:
+        """Whether the request has its result already."""
+        return number in self._settled
+
+    def settle(self, number: int) -> None:
+        """Remember that the request has its result."""
+        self._settled.add(number)
+
+
+class RequestCheck:
+    """Admits request lines one by one, and refuses the first that breaks a rule.
+
+    The rules: a custom_id that is neither blank nor used before, method POST, one endpoint that
+    the provider's batches serve, one model, no streaming, and the provider's limits.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        endpoint: str | None = None,
+        model: str | None = None,
+        known: RequestIndex | None = None,
+        size: int = 0,
+    ) -> None:
+        self.limits = limits
+        self.endpoint = endpoint
+        self.model = model
+        self.index = known or RequestIndex()
+        self.size = size
+
+    @property
+    def count(self) -> int:
+        """The requests admitted so far."""
+        return len(self.index)
+
+    def admit(self, line: RequestLine) -> None:
+        """Count the line in, or raise `RequestRefusedError` naming its line and field."""
+        self._check_custom_id(line)
+        self._check_target(line)
+        self._check_model(line)
+        self._check_limits(line)
+        self.index.add(line.custom_id)
+        self.size += len(line.raw) + 1
+
+    def _check_custom_id(self, line: RequestLine) -> None:
+        if not line.custom_id.strip():
+            raise _refused(line, "custom_id", "is blank; give every request its own custom_id")
+        first = self.index.number(line.custom_id)
+        if first is not None:
+            raise _refused(
+                line,
+                "custom_id",
+                f"{line.custom_id!r} was used on line {first} already; "
+                "give every request its own custom_id",
+            )
+
+    def _check_target(self, line: RequestLine) -> None:
+        if line.method != "POST":
+            raise _refused(line, "method", f"is {line.method!r}; batches take only 'POST'")
+        if self.endpoint is None:
+            if line.url not in self.limits.endpoints:
+                known = ", ".join(sorted(self.limits.endpoints))
+                raise _refused(
+                    line, "url", f"{line.url!r} is no batch endpoint; use one of {known}"
+                )
+            self.endpoint = line.url
+        elif line.url != self.endpoint:
+            raise _refused(
+                line,
+                "url",
+                f"{line.url!r} differs from the batch's endpoint {self.endpoint!r}; "
+                "put requests for another endpoint in a file of their own",
+            )
+
+    def _check_model(self, line: RequestLine) -> None:
+        if line.stream:
+            raise _refused(line, "body.stream", "is true; batches cannot stream, remove it")
+        if line.model is None and line.url not in self.limits.endpoints_without_model:
+            raise _refused(line, "body.model", "is missing; name the model")
+        if self.count and line.model != self.model:
+            raise _refused(
+                line,
+                "body.model",
+                f"{line.model!r} differs from the batch's model {self.model!r}; "
+                "put requests for another model in a file of their own",
+            )
+        self.model = line.model
+
+    def _check_limits(self, line: RequestLine) -> None:
+        if self.count >= self.limits.max_requests:
+            raise _refused(
+                line,
+                None,
+                f"is past the limit of {self.limits.max_requests:,} requests in one batch; "
+                "split the input",
+            )
+        if self.size + len(line.raw) + 1 > self.limits.max_bytes:
+            raise _refused(
+                line,
+                None,
+                f"is past the limit of {self.limits.max_bytes:,} bytes in one batch; "
+                "split the input",
+            )
+
+
+def _refused(line: RequestLine, field: str | None, problem: str) -> RequestRefusedError:
+    return RequestRefusedError(problem, line=line.number, field=field)

@@ -1,0 +1,238 @@
+"""The frozen values that commands take and events carry."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from attrs import evolve, field, frozen
+
+from .status import BatchStatus, Outcome
+
+
+class Provenance(NamedTuple):
+    """Who recorded an event, with which software, and in which chain of commands.
+
+    A tuple, because it stands in every event of the log and is stored without its field names.
+    """
+
+    actor: str
+    software: str
+    correlation_id: str
+    causation_id: str
+
+
+@frozen
+class Stamp:
+    """When and by whom a command is given; the domain has no clock of its own."""
+
+    at: datetime
+    by: Provenance
+
+
+@frozen
+class Limits:
+    """What a provider takes in one batch."""
+
+    max_requests: int
+    max_bytes: int
+    endpoints: frozenset[str]
+    endpoints_without_model: frozenset[str] = frozenset()
+
+
+@frozen
+class RequestLine:
+    """One request of a batch: a JSONL line without its newline, and the fields the rules need.
+
+    `number` is the 1-based position in the batch's input, which providers call the line.
+    """
+
+    number: int
+    custom_id: str
+    method: str
+    url: str
+    model: str | None
+    stream: bool
+    raw: bytes
+
+
+@frozen
+class RequestChunk:
+    """Consecutive checked request lines, each ended by a newline, exactly as they will be sent."""
+
+    first_number: int
+    custom_ids: tuple[str, ...]
+    lines: bytes
+    endpoint: str
+    model: str | None
+
+    @property
+    def count(self) -> int:
+        """The number of requests in the chunk."""
+        return len(self.custom_ids)
+
+
+@frozen
+class RequestError:
+    """Why one request has no success; the provider's own words where it gave any."""
+
+    code: str | None
+    message: str
+
+
+@frozen
+class TokenUsage:
+    """Tokens of one answer or a sum of answers.
+
+    `cached` tokens are part of `input`, `reasoning` tokens are part of `output`, as OpenAI
+    counts them.
+    """
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    @property
+    def total(self) -> int:
+        """Input and output tokens together."""
+        return self.input + self.output
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        return TokenUsage(
+            self.input + other.input,
+            self.cached + other.cached,
+            self.output + other.output,
+            self.reasoning + other.reasoning,
+        )
+
+
+@frozen
+class RequestCounts:
+    """The provider's own count of a batch's requests; our log's lines outrank it."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+@frozen
+class BatchError:
+    """One entry of the error list of a batch that failed as a whole, as the provider sent it.
+
+    `line` is the 1-based line of the input file, where the error is about one line.
+    """
+
+    code: str | None
+    message: str
+    param: str | None = None
+    line: int | None = None
+
+
+@frozen
+class StatusReport:
+    """What a provider says of a batch at one moment, in our status and in its own word.
+
+    `is_canceling` is true between the provider's taking note of a cancellation and the end.
+    """
+
+    status: BatchStatus
+    raw_status: str
+    request_counts: RequestCounts = RequestCounts()
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    errors: tuple[BatchError, ...] = ()
+    usage: TokenUsage | None = None
+    model: str | None = None
+    is_canceling: bool = False
+
+    @property
+    def input_not_found(self) -> bool:
+        """Whether the batch failed only because its input file was not visible (yet)."""
+        return self.status is BatchStatus.FAILED and any(
+            error.param == "file_id" and error.line is None for error in self.errors
+        )
+
+
+@frozen
+class ResultLine:
+    """One line of a result file: where it stood, and what it says once it was readable.
+
+    `offset` is the position in bytes of the line's first byte in its file; `raw` is the line
+    without its newline. `answered` is true when the line has a response; `error` stood beside
+    the response, `body_error` inside its body. An unreadable line has no `custom_id` and says
+    in `problem` why.
+    """
+
+    offset: int
+    raw: bytes
+    custom_id: str | None = None
+    answered: bool = False
+    status_code: int | None = None
+    error: RequestError | None = None
+    body_error: RequestError | None = None
+    usage: TokenUsage | None = None
+    problem: str | None = None
+
+
+@frozen
+class OutcomeCounts:
+    """How many requests of a batch came to each end."""
+
+    succeeded: int = 0
+    failed: int = 0
+    expired: int = 0
+    canceled: int = 0
+    missing: int = 0
+
+    @property
+    def settled(self) -> int:
+        """The requests that have an outcome."""
+        return self.succeeded + self.failed + self.expired + self.canceled + self.missing
+
+    def plus(self, outcome: Outcome, count: int) -> "OutcomeCounts":
+        """These counts with `count` more of `outcome`."""
+        return evolve(self, **{outcome.value: getattr(self, outcome.value) + count})
+
+
+@frozen
+class Submission:
+    """How far the one submission of a batch has come.
+
+    Each field is filled by an event written before or after one provider call, so that after
+    a crash the log says which calls may have happened.
+    """
+
+    attempt: int
+    file_name: str
+    input_sha256: str
+    input_file_id: str | None = None
+    input_file_created_at: datetime | None = None
+    create_attempt: int = 0
+    create_started_at: datetime | None = None
+
+
+@frozen
+class Totals:
+    """What a batch came to: its requests by outcome, its tokens, and lines that fitted nowhere."""
+
+    outcomes: OutcomeCounts = OutcomeCounts()
+    usage: TokenUsage = TokenUsage()
+    skipped_lines: int = 0
+
+
+@frozen
+class NewBatch:
+    """What is fixed about a batch before its first request is added.
+
+    `identity` names what the batch was made from, so that the same command finds it again;
+    `metadata` is ours and is sent to the provider only when `send_metadata` asks for it.
+    """
+
+    provider: str
+    endpoint: str
+    completion_window: str = "24h"
+    metadata: dict[str, str] = field(factory=dict)
+    send_metadata: bool = False
+    completion_handler: str | None = None
+    description: str | None = None
+    identity: str | None = None
+    generation: int = 1

@@ -1,0 +1,1 @@
+"""Batchtrail: LLM batches from an event log."""
