@@ -1,0 +1,21 @@
+"""A provider in memory, for tests and examples: the rules of the real one, driven by the test.
+
+The suite that every provider adapter passes is in `contract`, which needs pytest and is
+therefore imported only by name.
+"""
+
+from .answers import Answer, Answering
+from .input_file import InputRequest
+from .life import RawStatus
+from .operations import Call, Operation
+from .provider import FakeBatchProvider
+
+__all__ = [
+    "Answer",
+    "Answering",
+    "Call",
+    "FakeBatchProvider",
+    "InputRequest",
+    "Operation",
+    "RawStatus",
+]
