@@ -1,0 +1,232 @@
+"""Batch validation: reads an input file line by line and finds everything wrong with it.
+
+Codes, params and messages are OpenAI's where they are known. Not known are those for too many
+rows and for an empty file (here Azure's codes), for a file that is too large, for a method
+other than POST and for fields of a wrong type (here by analogy).
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from attrs import Factory, define, frozen
+
+from .failures import asked_failure
+from .models import snapshot_of
+from .records import BatchError, Verdict
+
+_REQUIRED: Final = ("custom_id", "method", "url", "body")
+_STREAMING_NAMES: Final = {
+    "/v1/chat/completions": "Chat Completions",
+    "/v1/completions": "Completions",
+    "/v1/responses": "Responses",
+}
+_PROMPT_FIELDS: Final = {
+    "/v1/chat/completions": ("messages",),
+    "/v1/completions": ("prompt",),
+    "/v1/embeddings": ("input",),
+    "/v1/moderations": ("input",),
+    "/v1/responses": ("input", "prompt", "previous_response_id", "conversation"),
+}
+_MODERATIONS: Final = "/v1/moderations"
+
+
+@frozen(kw_only=True)
+class Rules:
+    """What an input file is held against."""
+
+    endpoint: str
+    max_requests: int
+    max_bytes: int
+    model_prefixes: tuple[str, ...]
+    fail_every: int | None
+
+
+def file_not_found(file_id: str, organization: str) -> BatchError:
+    """Return the error of a batch whose input file does not exist (yet)."""
+    return BatchError(
+        "invalid_request",
+        f"Cannot find file {file_id}, or organization {organization} does not have access to it.",
+        "file_id",
+    )
+
+
+def validate(path: Path, rules: Rules) -> Verdict:
+    """Read the whole file and return the verdict; memory grows with the custom_ids only.
+
+    Blank lines are passed over, but they count as lines.
+    """
+    check = _Check(rules)
+    if path.stat().st_size > rules.max_bytes:
+        return Verdict(errors=(_too_large(rules, _first_model(path)),))
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.isspace():
+                check.line(number, line)
+    return check.verdict()
+
+
+def parse_object(text: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in the text, or None if it is not one."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@define
+class _Check:
+    """What is carried from line to line."""
+
+    _rules: Rules
+    _errors: list[BatchError] = Factory(list)
+    _custom_ids: set[str] = Factory(set)
+    _model: str | None = None
+    _total: int = 0
+    _failing: int = 0
+
+    def verdict(self) -> Verdict:
+        """Return the findings, with those about the file as a whole."""
+        if self._total > self._rules.max_requests:
+            self._errors.append(
+                BatchError(
+                    "too_many_tasks",
+                    f"The batch input file contains {self._total} requests, more than the "
+                    f"{self._rules.max_requests} maximum.",
+                )
+            )
+        if self._total == 0 and not self._errors:
+            self._errors.append(
+                BatchError("empty_batch", "The batch input file contains no requests.")
+            )
+        model = snapshot_of(self._model) if self._model else None
+        if self._errors:
+            return Verdict(model=model, errors=tuple(self._errors))
+        return Verdict(total=self._total, failing=self._failing, model=model)
+
+    def line(self, number: int, text: bytes) -> None:
+        """Check one request line."""
+        self._total += 1
+        request = parse_object(text)
+        if request is None:
+            self._error(
+                number, "invalid_json_line", "This line is not parseable as valid JSON.", None
+            )
+            return
+        for name in _REQUIRED:
+            if request.get(name) in (None, ""):
+                self._error(
+                    number,
+                    "missing_required_parameter",
+                    f"Missing required parameter: '{name}'.",
+                    name,
+                )
+        if custom_id := request.get("custom_id"):
+            self._check_custom_id(number, custom_id)
+        self._check_target(number, request)
+        if (body := request.get("body")) is not None:
+            self._check_body(number, body)
+
+    def _check_custom_id(self, number: int, custom_id: object) -> None:
+        if not isinstance(custom_id, str):
+            self._error(
+                number,
+                "invalid_type",
+                "Invalid type for 'custom_id': expected a string.",
+                "custom_id",
+            )
+        elif custom_id in self._custom_ids:
+            self._error(
+                number,
+                "duplicate_custom_id",
+                f"The custom_id '{custom_id}' for this request is a duplicate of another request. "
+                "The custom_id parameter must be unique for each request in a batch.",
+                "custom_id",
+            )
+        else:
+            self._custom_ids.add(custom_id)
+
+    def _check_target(self, number: int, request: dict[str, Any]) -> None:
+        if request.get("method") not in (None, "", "POST"):
+            self._error(
+                number,
+                "invalid_value",
+                f"Invalid value: '{request['method']}'. Supported values are: 'POST'.",
+                "method",
+            )
+        if request.get("url") not in (None, "", self._rules.endpoint):
+            self._error(
+                number,
+                "invalid_url",
+                "The URL provided for this request does not match the batch endpoint.",
+                "url",
+            )
+
+    def _check_body(self, number: int, body: object) -> None:
+        if not isinstance(body, dict):
+            self._error(
+                number, "invalid_type", "Invalid type for 'body': expected an object.", "body"
+            )
+            return
+        self._check_model(number, body.get("model"))
+        fields = _PROMPT_FIELDS[self._rules.endpoint]
+        if all(body.get(name) is None for name in fields):
+            self._error(
+                number,
+                "invalid_request",
+                f"{fields[0].capitalize()} parameter is required.",
+                f"body.{fields[0]}",
+            )
+        if body.get("stream") and (name := _STREAMING_NAMES.get(self._rules.endpoint)):
+            self._error(
+                number,
+                "streaming_unsupported",
+                f"{name}: Streaming is not supported in the Batch API.",
+                "body.stream",
+            )
+        every = self._rules.fail_every
+        if asked_failure(body) or (every and self._total % every == 0):
+            self._failing += 1
+
+    def _check_model(self, number: int, model: object) -> None:
+        if not model and self._rules.endpoint == _MODERATIONS:
+            return
+        if not model or not isinstance(model, str):
+            self._error(number, "invalid_request", "Model parameter is required.", "body.model")
+        elif not model.startswith(self._rules.model_prefixes):
+            self._error(
+                number,
+                "model_not_found",
+                f"The provided model '{model}' is not supported by the Batch API.",
+                "body.model",
+            )
+        elif self._model is None:
+            self._model = model
+        elif model != self._model:
+            self._error(
+                number,
+                "mismatched_model",
+                f"The model '{model}' for this request does not match the rest of the batch. "
+                "Each batch must contain requests for a single model.",
+                "body.model",
+            )
+
+    def _error(self, line: int, code: str, message: str, param: str | None) -> None:
+        self._errors.append(BatchError(code, message, param, line))
+
+
+def _first_model(path: Path) -> str:
+    """Return the model of the first line, which the message about the size names."""
+    with path.open("rb") as lines:
+        request = parse_object(lines.readline()) or {}
+    body = request.get("body")
+    return str(body.get("model")) if isinstance(body, dict) else "requested"
+
+
+def _too_large(rules: Rules, model: str) -> BatchError:
+    return BatchError(
+        "invalid_request",
+        f"The batch input file is larger than the {rules.max_bytes} maximum for the {model} model. "
+        "Please try again with a smaller batch.",
+    )

@@ -1,0 +1,203 @@
+"""The generated answers: shapes, determinism, and the lines they stand in."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from openai import APIStatusError, AsyncOpenAI, BadRequestError
+from openai.types import Batch
+
+from batchtrail.adapters.emulator import Emulator, EmulatorSettings, ManualClock
+
+Submit = Callable[..., Awaitable[Batch]]
+Line = Callable[..., dict[str, Any]]
+Results = Callable[[AsyncOpenAI, str | None], Awaitable[dict[str, Any]]]
+Start = Callable[[EmulatorSettings], Awaitable[Emulator]]
+Connect = Callable[[Emulator], AsyncOpenAI]
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "size": {"type": "integer", "minimum": 3},
+        "kind": {"enum": ["town", "village"]},
+        "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}},
+        "near": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+        "open": {"type": "boolean"},
+        "code": {"const": 7},
+        "none": {"type": "null"},
+    },
+    "$defs": {"tag": {"type": ["string", "null"]}},
+}
+
+
+async def test_line_shape(
+    client: AsyncOpenAI, clock: ManualClock, submit: Submit, line: Line
+) -> None:
+    """Lines are spaced like Python's JSON, end in a newline and carry the finalizing time."""
+    batch = await submit(client, line('quoted "ü" \\'))
+    clock.advance(10)
+    batch = await client.batches.retrieve(batch.id)
+    assert batch.output_file_id
+    text = (await client.files.content(batch.output_file_id)).text
+    shown = json.loads(text)
+    assert text == json.dumps(shown) + "\n"
+    assert list(shown) == ["id", "custom_id", "response", "error"]
+    assert shown["custom_id"] == 'quoted "ü" \\'
+    assert re.fullmatch(f"batch_req_{batch.finalizing_at:08x}[0-9a-f]{{24}}", shown["id"])
+    assert re.fullmatch(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}",
+        shown["response"]["request_id"],
+    )
+    assert shown["response"]["body"]["output"][-1]["content"][0]["text"].startswith("You asked")
+
+
+async def test_lines_are_shuffled_the_same_way(
+    client: AsyncOpenAI, clock: ManualClock, submit: Submit, line: Line
+) -> None:
+    """The order differs from that of the input, and is the same each time."""
+    orders = []
+    for _ in range(2):
+        batch = await submit(client, *(line(str(n)) for n in range(50)))
+        clock.advance(10)
+        batch = await client.batches.retrieve(batch.id)
+        assert batch.output_file_id
+        content = (await client.files.content(batch.output_file_id)).content
+        orders.append([json.loads(each)["custom_id"] for each in content.splitlines()])
+    assert orders[0] == orders[1]
+    assert sorted(orders[0], key=int) == [str(n) for n in range(50)] != orders[0]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("/v1/responses", {"model": "gpt-5-nano", "input": [{"role": "user", "content": "Why?"}]}),
+        (
+            "/v1/chat/completions",
+            {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]},
+        ),
+        ("/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": "Say this"}),
+        (
+            "/v1/embeddings",
+            {"model": "text-embedding-3-small", "input": ["a", "b"], "dimensions": 8},
+        ),
+        ("/v1/moderations", {"model": "omni-moderation-latest", "input": "x"}),
+    ],
+)
+async def test_batch_and_synchronous_answers_agree(
+    *,
+    emulator: Emulator,
+    http: aiohttp.ClientSession,
+    client: AsyncOpenAI,
+    clock: ManualClock,
+    submit: Submit,
+    results: Results,
+    endpoint: str,
+    body: dict[str, Any],
+) -> None:
+    """The same request gets the same answer here and there."""
+    request = {"custom_id": "a", "method": "POST", "url": endpoint, "body": body}
+    batch = await submit(client, request, endpoint=endpoint)
+    clock.advance(10)
+    batch = await client.batches.retrieve(batch.id)
+    url = emulator.base_url.removesuffix("/v1") + endpoint
+    async with http.post(url, data=json.dumps(body)) as response:
+        direct = await response.json()
+    answer = (await results(client, batch.output_file_id))["a"]["response"]["body"]
+    times = {"created": 0, "created_at": 0}
+    assert {**answer, **times} == {**direct, **times}
+
+
+async def test_sdk_reads_responses(client: AsyncOpenAI) -> None:
+    """The Responses answer echoes the question and counts reasoning for models that reason."""
+    response = await client.responses.create(model="gpt-5-nano", input="Why is the sky blue?")
+    assert '"Why is the sky blue?"' in response.output_text
+    assert response.usage
+    assert response.usage.output_tokens > response.usage.output_tokens_details.reasoning_tokens > 0
+    assert response.model == "gpt-5-nano-2025-08-07"
+
+
+async def test_sdk_reads_embeddings(client: AsyncOpenAI) -> None:
+    """Vectors have the length that is asked for, or the model's own, in both encodings."""
+    create = client.embeddings.create
+    short = await create(model="text-embedding-3-small", input=["a", "b"], dimensions=5)
+    assert [len(each.embedding) for each in short.data] == [5, 5]
+    assert short.data[0].embedding != short.data[1].embedding
+    plain = await create(model="text-embedding-3-large", input=[1, 2, 3], encoding_format="float")
+    assert [len(each.embedding) for each in plain.data] == [3072]
+    assert plain.usage.prompt_tokens == 3
+    assert sum(value**2 for value in plain.data[0].embedding) == pytest.approx(1, abs=0.2)
+
+
+async def test_limit_on_tokens_cuts_the_answer(client: AsyncOpenAI) -> None:
+    """An answer that hits the limit says so, in each endpoint's way."""
+    chat = await client.chat.completions.create(
+        model="gpt-4o", messages=[{"role": "user", "content": "Hi"}], max_completion_tokens=3
+    )
+    assert chat.choices[0].finish_reason == "length"
+    assert chat.usage
+    assert chat.usage.completion_tokens == 3
+    response = await client.responses.create(model="gpt-4o", input="Hi", max_output_tokens=16)
+    assert response.status == "incomplete"
+    assert response.incomplete_details
+    assert response.incomplete_details.reason == "max_output_tokens"
+
+
+async def test_structured_answers_fit_the_schema(client: AsyncOpenAI) -> None:
+    """JSON is answered where JSON is asked for."""
+    chat = await client.chat.completions.create(
+        model="gpt-4o",
+        messages=[{"role": "user", "content": "Rome"}],
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "place", "schema": SCHEMA},
+        },
+    )
+    place = json.loads(chat.choices[0].message.content or "")
+    assert place.keys() == SCHEMA["properties"].keys()
+    assert place["city"] == "Rome"
+    assert place["size"] >= 3
+    assert (place["code"], place["none"], place["tags"]) == (7, None, ["Rome"])
+    response = await client.responses.create(
+        model="gpt-5", input="Rome", text={"format": {"type": "json_object"}}
+    )
+    assert json.loads(response.output_text) == {"answer": "Rome"}
+
+
+async def test_synchronous_call_can_ask_for_failure(client: AsyncOpenAI) -> None:
+    """The wish for an HTTP error works here as well."""
+    with pytest.raises(BadRequestError) as caught:
+        await client.responses.create(
+            model="gpt-5", input="x", safety_identifier="emulator:400:invalid_prompt"
+        )
+    assert caught.value.code == "invalid_prompt"
+    with pytest.raises(APIStatusError) as failed:
+        await client.responses.create(model="gpt-5", input="x", user="emulator:529:odd")
+    assert failed.value.status_code == 529
+
+
+@pytest.mark.parametrize("size", [0, 10, 5000])
+async def test_answers_can_be_padded(start: Start, connect: Connect, size: int) -> None:
+    """`answer_bytes` is the length of the text, to the byte."""
+    client = connect(await start(EmulatorSettings(answer_bytes=size)))
+    response = await client.responses.create(model="gpt-5", input="größer?")
+    assert len(response.output_text.encode()) == size
+
+
+async def test_endless_schema_has_an_end(client: AsyncOpenAI) -> None:
+    """A schema that nothing finite fits does not hang the emulator."""
+    response = await client.responses.create(
+        model="gpt-5",
+        input="x",
+        text={"format": {"type": "json_schema", "name": "x", "schema": {"$ref": "#"}}},
+    )
+    assert response.output_text == "null"
+
+
+async def test_ordinary_users_ask_for_nothing(client: AsyncOpenAI) -> None:
+    """A `user` that is no wish is just a user."""
+    response = await client.responses.create(model="gpt-5", input="x", user="emulator")
+    assert response.status == "completed"
