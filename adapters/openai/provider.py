@@ -1,0 +1,227 @@
+"""The `BatchProvider` port over OpenAI's Files and Batch API."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from http import HTTPMethod
+from urllib.parse import quote
+
+import aiohttp
+
+from ...application.errors import NotFoundError, RefusedError, UnavailableError
+from ...application.ports import OPENAI_LIMITS, BatchRequest, ProviderBatch, UploadedFile
+from ...domain.values import Limits
+from . import wire
+from .bodies import JsonBody, UploadBody, WrongSizeError
+from .retry import Call, Failure
+from .settings import OpenAISettings
+from .transport import Answer, Request, Surroundings, Transport
+
+
+@asynccontextmanager
+async def connect(
+    settings: OpenAISettings,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator["OpenAIBatchProvider"]:
+    """Open a provider with a session of its own, which is closed at the end.
+
+    Proxies and their passwords come from the environment, as with httpx and curl; `~/.netrc` is
+    not read. `sleep` waits so many seconds between attempts.
+    """
+    # Each call gets a connection of its own: polls lie minutes apart, longer than any server
+    # keeps one open, and a create call on a connection that the server is just closing would
+    # have an unknown outcome. Without a pool there is nothing to queue for, so no limit.
+    connector = aiohttp.TCPConnector(force_close=True, limit=0)
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    ) as session:
+        yield OpenAIBatchProvider(session, settings, sleep=sleep)
+
+
+class OpenAIBatchProvider:
+    """OpenAI, Azure OpenAI, or a server that speaks like them.
+
+    Safe to share between tasks of one event loop. Raises the port's errors; their texts hold
+    the provider's own words, never the key, headers or more than a sentence of a body. Reads,
+    cancels and deletes are repeated up to `max_attempts` times after time-outs, lost connections,
+    408, 429 and 5xx; what raises then is `UnavailableError` or `RateLimitedError`. A wait of
+    more than 120 s that a server asks for is never sat out here: `RateLimitedError` says it.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        settings: OpenAISettings,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._transport = Transport(session, settings, Surroundings(sleep, chance, now))
+
+    @property
+    def name(self) -> str:
+        """`openai:` and the base URL."""
+        return self._settings.name
+
+    @property
+    def limits(self) -> Limits:
+        """50,000 requests and 209,715,200 bytes a batch (OpenAI's API reference, Aug 2026)."""
+        return OPENAI_LIMITS
+
+    async def upload(
+        self, lines: AsyncIterable[bytes], *, filename: str, size: int
+    ) -> UploadedFile:
+        """Store a batch input file of exactly `size` bytes, in constant memory.
+
+        `filename` must end in `.jsonl` (recorded traffic, Aug 2026). Repeated only when the
+        file surely was not taken: no connection, broken off before its last byte, 429, or 503
+        with `Retry-After`. `lines` must then begin anew: a generator that is spent does not, and
+        ends as a wrong size. What `lines` itself raises is passed on as it is.
+
+        Raises `RefusedError`, also when `lines` has another size or the server counts another one,
+        `QuotaError`, and `OutcomeUnknownError` when the answer was lost. A repeat costs nothing
+        but leaves a file that nothing uses.
+        """
+
+        def body() -> UploadBody:
+            return UploadBody(
+                lines, filename=filename, size=size, stall_timeout=self._settings.read_timeout
+            )
+
+        request = Request(Call.UPLOAD, HTTPMethod.POST, self._settings.url("files"), body)
+        problem = None
+        try:
+            uploaded = await self._transport.fetch(
+                request, lambda a: wire.read_file(a.body, sent=size, request_id=a.request_id)
+            )
+        except WrongSizeError as error:
+            problem = str(error)
+        if problem is not None:
+            raise RefusedError(f"{problem}; nothing was uploaded")
+        if uploaded.size != size:
+            raise RefusedError(
+                f"file {uploaded.id} has {uploaded.size} bytes at the server, not the {size} sent",
+                request_id=uploaded.request_id,
+            )
+        return uploaded
+
+    async def create_batch(self, request: BatchRequest) -> ProviderBatch:
+        """Start a batch; sent at most once, and given up after `create_timeout` seconds in all.
+
+        OpenAI documents no idempotency key, so a second call makes a second batch that costs
+        as much as the first. Raises `UnavailableError` and `RateLimitedError` when it surely
+        was not done; `OutcomeUnknownError` after a time-out, a lost connection, 408, 5xx or an
+        answer that cannot be read; `RefusedError`, `QuotaError`; and `NotFoundError` for an input
+        file that is not visible, which happens right after its upload (issue reports): wait
+        and create again. Only then is a repeat safe; else look through `list_batches` first.
+        """
+        content = wire.create_body(request)
+        return await self._transport.fetch(
+            Request(
+                Call.CREATE,
+                HTTPMethod.POST,
+                self._settings.url("batches"),
+                lambda: JsonBody(content),
+                total=self._settings.create_timeout,
+            ),
+            lambda answer: wire.read_batch(answer.body, answer.request_id),
+        )
+
+    async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
+        """One batch as it is now. Raises `NotFoundError`. A repeat is safe."""
+        return await self._fetch_batch(Call.RETRIEVE, HTTPMethod.GET, batch_id)
+
+    async def cancel_batch(self, batch_id: str) -> ProviderBatch:
+        """Ask for a batch's end, which takes about ten minutes (recorded traffic, 2025).
+
+        Raises `RefusedError` when the batch is over (409) and `NotFoundError`. A repeat is safe:
+        a batch that is being cancelled answers as before.
+        """
+        return await self._fetch_batch(Call.CANCEL, HTTPMethod.POST, batch_id, "cancel")
+
+    async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
+        """All batches of the project, newest first (recorded traffic, 2025), 100 a page.
+
+        Each page is fetched when it is reached. A list that goes in circles raises
+        `UnavailableError` rather than seem complete. A repeat is safe and begins at the newest.
+        """
+        cursors: set[str] = set()
+        query = {"limit": str(wire.PAGE_SIZE)}
+        while True:
+            request = Request(
+                Call.LIST, HTTPMethod.GET, self._settings.url("batches").update_query(query)
+            )
+            page = await self._transport.fetch(
+                request, lambda answer: wire.read_page(answer.body, answer.request_id)
+            )
+            if page.after in cursors:
+                raise UnavailableError("the provider's list of batches repeats itself")
+            for batch in page.batches:
+                yield batch
+            if page.after is None:
+                return
+            cursors.add(page.after)
+            query["after"] = page.after
+
+    async def download(self, file_id: str) -> AsyncGenerator[bytes, None]:
+        """Yield a file's content from its first byte, in pieces of up to 256 KiB.
+
+        Redirects are followed, to another origin without the key. Raises `NotFoundError`, and
+        `UnavailableError` when the transfer breaks off, which is not repeated here: what was
+        yielded is good, and a repeat is safe and begins at the first byte. An answer without
+        Content-Length that is not chunked either ends where its connection ends; then only the
+        caller can tell that it is short.
+        """
+        url = self._settings.url("files", _segment(file_id), "content")
+        request = Request(Call.DOWNLOAD, HTTPMethod.GET, url)
+        async with aclosing(self._transport.stream(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def delete_file(self, file_id: str) -> str | None:
+        """Delete a file and return the request id. Raises `NotFoundError`. A repeat is safe.
+
+        A file that is gone when the call is repeated after a lost answer counts as deleted.
+        """
+        doubts: list[Failure] = []
+
+        def note(failure: Failure) -> None:
+            if failure.is_doubtful:
+                doubts.append(failure)
+
+        def read(answer: Answer) -> tuple[bool, str | None]:
+            return wire.read_deleted(answer.body), answer.request_id
+
+        url = self._settings.url("files", _segment(file_id))
+        try:
+            is_gone, request_id = await self._transport.fetch(
+                Request(Call.DELETE, HTTPMethod.DELETE, url), read, note
+            )
+        except NotFoundError as error:
+            if not doubts:
+                raise
+            return error.request_id
+        if not is_gone:
+            raise RefusedError(f"the server did not delete file {file_id}", request_id=request_id)
+        return request_id
+
+    async def _fetch_batch(
+        self, call: Call, method: HTTPMethod, batch_id: str, *action: str
+    ) -> ProviderBatch:
+        url = self._settings.url("batches", _segment(batch_id), *action)
+        return await self._transport.fetch(
+            Request(call, method, url),
+            lambda answer: wire.read_batch(answer.body, answer.request_id),
+        )
+
+
+def _segment(resource_id: str) -> str:
+    """Quote an id as one segment of a path; some servers' ids hold slashes."""
+    if resource_id in {"", ".", ".."}:
+        raise NotFoundError(f"{resource_id!r} is no id")
+    return quote(resource_id, safe="")

@@ -1,0 +1,231 @@
+"""Pure decisions: what a failed call means, whether to repeat it, and after how long."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from http import HTTPStatus
+
+from attrs import frozen
+
+from ...application.errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    ProviderError,
+    QuotaError,
+    RateLimitedError,
+    RefusedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+
+LONGEST_WAIT = 120.0
+"""Seconds that the adapter itself waits for a server; a longer wait is the caller's to schedule."""
+
+_WEEK = 7 * 24 * 3600.0
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_FILE_PARAMS = frozenset({"file_id", "input_file_id"})
+_FILE_MISSING = re.compile(
+    r"(cannot|can't|could not|couldn't) find (the |input )*file"
+    r"|no such (input )?file"
+    r"|file\b.{0,200}\b(not found|does not exist|doesn't exist|no access|not have access)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Call(Enum):
+    """The calls of the adapter, by what a repeat of each would do."""
+
+    RETRIEVE = "retrieve batch"
+    LIST = "list batches"
+    CANCEL = "cancel batch"
+    DOWNLOAD = "download file"
+    DELETE = "delete file"
+    UPLOAD = "upload file"
+    CREATE = "create batch"
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a second call does no harm even if the first was carried out."""
+        return self not in {Call.UPLOAD, Call.CREATE}
+
+    @property
+    def names_a_resource(self) -> bool:
+        """Whether a 404 is about the batch or file in the address."""
+        return self in {Call.RETRIEVE, Call.CANCEL, Call.DOWNLOAD, Call.DELETE}
+
+
+@frozen
+class Failure:
+    """A call that brought no usable answer.
+
+    `status` is None when no answer came. `may_be_done` is false only when the request surely
+    did not reach the server whole. `retry_after` is in seconds, `should_retry` the server's own
+    opinion (`x-should-retry`).
+    """
+
+    message: str
+    may_be_done: bool = True
+    status: int | None = None
+    code: str | None = None
+    param: str | None = None
+    kind: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    should_retry: bool | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the call may have been carried out all the same."""
+        is_lost = self.status is None or self.status < HTTPStatus.MULTIPLE_CHOICES
+        return self.may_be_done and (is_lost or _is_trouble(self.status or 0))
+
+
+@frozen
+class Backoff:
+    """How often to try in all, and the waits between: doubling from `first` to `longest` s."""
+
+    max_attempts: int
+    first: float
+    longest: float
+
+    def delay(self, attempt: int, chance: float) -> float:
+        """Return the seconds after failed attempt `attempt`, spread over their upper half."""
+        bound = min(self.longest, self.first * 2.0 ** min(attempt - 1, 60))
+        return bound * (1 + chance) / 2
+
+
+def error_for(call: Call, failure: Failure) -> ProviderError:  # noqa: PLR0911 -- a decision table
+    """Choose the error that tells the caller what it may do next."""
+    status = failure.status
+    if status is None or status < HTTPStatus.MULTIPLE_CHOICES:  # nothing came, or nothing readable
+        return _error(_lost(call, failure), failure)
+    if _is_about_money(failure):
+        return _error(QuotaError, failure)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return _error(UnauthorizedError, failure)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or _is_told_to_wait(call, failure):
+        return _rate_limited(failure)
+    if _is_trouble(status):
+        return _error(_lost(call, failure), failure)
+    if status == HTTPStatus.NOT_FOUND and call.names_a_resource:
+        return _error(NotFoundError, failure)
+    if call is Call.CREATE and _is_about_a_missing_file(failure):
+        return _error(NotFoundError, failure)
+    return _error(RefusedError, failure)
+
+
+def wait_before_repeat(
+    call: Call, failure: Failure, attempt: int, backoff: Backoff, chance: float
+) -> float | None:
+    """Return the seconds to wait before the call is repeated, or None when it must not be.
+
+    `attempt` counts from 1; `chance` is a random number from [0, 1). A create call is never
+    repeated here, whatever happened: only the caller can find out whether it was done.
+    """
+    if call is Call.CREATE or attempt >= backoff.max_attempts or failure.should_retry is False:
+        return None
+    error = error_for(call, failure)
+    # These two say that the call was not done or does no harm when it is done twice.
+    is_transient = isinstance(error, UnavailableError | RateLimitedError)
+    # 409 is how a cancel learns that the batch is over; the official SDK repeats it in vain.
+    is_asked_for = (
+        failure.should_retry is True
+        and call.is_repeatable
+        and isinstance(error, RefusedError)
+        and failure.status != HTTPStatus.CONFLICT
+    )
+    if not (is_transient or is_asked_for):
+        return None
+    if failure.retry_after is None:
+        return backoff.delay(attempt, chance)
+    if failure.retry_after > LONGEST_WAIT:
+        return None
+    return failure.retry_after + chance * backoff.first
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read the seconds that a server asks to wait; None when it asks for none or for nonsense.
+
+    Reads `retry-after-ms`, then `Retry-After` as seconds or as an HTTP date. `headers` must
+    ignore case. A wait of more than a week is cut to a week.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        text = headers.get(name, "").strip()
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            seconds = _seconds_until(text, now) if unit == 1 else 0.0
+        if math.isfinite(seconds) and seconds > 0:
+            return min(seconds, _WEEK)
+    return None
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Read the server's opinion in `x-should-retry`, if any. `headers` must ignore case."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
+
+
+def _seconds_until(http_date: str, now: datetime) -> float:
+    try:
+        moment = parsedate_to_datetime(http_date)
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _lost(call: Call, failure: Failure) -> type[ProviderError]:
+    is_harmless = call.is_repeatable or not failure.may_be_done
+    return UnavailableError if is_harmless else OutcomeUnknownError
+
+
+def _is_trouble(status: int) -> bool:
+    return status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _is_about_money(failure: Failure) -> bool:
+    # A proxy's 5xx may repeat the words, but does not prove that nothing was done.
+    if failure.status is None or _is_trouble(failure.status):
+        return False
+    names_money = bool({failure.code, failure.kind} & _QUOTA_CODES)
+    return names_money or failure.status == HTTPStatus.PAYMENT_REQUIRED
+
+
+def _is_told_to_wait(call: Call, failure: Failure) -> bool:
+    """Whether a server in trouble names a time: an upload was then not taken, a read can wait."""
+    if failure.retry_after is None or failure.status is None:
+        return False
+    if call is Call.UPLOAD:
+        return failure.status == HTTPStatus.SERVICE_UNAVAILABLE
+    is_long = failure.retry_after > LONGEST_WAIT
+    return is_long and call.is_repeatable and _is_trouble(failure.status)
+
+
+def _is_about_a_missing_file(failure: Failure) -> bool:
+    # A file that was uploaded a moment ago may not be visible yet (issue reports).
+    is_named = failure.status == HTTPStatus.NOT_FOUND and failure.param in _FILE_PARAMS
+    is_about = failure.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
+    return is_named or (is_about and _FILE_MISSING.search(failure.message) is not None)
+
+
+def _error(kind: type[ProviderError], failure: Failure) -> ProviderError:
+    return kind(
+        failure.message,
+        code=failure.code,
+        param=failure.param,
+        http_status=failure.status,
+        request_id=failure.request_id,
+    )
+
+
+def _rate_limited(failure: Failure) -> RateLimitedError:
+    return RateLimitedError(
+        failure.message,
+        retry_after=failure.retry_after,
+        code=failure.code,
+        param=failure.param,
+        http_status=failure.status,
+        request_id=failure.request_id,
+    )

@@ -1,0 +1,111 @@
+"""How to reach an OpenAI-compatible server: address, key, time limits."""
+
+from enum import StrEnum
+from typing import Any
+
+from attrs import Attribute, field, frozen, validators
+from yarl import URL
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+
+class AuthStyle(StrEnum):
+    """The header that carries the key: `Authorization: Bearer`, or Azure's `api-key`."""
+
+    BEARER = "bearer"
+    API_KEY = "api-key"
+
+
+def _normalised(base_url: str) -> str:
+    """One spelling for each server; no message repeats the URL, which may hold a password."""
+    try:
+        url = URL(base_url.strip())
+        # With encoded user info and a bad port, yarl raises only when the part is asked for.
+        _ = url.port, url.raw_user
+    except ValueError:
+        raise ValueError("the base URL cannot be read as a URL") from None
+    if url.scheme not in {"http", "https"}:
+        raise ValueError("the base URL must begin with http:// or https://")
+    if not url.host:
+        raise ValueError("the base URL names no host")
+    if url.raw_user is not None or url.raw_password is not None:
+        raise ValueError("the base URL must not hold a user name or password")
+    if url.raw_query_string or url.raw_fragment or base_url.strip().endswith(("?", "#")):
+        raise ValueError(
+            "the base URL must end with its path; an API version has a setting of its own"
+        )
+    return str(url).rstrip("/")
+
+
+def _stripped(key: str) -> str:
+    return key.strip()
+
+
+def _header_text(text: str | None) -> str | None:
+    return text.strip() or None if text is not None else None
+
+
+def _sendable(_: Any, attribute: "Attribute[Any]", value: str | None) -> None:
+    """Refuse what a header cannot carry, without repeating it: it may be the key."""
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise ValueError(f"{attribute.name} holds characters that no HTTP header can carry")
+
+
+def _given(_: Any, attribute: "Attribute[Any]", value: str) -> None:
+    if not value:
+        raise ValueError(f"{attribute.name} is empty")
+
+
+@frozen(kw_only=True)
+class OpenAISettings:
+    """Everything that the adapter may be told; a `ValueError` names the setting that is wrong.
+
+    `api_key` is a secret and shows in no repr. `api_version` is sent as `?api-version=`, as older
+    Azure OpenAI interfaces want it. All times are seconds: `connect_timeout` is for name lookup,
+    TCP, proxy and TLS together; `read_timeout` is the longest silence between two bytes, sent or
+    received; `create_timeout` is the whole of a create call, after which nobody waits for its
+    answer and a search for the batch may begin. `max_attempts` counts the first one; back-off
+    doubles from `first_backoff` to `longest_backoff`.
+    """
+
+    api_key: str = field(repr=False, converter=_stripped, validator=[_given, _sendable])
+    base_url: str = field(default=DEFAULT_BASE_URL, converter=_normalised)
+    auth: AuthStyle = field(default=AuthStyle.BEARER, converter=AuthStyle)
+    organization: str | None = field(default=None, converter=_header_text, validator=_sendable)
+    project: str | None = field(default=None, converter=_header_text, validator=_sendable)
+    api_version: str | None = field(default=None, converter=_header_text)
+    connect_timeout: float = field(default=10.0, validator=validators.gt(0))
+    read_timeout: float = field(default=600.0, validator=validators.gt(0))
+    create_timeout: float = field(default=60.0, validator=validators.gt(0))
+    max_attempts: int = field(default=4, validator=validators.ge(1))
+    first_backoff: float = field(default=0.5, validator=validators.gt(0))
+    longest_backoff: float = field(default=8.0, validator=validators.gt(0))
+
+    @property
+    def name(self) -> str:
+        """Which provider and account endpoint this is; holds no secret."""
+        return f"openai:{self.base_url}"
+
+    def credentials(self) -> dict[str, str]:
+        """Return the headers that must never reach another origin."""
+        headers = (
+            {"Authorization": f"Bearer {self.api_key}"}
+            if self.auth is AuthStyle.BEARER
+            else {"api-key": self.api_key}
+        )
+        if self.organization is not None:
+            headers["OpenAI-Organization"] = self.organization
+        if self.project is not None:
+            headers["OpenAI-Project"] = self.project
+        return headers
+
+    def url(self, *segments: str) -> URL:
+        """Build the address of a resource; each segment must already be percent-encoded."""
+        url = URL(self.base_url).joinpath(*segments, encoded=True)
+        return (
+            url if self.api_version is None else url.with_query({"api-version": self.api_version})
+        )
+
+    def redact(self, text: str) -> str:
+        """`text` without the key, which some servers repeat in their error messages."""
+        return text.replace(self.api_key, "[key]")

@@ -1,0 +1,273 @@
+"""One HTTP call: headers, redirects, time limits, repeats; failures become values."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import datetime
+from http import HTTPMethod, HTTPStatus
+from typing import TypeVar
+
+import aiohttp
+from attrs import frozen
+from yarl import URL
+
+from . import failures
+from .bodies import Body
+from .proxies import ProxyError, environment_proxy
+from .retry import Backoff, Call, Failure, error_for, retry_after, should_retry, wait_before_repeat
+from .settings import OpenAISettings
+from .wire import UnexpectedAnswerError, read_error
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 10
+_LONGEST_ANSWER = 64 * 1024 * 1024  # a page of 100 failed batches lists many errors
+_LONGEST_ERROR = 64 * 1024
+_PIECE = 256 * 1024
+_HARMLESS_HEADERS = {"Accept": "application/json, */*", "User-Agent": "batchtrail"}
+
+
+@frozen
+class Request:
+    """One call to make, within `total` seconds; `body` makes a fresh body for each attempt."""
+
+    call: Call
+    method: HTTPMethod
+    url: URL
+    body: Callable[[], Body] | None = None
+    total: float | None = None
+
+
+@frozen
+class Answer:
+    """A success answer, read to its end."""
+
+    status: int
+    body: bytes
+    request_id: str | None
+
+
+@frozen
+class Surroundings:
+    """What a test replaces: waiting, chance (a number from [0, 1)) and the time of day in UTC."""
+
+    sleep: Callable[[float], Awaitable[None]]
+    chance: Callable[[], float]
+    now: Callable[[], datetime]
+
+
+class Transport:
+    """Makes calls on a session that somebody else owns.
+
+    aiohttp silently sends a GET or DELETE once more when the connection drops, and never a POST:
+    `IDEMPOTENT_METHODS` in its client.py lacks it (read in 3.14). So a POST leaves once for
+    each attempt that `retry.py` allows, and a create call, which has one attempt, once.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: OpenAISettings, surroundings: Surroundings
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._surroundings = surroundings
+        self._origin = URL(settings.base_url).origin()
+        self._backoff = Backoff(
+            settings.max_attempts, settings.first_backoff, settings.longest_backoff
+        )
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout
+        )
+
+    async def fetch(
+        self,
+        request: Request,
+        read: Callable[[Answer], T],
+        failed: Callable[[Failure], None] = lambda _: None,
+    ) -> T:
+        """Return what `read` makes of the answer, after as many attempts as are allowed.
+
+        `read` may raise `UnexpectedAnswerError`, which counts as a failed attempt; `failed` hears
+        of each one. Raises `ProviderError`s, and whatever broke while the body was made.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            result = await self._attempt(request, read)
+            if not isinstance(result, Failure):
+                return result
+            failed(result)
+            await self._wait_or_raise(request.call, result, attempt)
+
+    async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of an answer as they come; only its beginning is repeated."""
+        attempt = 0
+        while True:
+            attempt += 1
+            async with AsyncExitStack() as stack:
+                result = await self._begin(stack, request)
+                while not isinstance(result, Failure):
+                    piece = await self._piece(result)
+                    if isinstance(piece, Failure):
+                        raise error_for(request.call, piece)
+                    if not piece:
+                        return
+                    yield piece
+            await self._wait_or_raise(request.call, result, attempt)
+
+    async def _wait_or_raise(self, call: Call, failure: Failure, attempt: int) -> None:
+        chance = self._surroundings.chance()
+        wait = wait_before_repeat(call, failure, attempt, self._backoff, chance)
+        if wait is None:
+            raise error_for(call, failure)
+        logger.info("%s: %s; repeated in %.1f s", call.value, failure.message, wait)
+        await self._surroundings.sleep(wait)
+
+    async def _attempt(self, request: Request, read: Callable[[Answer], T]) -> T | Failure:
+        body = request.body() if request.body is not None else None
+        result: aiohttp.ClientResponse | Answer | Failure
+        try:
+            async with asyncio.timeout(request.total), AsyncExitStack() as stack:
+                result = await self._open(stack, request, body)
+                if not isinstance(result, Failure):
+                    result = await self._read(result, body)
+        except failures.TRANSPORT_ERRORS as error:
+            # Only noted here: raised inside, our error would carry aiohttp's as its context,
+            # whose repr may show headers.
+            result = failures.no_answer(error, body)
+        if body is not None and body.fault is not None:
+            raise body.fault
+        if isinstance(result, Failure):
+            return result
+        try:
+            return read(result)
+        except UnexpectedAnswerError as error:
+            reason = str(error)
+        return Failure(reason, status=result.status, request_id=result.request_id)
+
+    async def _begin(
+        self, stack: AsyncExitStack, request: Request
+    ) -> aiohttp.ClientResponse | Failure:
+        try:
+            response = await self._open(stack, request, None)
+        except failures.TRANSPORT_ERRORS as error:
+            return failures.no_answer(error)
+        if isinstance(response, Failure) or response.status != HTTPStatus.PARTIAL_CONTENT:
+            return response
+        return Failure("the server sent a part of the file", status=response.status)
+
+    async def _open(
+        self, stack: AsyncExitStack, request: Request, body: Body | None
+    ) -> aiohttp.ClientResponse | Failure:
+        """Send the request and return a success answer to read, or what else came of it."""
+        url = request.url
+        headers = _HARMLESS_HEADERS | self._settings.credentials()
+        if request.call is Call.DOWNLOAD:
+            # Stored bytes as they are, so that Content-Length counts what is yielded.
+            headers["Accept-Encoding"] = "identity"
+        for _ in range(_MOST_REDIRECTS):
+            try:
+                proxy = await asyncio.to_thread(environment_proxy, url)
+            except ProxyError as error:
+                return Failure(str(error), may_be_done=False, should_retry=False)
+            response = await stack.enter_async_context(
+                self._session.request(
+                    request.method,
+                    url,
+                    data=body.payload() if body is not None else None,
+                    headers=headers,
+                    # aiohttp would drop Authorization at another origin, but not `api-key`, and
+                    # would turn a redirected POST into a GET.
+                    allow_redirects=False,
+                    proxy=proxy,
+                    timeout=self._timeout,
+                )
+            )
+            if response.status not in _REDIRECTS:
+                return response if response.ok else await self._refusal(response)
+            target = _target(response) if request.method is HTTPMethod.GET else None
+            response.close()
+            if target is None:
+                return Failure(
+                    f"the server redirects this {request.method}, which is not followed;"
+                    " is the base URL right?",
+                    status=response.status,
+                    request_id=self._request_id(response),
+                )
+            if target.origin() != self._origin:
+                # Once dropped, the key stays dropped, even if the way leads back.
+                for name in self._settings.credentials():
+                    headers.pop(name, None)
+            url = target
+        return Failure("the server redirects without end", status=response.status)
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Failure:
+        received = bytearray()
+        try:
+            # Not response.read(): that waits until the body is sent, which a server that
+            # refuses an upload early never lets happen.
+            while len(received) < _LONGEST_ERROR and (
+                piece := await response.content.read(_LONGEST_ERROR)
+            ):
+                received += piece
+        except failures.TRANSPORT_ERRORS:
+            pass  # the status says what matters
+        error = read_error(response.status, bytes(received))
+        redact = self._settings.redact
+        return Failure(
+            redact(error.message),
+            status=response.status,
+            code=redact(error.code) if error.code else None,
+            param=redact(error.param) if error.param else None,
+            kind=error.kind,
+            request_id=self._request_id(response),
+            retry_after=retry_after(response.headers, self._surroundings.now()),
+            should_retry=should_retry(response.headers),
+        )
+
+    async def _read(self, response: aiohttp.ClientResponse, body: Body | None) -> Answer | Failure:
+        request_id = self._request_id(response)
+        received = bytearray()
+        while piece := await response.content.read(_PIECE):
+            received += piece
+            if len(received) > _LONGEST_ANSWER:
+                return Failure(
+                    "the answer is too long", status=response.status, request_id=request_id
+                )
+        if body is not None and not body.may_have_arrived:
+            return Failure(
+                "the server answered before it had the whole request",
+                status=response.status,
+                request_id=request_id,
+            )
+        return Answer(response.status, bytes(received), request_id)
+
+    async def _piece(self, response: aiohttp.ClientResponse) -> bytes | Failure:
+        try:
+            return await response.content.read(_PIECE)
+        except failures.TRANSPORT_ERRORS as error:
+            return failures.no_answer(error)
+
+    def _request_id(self, response: aiohttp.ClientResponse) -> str | None:
+        """OpenAI's `x-request-id`, or Azure's spelling of it."""
+        headers = response.headers
+        found = headers.get("x-request-id") or headers.get("apim-request-id")
+        return self._settings.redact(found) if found else None
+
+
+def _target(response: aiohttp.ClientResponse) -> URL | None:
+    """Where a redirect leads; None when it leads nowhere, or from https to plain http."""
+    location = response.headers.get("Location", "")
+    try:
+        # As it was sent: a new quoting would break the signature of a presigned address.
+        target = response.url.join(URL(location, encoded=location.isascii()))
+        _ = target.port  # yarl checks an encoded URL's port only now
+    except ValueError:
+        return None
+    is_downgrade = response.url.scheme == "https" and target.scheme != "https"
+    if not location or not target.host or target.scheme not in {"http", "https"} or is_downgrade:
+        return None
+    return target.with_user(None).with_fragment(None)

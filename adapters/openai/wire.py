@@ -1,0 +1,309 @@
+"""JSON to values and back; the only module that knows how the wire spells things."""
+
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from html import unescape
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from ...application.ports import BatchRequest, ProviderBatch, UploadedFile
+from ...domain.status import BatchStatus
+from ...domain.values import BatchError, RequestCounts, StatusReport, TokenUsage
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 100
+"""Batches asked for at once; the most that OpenAI's API reference allows."""
+
+_STATUSES = {
+    "validating": BatchStatus.IN_PROGRESS,
+    "in_progress": BatchStatus.IN_PROGRESS,
+    "finalizing": BatchStatus.IN_PROGRESS,
+    "cancelling": BatchStatus.IN_PROGRESS,
+    "canceling": BatchStatus.IN_PROGRESS,
+    "completed": BatchStatus.ENDED,
+    "failed": BatchStatus.FAILED,
+    "expired": BatchStatus.EXPIRED,
+    "cancelled": BatchStatus.CANCELED,
+    "canceled": BatchStatus.CANCELED,
+}
+
+_CANCELING = frozenset({"cancelling", "canceling"})
+_LONGEST_TEXT = 300
+_LONGEST_PAGE = 4096
+_DATE_DIGITS = 8  # `20260819` is a date, a longer row of digits counts seconds
+
+
+class UnexpectedAnswerError(ValueError):
+    """A success by its status whose body is not what the call promises; holds none of it."""
+
+
+@frozen
+class ErrorBody:
+    """What a refusal says, in the provider's own words where it has any; `kind` is its `type`."""
+
+    message: str
+    code: str | None = None
+    param: str | None = None
+    kind: str | None = None
+
+
+@frozen
+class BatchPage:
+    """One page of the list; `after` is the cursor of the next one, None on the last."""
+
+    batches: tuple[ProviderBatch, ...]
+    after: str | None
+
+
+def status_of(word: str) -> BatchStatus:
+    """Our status for a provider's word; a word we do not know counts as running."""
+    status = _STATUSES.get(word.strip().lower())
+    if status is None:
+        logger.warning("the provider reports the unknown batch status %r; taken as running", word)
+        return BatchStatus.IN_PROGRESS
+    return status
+
+
+def read_batch(body: bytes, request_id: str | None = None) -> ProviderBatch:
+    """Read a batch object; all that it must have is an id. Raises `UnexpectedAnswerError`."""
+    return _batch(_decoded(body), request_id)
+
+
+def read_page(body: bytes, request_id: str | None = None) -> BatchPage:
+    """Read a page of batches. Raises `UnexpectedAnswerError`.
+
+    An entry that cannot be read fails the page: a search that skips it might miss the one batch
+    it looks for. Some compatible servers answer with a bare array, which is the whole list.
+    """
+    answer = _decoded(body)
+    entries = answer if isinstance(answer, list) else _object(answer).get("data")
+    if not isinstance(entries, list):
+        raise UnexpectedAnswerError("a list of batches has no `data`")
+    batches = tuple(_batch(entry, request_id) for entry in entries)
+    if isinstance(answer, list):
+        return BatchPage(batches, None)
+    more = answer.get("has_more")
+    if more is None:
+        more = len(batches) >= PAGE_SIZE
+    if not more:
+        return BatchPage(batches, None)
+    if not batches:
+        raise UnexpectedAnswerError("an empty page of batches says that more follow")
+    return BatchPage(batches, _text(answer.get("last_id")) or batches[-1].id)
+
+
+def read_file(body: bytes, *, sent: int, request_id: str | None = None) -> UploadedFile:
+    """Read a file object; where it names no size, what was `sent` stands for it.
+
+    Raises `UnexpectedAnswerError`.
+    """
+    answer = _object(_decoded(body))
+    size = _integer(answer.get("bytes"))
+    return UploadedFile(
+        _id(answer), sent if size is None else size, moment(answer.get("created_at")), request_id
+    )
+
+
+def read_deleted(body: bytes) -> bool:
+    """Whether a delete call's answer says that the file is gone; an empty body says so too.
+
+    Raises `UnexpectedAnswerError`.
+    """
+    return not body.strip() or _object(_decoded(body)).get("deleted") is not False
+
+
+def create_body(request: BatchRequest) -> bytes:
+    """Write the body of a create call; metadata is left out when there is none."""
+    body: dict[str, Any] = {
+        "input_file_id": request.input_file_id,
+        "endpoint": request.endpoint,
+        "completion_window": request.completion_window,
+    }
+    if request.metadata:
+        body["metadata"] = dict(request.metadata)
+    return msgspec.json.encode(body)
+
+
+def read_error(status: int, body: bytes) -> ErrorBody:
+    """Read what an error answer says; a body that is no JSON gives a short cleaned sentence."""
+    try:
+        answer = _decoded(body)
+    except UnexpectedAnswerError:
+        return ErrorBody(_sentence(status, body))
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
+    error = answer.get("error", answer) if isinstance(answer, dict) else answer
+    if isinstance(error, str):
+        return ErrorBody(_shortened(error) or _sentence(status))
+    if not isinstance(error, dict):
+        return ErrorBody(_sentence(status))
+    words = _text(error.get("message")) or _text(error.get("detail"))
+    return ErrorBody(
+        _shortened(words) if words else _sentence(status),
+        code=_word(error.get("code")),
+        param=_word(error.get("param")),
+        kind=_word(error.get("type")),
+    )
+
+
+def moment(value: Any) -> datetime | None:
+    """Read a time as UTC: Unix seconds, or ISO 8601 text, which is UTC when it names no zone."""
+    if isinstance(value, str):
+        text = value.strip()
+        if not (text.isascii() and text.isdigit() and len(text) > _DATE_DIGITS):
+            try:
+                parsed = datetime.fromisoformat(text)
+                return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+            except (ValueError, OverflowError):
+                return None
+        value = int(text[:20])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _batch(answer: Any, request_id: str | None) -> ProviderBatch:
+    answer = _object(answer)
+    word = answer.get("status")
+    word = word if isinstance(word, str) else ""
+    metadata = answer.get("metadata")
+    report = StatusReport(
+        status=status_of(word),
+        raw_status=word,
+        request_counts=_counts(answer.get("request_counts")),
+        output_file_id=_text(answer.get("output_file_id")),
+        error_file_id=_text(answer.get("error_file_id")),
+        errors=_batch_errors(answer.get("errors") or answer.get("error")),
+        usage=_usage(answer.get("usage")),
+        model=_text(answer.get("model")),
+        is_canceling=word.strip().lower() in _CANCELING,
+    )
+    return ProviderBatch(
+        id=_id(answer),
+        report=report,
+        input_file_id=_text(answer.get("input_file_id")),
+        metadata=_strings(metadata) if isinstance(metadata, dict) else {},
+        created_at=moment(answer.get("created_at")),
+        request_id=request_id,
+    )
+
+
+def _counts(value: Any) -> RequestCounts:
+    counts = value if isinstance(value, dict) else {}
+    total, completed, failed = (
+        max(_integer(counts.get(key)) or 0, 0) for key in ("total", "completed", "failed")
+    )
+    return RequestCounts(total, completed, failed)
+
+
+def _usage(value: Any) -> TokenUsage | None:
+    """Tokens of a batch; zeros are None: OpenAI sends them for as long as it has not counted."""
+    if not isinstance(value, dict):
+        return None
+
+    def tokens(*path: str) -> int:
+        found: Any = value
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return max(_integer(found) or 0, 0)
+
+    usage = TokenUsage(
+        input=tokens("input_tokens") or tokens("prompt_tokens"),
+        cached=tokens("input_tokens_details", "cached_tokens")
+        or tokens("prompt_tokens_details", "cached_tokens"),
+        output=tokens("output_tokens") or tokens("completion_tokens"),
+        reasoning=tokens("output_tokens_details", "reasoning_tokens")
+        or tokens("completion_tokens_details", "reasoning_tokens"),
+    )
+    return usage if usage != TokenUsage() else None
+
+
+def _batch_errors(value: Any) -> tuple[BatchError, ...]:
+    """OpenAI sends an object around a list; others send the list, one object, or a text."""
+    if isinstance(value, dict):
+        value = value.get("data", [value])
+    entries = value if isinstance(value, list) else [value]
+    return tuple(_batch_error(entry) for entry in entries if entry)
+
+
+def _batch_error(entry: Any) -> BatchError:
+    if not isinstance(entry, dict):
+        return BatchError(None, str(entry))
+    code = _word(entry.get("code"))
+    return BatchError(
+        code=code,
+        message=_text(entry.get("message")) or code or "the provider gave no reason",
+        param=_word(entry.get("param")),
+        line=_integer(entry.get("line")),
+    )
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UnexpectedAnswerError("the answer is not JSON or was cut off") from None
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise UnexpectedAnswerError("the answer is not a JSON object")
+    return answer
+
+
+def _id(answer: Mapping[str, Any]) -> str:
+    found = _text(answer.get("id"))
+    if found is None:
+        raise UnexpectedAnswerError("the answer has no id")
+    return found
+
+
+def _text(value: Any) -> str | None:
+    """Null, missing, blank and of another type are all the same: nothing."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _word(value: Any) -> str | None:
+    """Read a code or a parameter; some servers send numbers."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else _text(value)
+
+
+def _strings(metadata: Mapping[str, Any]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if isinstance(value, str)}
+
+
+def _integer(value: Any) -> int | None:
+    """Read a whole number, which some servers send as text or as a float."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+def _sentence(status: int, body: bytes = b"") -> str:
+    """Say what a proxy's page or plain text says, without its markup."""
+    try:
+        phrase = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        phrase = str(status)
+    page = body[:_LONGEST_PAGE].decode(errors="replace")
+    title = re.search(r"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
+    page = title[1] if title else re.sub(r"(?is)<(script|style).*?</\1[^>]*>|<[^>]*>?", " ", page)
+    words = _shortened("".join(c if c.isprintable() else " " for c in unescape(page)))
+    return f"the server answered {phrase}" + (f": {words}" if words and words != phrase else "")

@@ -1,0 +1,251 @@
+"""Downloads: whole, cut, redirected; and the key, which goes nowhere else."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+
+import pytest
+from aiohttp import web
+
+from batchtrail.adapters.openai import AuthStyle, OpenAIBatchProvider
+from batchtrail.application.errors import ProviderError, RefusedError, UnavailableError
+from batchtrail.application.ports import BatchRequest
+
+Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
+RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+ServeRaw = Callable[[RawHandler], Awaitable[str]]
+Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
+
+CONTENT = b'{"custom_id": "1"}\n' * 100_000
+
+
+async def whole(provider: OpenAIBatchProvider) -> bytes:
+    """Download a file to its end."""
+    return b"".join([piece async for piece in provider.download("file-1")])
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_file_comes_whole(serve: Serve, provider_for: Connect, is_chunked: bool) -> None:
+    """With a Content-Length as in 2026, or chunked as in 2025; nothing is compressed."""
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        response = web.Response(body=CONTENT, content_type="application/octet-stream")
+        if is_chunked:
+            response.enable_chunked_encoding()
+        return response
+
+    assert await whole(await provider_for(await serve(answer))) == CONTENT
+
+
+@pytest.mark.parametrize("status", [200, 204])
+async def test_an_empty_file_is_no_error(serve: Serve, provider_for: Connect, status: int) -> None:
+    """Azure makes error files of zero bytes."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    assert await whole(await provider_for(await serve(answer))) == b""
+
+
+async def test_a_part_of_a_file_is_not_the_file(serve: Serve, provider_for: Connect) -> None:
+    """A 206 that nobody asked for comes from a broken cache."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=206, body=b"part")
+
+    with pytest.raises(UnavailableError):
+        await whole(await provider_for(await serve(answer)))
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e7\r\n"]
+)
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_a_cut_transfer_is_noticed(
+    serve_raw: ServeRaw, provider_for: Connect, waits: list[float], framing: bytes, is_reset: bool
+) -> None:
+    """What came is good; the rest is the caller's to fetch from the first byte."""
+    go_on = asyncio.Event()
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n" + framing + b"begun")
+        await go_on.wait()
+        if is_reset:
+            writer.transport.abort()
+
+    provider = await provider_for(await serve_raw(cut))
+    async with aclosing(provider.download("file-1")) as pieces:
+        assert await anext(pieces) == b"begun"
+        go_on.set()
+        with pytest.raises(UnavailableError, match=r"cut off|lost"):
+            await anext(pieces)
+    assert waits == []
+
+
+async def test_silence_in_the_middle_ends_a_transfer(
+    serve_raw: ServeRaw, provider_for: Connect
+) -> None:
+    """Between two bytes, not for the whole file."""
+
+    async def pause(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nbegun")
+        await reader.read(-1)
+
+    provider = await provider_for(await serve_raw(pause), read_timeout=0.05)
+    with pytest.raises(UnavailableError, match="no answer in time"):
+        await whole(provider)
+
+
+async def test_a_download_that_is_dropped_closes_its_connection(
+    serve_raw: ServeRaw, provider_for: Connect
+) -> None:
+    """A caller may stop early; the rest of 200 MB must not flow."""
+    closed = asyncio.Event()
+
+    async def flow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nbegun")
+        await reader.read(-1)
+        closed.set()
+
+    provider = await provider_for(await serve_raw(flow))
+    async with aclosing(provider.download("file-1")) as pieces:
+        await anext(pieces)
+    await asyncio.wait_for(closed.wait(), 5)
+
+
+async def test_only_the_beginning_is_repeated(
+    serve: Serve, provider_for: Connect, waits: list[float]
+) -> None:
+    """Before the first byte a failure is like that of any read."""
+    answers = [502, 503, 200]
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=answers.pop(0), body=b"content")
+
+    assert await whole(await provider_for(await serve(answer))) == b"content"
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("auth", list(AuthStyle))
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_the_key_never_follows_to_another_origin(
+    serve: Serve, provider_for: Connect, key: str, auth: AuthStyle, status: int
+) -> None:
+    """Neither header, nor organisation and project; and it stays dropped on the way back."""
+    seen: list[web.Request] = []
+    home = ""
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        seen.append(request)
+        return web.Response(status=status, headers={"Location": f"{home}/back"})
+
+    other = await serve(elsewhere)
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/v1/back":
+            seen.append(request)
+            return web.Response(body=b"content")
+        assert key in str(request.headers)
+        return web.Response(status=status, headers={"Location": f"{other}/blob?sig=a%2Bb%2F"})
+
+    home = await serve(answer)
+    provider = await provider_for(
+        home, auth=auth, organization="org-1", project="proj-1", api_version="2025-01-01"
+    )
+    assert await whole(provider) == b"content"
+    assert len(seen) == 2
+    for request in seen:
+        assert key not in str(request.headers)
+        assert "openai-organization" not in request.headers
+        assert "openai-project" not in request.headers
+        assert "cookie" not in request.headers
+    # A new quoting would break the signature of a presigned address.
+    assert seen[0].raw_path == "/v1/blob?sig=a%2Bb%2F"
+
+
+async def test_the_key_follows_within_its_origin(
+    serve: Serve, provider_for: Connect, key: str
+) -> None:
+    """A server may move its own files, also by a relative address."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/moved":
+            assert request.headers["Authorization"] == f"Bearer {key}"
+            return web.Response(body=b"content")
+        return web.Response(status=302, headers={"Location": "/moved"})
+
+    assert await whole(await provider_for(await serve(answer))) == b"content"
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://", "http://[", "http://h:99999/"],
+)
+async def test_a_redirect_to_nowhere_is_refused(
+    serve: Serve, provider_for: Connect, location: str
+) -> None:
+    """Only http and https addresses with a host are followed."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": location} if location else {})
+
+    with pytest.raises(RefusedError):
+        await whole(await provider_for(await serve(answer)))
+
+
+async def test_redirects_end(serve: Serve, provider_for: Connect) -> None:
+    """A circle is left after ten steps."""
+    steps = []
+
+    async def answer(request: web.Request) -> web.Response:
+        steps.append(request.path)
+        return web.Response(status=302, headers={"Location": request.path})
+
+    with pytest.raises(RefusedError):
+        await whole(await provider_for(await serve(answer)))
+    assert len(steps) == 10
+
+
+@pytest.mark.parametrize("auth", list(AuthStyle))
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 502])
+async def test_the_key_shows_nowhere(  # noqa: PLR0917 -- fixtures and a table
+    serve: Serve,
+    provider_for: Connect,
+    key: str,
+    caplog: pytest.LogCaptureFixture,
+    auth: AuthStyle,
+    status: int,
+) -> None:
+    """Some servers repeat it in every field of an error; str, repr, traceback and log are clean."""
+
+    async def answer(_: web.Request) -> web.Response:
+        error = {"message": f"Incorrect API key provided: {key}.", "code": key, "param": key}
+        return web.json_response({"error": error}, status=status, headers={"x-request-id": key})
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"{}\n"
+
+    provider = await provider_for(await serve(answer), auth=auth, max_attempts=2)
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: provider.create_batch(BatchRequest("f", "/v1/responses", "24h", {})),
+        lambda: provider.upload(lines(), filename="a.jsonl", size=3),
+        lambda: provider.retrieve_batch("b"),
+        lambda: provider.delete_file("f"),
+        lambda: whole(provider),
+    ]
+    with caplog.at_level(logging.DEBUG):
+        for call in calls:
+            with pytest.raises(ProviderError) as caught:
+                await call()
+            shown = "".join(traceback.format_exception(caught.value))
+            shown += repr(caught.value) + str(vars(caught.value))
+            assert key not in shown
+            assert caught.value.message.startswith(("Incorrect API key provided", "the file has"))
+    assert key not in caplog.text
+    assert key not in repr(provider)

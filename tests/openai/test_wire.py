@@ -1,0 +1,314 @@
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from batchtrail.adapters.openai import wire
+from batchtrail.adapters.openai.wire import UnexpectedAnswerError
+from batchtrail.application.ports import BatchRequest, ProviderBatch
+from batchtrail.domain.status import BatchStatus
+from batchtrail.domain.values import BatchError, RequestCounts, TokenUsage
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=8,
+)
+FIELDS = [
+    "status", "request_counts", "output_file_id", "error_file_id", "errors", "error", "usage",
+    "model", "input_file_id", "metadata", "created_at",
+]  # fmt: skip
+
+
+def read(**fields: Any) -> ProviderBatch:
+    """Read a batch that has these fields beside an id."""
+    return wire.read_batch(json.dumps({"id": "batch_1", "status": "validating"} | fields).encode())
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("validating", BatchStatus.IN_PROGRESS),
+        ("in_progress", BatchStatus.IN_PROGRESS),
+        ("finalizing", BatchStatus.IN_PROGRESS),
+        ("cancelling", BatchStatus.IN_PROGRESS),
+        ("completed", BatchStatus.ENDED),
+        ("COMPLETED", BatchStatus.ENDED),
+        ("failed", BatchStatus.FAILED),
+        ("Expired", BatchStatus.EXPIRED),
+        ("cancelled", BatchStatus.CANCELED),
+        ("canceled", BatchStatus.CANCELED),
+    ],
+)
+def test_each_status_has_our_word_and_keeps_the_raw_one(word: str, status: BatchStatus) -> None:
+    """Azure's older interfaces capitalise, other servers shout."""
+    report = read(status=word).report
+    assert (status, word) == (report.status, report.raw_status)
+
+
+@pytest.mark.parametrize(
+    ("word", "is_canceling"),
+    [("cancelling", True), ("CANCELING", True), ("cancelled", False), ("in_progress", False)],
+)
+def test_a_cancellation_under_way_is_seen(word: str, is_canceling: bool) -> None:
+    """Ours has one status for all that runs, and this mark beside it."""
+    assert is_canceling is read(status=word).report.is_canceling
+
+
+def test_an_unknown_status_counts_as_running_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """To give up a batch for a new word would lose paid results."""
+    with caplog.at_level(logging.WARNING):
+        report = read(status="paused").report
+    assert (report.status, report.raw_status) == (BatchStatus.IN_PROGRESS, "paused")
+    assert "paused" in caplog.text
+
+
+def test_a_known_status_gives_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A warning on each poll would hide the ones that matter."""
+    read(status="in_progress")
+    assert caplog.text == ""
+
+
+def test_a_full_object_is_read() -> None:
+    """Every field of the port's value comes from its own key."""
+    batch = wire.read_batch(
+        json.dumps(
+            {
+                "id": "batch_7",
+                "object": "batch",
+                "status": "completed",
+                "model": "gpt-5-nano-2025-08-07",
+                "input_file_id": "file-in",
+                "output_file_id": "file-out",
+                "error_file_id": "file-err",
+                "created_at": 1787150602,
+                "request_counts": {"total": 3, "completed": 2, "failed": 1},
+                "usage": {
+                    "input_tokens": 36,
+                    "input_tokens_details": {"cached_tokens": 5},
+                    "output_tokens": 224,
+                    "output_tokens_details": {"reasoning_tokens": 128},
+                    "total_tokens": 260,
+                },
+                "metadata": {"batchtrail_id": "b-1"},
+                "something_new": [1, 2],
+            }
+        ).encode(),
+        "req_1",
+    )
+    assert batch.id == "batch_7"
+    assert batch.input_file_id == "file-in"
+    assert batch.created_at == datetime(2026, 8, 19, 14, 43, 22, tzinfo=UTC)
+    assert batch.metadata == {"batchtrail_id": "b-1"}
+    assert batch.request_id == "req_1"
+    assert batch.report.output_file_id == "file-out"
+    assert batch.report.error_file_id == "file-err"
+    assert batch.report.model == "gpt-5-nano-2025-08-07"
+    assert batch.report.request_counts == RequestCounts(3, 2, 1)
+    assert batch.report.usage == TokenUsage(36, 5, 224, 128)
+
+
+@pytest.mark.parametrize("absent", [{}, {"output_file_id": None}, {"output_file_id": ""}])
+def test_no_file_id_is_always_none(absent: dict[str, Any]) -> None:
+    """Null, missing and empty ids all mean that there is no file."""
+    assert read(**absent).report.output_file_id is None
+
+
+@pytest.mark.parametrize(
+    "counts", [None, {}, {"total": None}, {"total": "x"}, {"total": -1}, [], "none"]
+)
+def test_counts_that_are_not_given_are_zero(counts: Any) -> None:
+    """Azure's older interfaces send null counts."""
+    assert read(request_counts=counts).report.request_counts == RequestCounts()
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, "soon"]
+)
+def test_usage_of_zeros_is_not_known_yet(usage: Any) -> None:
+    """OpenAI sends zeros from creation until the batch is completed."""
+    assert read(usage=usage).report.usage is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        (None, ()),
+        ([], ()),
+        ({"object": "list", "data": None}, ()),
+        ("it broke", (BatchError(None, "it broke"),)),
+        (
+            {"object": "list", "data": [{"code": "c", "message": "m", "param": "p", "line": 4}]},
+            (BatchError("c", "m", "p", 4),),
+        ),
+        ([{"code": "c", "message": ""}, None, "t"], (BatchError("c", "c"), BatchError(None, "t"))),
+        ({"code": "c", "message": "m"}, (BatchError("c", "m"),)),
+    ],
+)  # fmt: skip
+def test_errors_are_read_in_every_shape(errors: Any, expected: tuple[BatchError, ...]) -> None:
+    """An object around a list, a bare list, one object, a text, or nothing."""
+    assert expected == read(errors=errors).report.errors
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1741967568, datetime(2025, 3, 14, 15, 52, 48, tzinfo=UTC)),
+        ("1741967568", datetime(2025, 3, 14, 15, 52, 48, tzinfo=UTC)),
+        (1741967568.0, datetime(2025, 3, 14, 15, 52, 48, tzinfo=UTC)),
+        ("2025-03-14T15:52:48Z", datetime(2025, 3, 14, 15, 52, 48, tzinfo=UTC)),
+        ("2025-03-14T17:52:48+02:00", datetime(2025, 3, 14, 15, 52, 48, tzinfo=UTC)),
+        ("2025-03-14T15:52:48.1234567Z", datetime(2025, 3, 14, 15, 52, 48, 123456, tzinfo=UTC)),
+        ("2025-03-14T15:52:48", datetime(2025, 3, 14, 15, 52, 48, tzinfo=UTC)),
+        ("2025-03-14", datetime(2025, 3, 14, tzinfo=UTC)),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        (True, None),
+        (10**30, None),
+        (float("nan"), None),
+        ("9" * 30, None),
+        ("0001-01-01T00:00:00+12:00", None),
+    ],
+)
+def test_times_are_read_in_every_shape(value: Any, expected: datetime | None) -> None:
+    """Seconds, ISO 8601 with up to seven digits of fraction, dates; nonsense is None."""
+    found = wire.moment(value)
+    assert expected == found
+    assert found is None or found.tzinfo is UTC
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.booleans())
+def test_no_field_but_the_id_can_break_the_reading(fields: dict[str, Any], extra: bool) -> None:
+    """Whatever a compatible server puts into a field, the batch is still found by its id."""
+    body = {"id": "batch_1"} | fields | ({"extra": fields} if extra else {})
+    text = (
+        json.dumps(body).replace("NaN", "null").replace("-Infinity", "0").replace("Infinity", "0")
+    )
+    try:
+        batch = wire.read_batch(text.encode())
+    except UnexpectedAnswerError:
+        # Only text that is no JSON at all, such as a lone surrogate, may be refused.
+        pytest.fail("a field broke the reading")
+    assert batch.id == "batch_1"
+    assert all(isinstance(value, str) for value in batch.metadata.values())
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_batch_or_an_unexpected_answer(body: bytes) -> None:
+    """No other exception may escape: the outcome of a create call hangs on it."""
+    with pytest.raises(UnexpectedAnswerError):
+        wire.read_batch(body)
+
+
+def test_each_cut_of_an_answer_is_noticed() -> None:
+    """A connection that breaks off leaves any beginning of the JSON text."""
+    whole = json.dumps({"id": "batch_1", "status": "validating", "metadata": {"a": "é"}}).encode()
+    for length in range(len(whole)):
+        with pytest.raises(UnexpectedAnswerError):
+            wire.read_batch(whole[:length])
+
+
+@given(st.integers(100, 999), st.binary(max_size=400))
+def test_any_error_body_gives_a_short_sentence(status: int, body: bytes) -> None:
+    """Error pages come from proxies, and can be anything."""
+    message = wire.read_error(status, body).message
+    assert 0 < len(message) < 400
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"id": ""}', b'{"id": null}', b"[]", b"null", b'{"id": 7}']
+)
+def test_a_batch_without_an_id_is_unexpected(body: bytes) -> None:
+    """Without its id a batch can never be asked for again."""
+    with pytest.raises(UnexpectedAnswerError):
+        wire.read_batch(body)
+
+
+def test_the_usual_error_envelope_is_read() -> None:
+    """The provider's own words are kept, and its type, which sometimes holds the code."""
+    body = {"error": {"message": "No.", "type": "t", "param": "p", "code": 404}, "detail": "x"}
+    assert wire.read_error(400, json.dumps(body).encode()) == wire.ErrorBody("No.", "404", "p", "t")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": "no such key"}', "no such key"),
+        (b'{"detail": "not here"}', "not here"),
+        (b'[{"error": {"message": "from a list"}}]', "from a list"),
+        (b"", "the server answered 502 Bad Gateway"),
+        (b"{}", "the server answered 502 Bad Gateway"),
+        (b'{"error": {"message": null}}', "the server answered 502 Bad Gateway"),
+        (b"upstream  down\n", "the server answered 502 Bad Gateway: upstream down"),
+        (
+            b"<html><head><style>p{}</style></head><body><h1>Bad &amp; ugly</h1></body></html>",
+            "the server answered 502 Bad Gateway: Bad & ugly",
+        ),
+        (
+            b"<html><title>502 Bad Gateway</title><p>cloudflare</p></html>",
+            "the server answered 502 Bad Gateway",
+        ),
+    ],
+)
+def test_other_error_bodies_give_one_sentence(body: bytes, message: str) -> None:
+    """Markup and line breaks go, what a person can read stays."""
+    assert message == wire.read_error(502, body).message
+
+
+@pytest.mark.parametrize(
+    ("answer", "ids", "after"),
+    [
+        ({"data": [{"id": "a"}, {"id": "b"}], "has_more": True}, ["a", "b"], "b"),
+        ({"data": [{"id": "a"}], "last_id": "z", "has_more": True}, ["a"], "z"),
+        ({"data": [{"id": "a"}], "last_id": "a", "has_more": False}, ["a"], None),
+        ({"data": [{"id": "a"}]}, ["a"], None),
+        ({"data": [{"id": str(i)} for i in range(100)]}, [str(i) for i in range(100)], "99"),
+        ({"data": [], "has_more": False}, [], None),
+        ([{"id": "a"}], ["a"], None),
+    ],
+)
+def test_pages_know_their_cursor(answer: Any, ids: list[str], after: str | None) -> None:
+    """A full page without `has_more` is followed up; a bare array is the whole list."""
+    page = wire.read_page(json.dumps(answer).encode())
+    assert (ids, after) == ([batch.id for batch in page.batches], page.after)
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"data": None}, {"data": [{}]}, {"data": [1]}, {"data": [], "has_more": True}]
+)
+def test_a_page_that_hides_a_batch_is_unexpected(answer: Any) -> None:
+    """A search must not end at a page that it could not read."""
+    with pytest.raises(UnexpectedAnswerError):
+        wire.read_page(json.dumps(answer).encode())
+
+
+def test_a_file_without_a_size_has_what_was_sent() -> None:
+    """Not all compatible servers count."""
+    assert wire.read_file(b'{"id": "file-1"}', sent=12).size == 12
+    assert wire.read_file(b'{"id": "file-1", "bytes": 0}', sent=12).size == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "gone"),
+    [(b"", True), (b'{"deleted": true}', True), (b"{}", True), (b'{"deleted": false}', False)],
+)
+def test_a_delete_answer_says_whether_the_file_is_gone(body: bytes, gone: bool) -> None:
+    """Some servers answer 204 without a body."""
+    assert gone is wire.read_deleted(body)
+
+
+def test_a_create_body_has_metadata_only_when_there_is_some() -> None:
+    """Some compatible servers refuse an empty object."""
+    bare = json.loads(wire.create_body(BatchRequest("file-1", "/v1/responses", "24h", {})))
+    assert bare == {
+        "input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "24h",
+    }  # fmt: skip
+    tagged = wire.create_body(BatchRequest("file-1", "/v1/responses", "24h", {"id": "1"}))
+    assert json.loads(tagged) == bare | {"metadata": {"id": "1"}}
