@@ -54,7 +54,11 @@ class ProviderError(BatchtrailError):
 
 
 class UnavailableError(ProviderError):
-    """The call was surely not done: no connection, or a read that failed; a repeat is safe."""
+    """The provider is out of reach, and a repeat is safe.
+
+    A create or an upload was surely not done; a read, a cancellation or a deletion may have
+    been, and repeating it does no harm.
+    """
 
 
 class RateLimitedError(ProviderError):

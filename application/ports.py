@@ -1,6 +1,6 @@
 """What the application asks of the outside: a provider of batches, and a clock."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -41,12 +41,33 @@ class ProviderBatch:
     request_id: str | None = None
 
 
+OPENAI_LIMITS = Limits(
+    max_requests=50_000,
+    max_bytes=209_715_200,
+    endpoints=frozenset(
+        {
+            "/v1/responses",
+            "/v1/chat/completions",
+            "/v1/embeddings",
+            "/v1/completions",
+            "/v1/moderations",
+            "/v1/images/generations",
+            "/v1/images/edits",
+            "/v1/videos",
+        }
+    ),
+    endpoints_without_model=frozenset({"/v1/moderations"}),
+)
+"""What OpenAI takes in one batch (API reference, 2026), and most servers like it."""
+
+
 class BatchProvider(Protocol):
     """A provider's file and batch API.
 
     Methods raise only `ProviderError`s. Every method may raise `UnauthorizedError`,
-    `RateLimitedError` and `UnavailableError`, all three after surely nothing was done.
-    A method whose repeat is safe may repeat transient failures by itself before it raises.
+    `RateLimitedError`, `QuotaError` and `UnavailableError`, and `RefusedError` for a call that
+    the server does not know (a wrong base URL). A method whose repeat is safe may repeat
+    transient failures by itself before it raises.
     """
 
     @property
@@ -64,9 +85,10 @@ class BatchProvider(Protocol):
     ) -> UploadedFile:
         """Store an input file of `size` bytes under `filename`, streaming the pieces of `lines`.
 
-        `lines` is iterated from its beginning for each attempt. Raises `RefusedError` when the
-        provider does not take the file, `OutcomeUnknownError` when the answer was lost. A
-        repeat costs nothing but leaves a file that nothing uses.
+        `lines` is iterated from its beginning for each attempt; its own exceptions come out
+        unchanged. Raises `RefusedError` when the provider does not take the file, or when
+        another number of bytes came or arrived, and `OutcomeUnknownError` when the answer was
+        lost. A repeat costs nothing but leaves a file that nothing uses.
         """
         ...
 
@@ -83,7 +105,7 @@ class BatchProvider(Protocol):
         """One batch as it is now. Raises `NotFoundError`. A repeat is safe."""
         ...
 
-    def list_batches(self) -> AsyncIterator[ProviderBatch]:
+    def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
         """All batches of the account, newest first, fetched page by page as they are asked for.
 
         A repeat is safe. A provider's list may lag behind its creates.

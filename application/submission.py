@@ -6,7 +6,7 @@ by another process, is taken up by calling `advance` again.
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -223,13 +223,14 @@ class SubmissionFlow:
     async def _search(self, batch_id: UUID, submission: Submission) -> list[ProviderBatch]:
         """The provider's batches of this submission, oldest first, back to its upload."""
         found: list[ProviderBatch] = []
-        async for listed in self._provider.list_batches():
-            if _is_older(listed, submission.input_file_created_at):
-                break
-            ours = listed.metadata.get(BATCH_ID_KEY) == str(batch_id)
-            same_input = listed.input_file_id == submission.input_file_id
-            if (ours or same_input) and not listed.report.input_not_found:
-                found.insert(0, listed)
+        async with aclosing(self._provider.list_batches()) as newest_first:
+            async for listed in newest_first:
+                if _is_older(listed, submission.input_file_created_at):
+                    break
+                ours = listed.metadata.get(BATCH_ID_KEY) == str(batch_id)
+                same_input = listed.input_file_id == submission.input_file_id
+                if (ours or same_input) and not listed.report.input_not_found:
+                    found.insert(0, listed)
         return found
 
     async def _adopt(self, batch_id: UUID, found: list[ProviderBatch]) -> None:

@@ -1,0 +1,5 @@
+"""The `batchtrail` command."""
+
+from .app import main
+
+__all__ = ["main"]

@@ -1,0 +1,315 @@
+"""The commands and what their `--help` teaches; the work is imported when a command runs."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .exits import ExitStatus, exiting_on_errors
+
+_HELP = """Run large sets of LLM requests through the OpenAI Batch API, from an event log.
+
+Give a JSONL file of requests to `run`: it submits one batch, waits for it and writes one result
+line for each request, in input order. Type the same command again after any interruption: it
+goes on where it was, and never submits or pays twice.
+
+Settings come from options, then the environment, then a .env file: OPENAI_API_KEY,
+OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID, BATCHTRAIL_DB, BATCHTRAIL_POLL_SCHEDULE
+(seconds, comma-separated) and BATCHTRAIL_RECONCILE_WAIT (seconds).
+
+Exit status: 0 every request succeeded; 3 the batch is over and some request has no success;
+2 bad usage or bad input; 1 anything else; 130 interrupted.
+"""
+
+app = typer.Typer(
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_Database = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        help="Database, as sqlite:///FILE (relative) or sqlite:////FILE (absolute). "
+        "Default: BATCHTRAIL_DB, else sqlite:///batchtrail.db.",
+    ),
+]
+_BaseURL = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        metavar="URL",
+        help="Where the API is. Default: OPENAI_BASE_URL, else https://api.openai.com/v1.",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program on standard output.")]
+_Input = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INPUT.jsonl",
+        help='One request a line: {"custom_id": "a", "method": "POST", '
+        '"url": "/v1/responses", "body": {"model": …, "input": …}}.',
+    ),
+]
+_Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="OUT.jsonl",
+        help="Where the results go, written whole or not at all. Default: standard output.",
+    ),
+]
+_Batch = Annotated[
+    str, typer.Argument(metavar="BATCH", help="A batch id, or its first characters.")
+]
+_New = Annotated[
+    bool,
+    typer.Option(
+        "--new", help="Make a new batch, even though this input was submitted before (and paid)."
+    ),
+]
+_Why = Annotated[
+    str | None, typer.Option("--why", metavar="TEXT", help="A note for the log: what this is for.")
+]
+_Metadata = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metadata",
+        metavar="KEY=VALUE",
+        help="A label for the batch in the log; not sent to the provider. May be repeated.",
+    ),
+]
+
+
+def _run(work: Coroutine[Any, Any, ExitStatus | None]) -> None:
+    raise typer.Exit(asyncio.run(work) or ExitStatus.OK)
+
+
+@app.command()
+def run(
+    input_path: _Input,
+    output: _Output = None,
+    new: _New = False,
+    why: _Why = None,
+    metadata: _Metadata = None,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+    json: _Json = False,
+) -> None:
+    """Submit a file, wait, and write the results.
+
+    Progress goes to standard error; the results go to OUT.jsonl or to standard output, one line
+    for each request in input order, as the provider sent it. Run it again to resume; after the
+    end, it writes the results again without asking the provider.
+
+    With --json the summary goes to standard output, and results only to OUT.jsonl.
+
+        batchtrail run requests.jsonl -o results.jsonl
+    """
+    from .batches import Place, Submission, run_batch  # noqa: PLC0415 (start-up time)
+
+    place = Place(database, base_url)
+    what = Submission(input_path, new, why, metadata)
+    _run(run_batch(what, place, output, as_json=json))
+
+
+@app.command()
+def submit(
+    input_path: _Input,
+    new: _New = False,
+    why: _Why = None,
+    metadata: _Metadata = None,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+    json: _Json = False,
+) -> None:
+    """Submit a file and print the batch id, without waiting.
+
+    The same file is submitted once, however often this is typed. `run` with the same file, or
+    `results` with the batch id, fetches the results later.
+
+        batchtrail submit requests.jsonl
+    """
+    from .batches import Place, Submission, submit_batch  # noqa: PLC0415
+
+    what = Submission(input_path, new, why, metadata)
+    _run(submit_batch(what, Place(database, base_url), as_json=json))
+
+
+@app.command()
+def status(
+    batch: Annotated[
+        str | None, typer.Argument(metavar="[BATCH]", help="A batch id, or its first characters.")
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask the provider first, and record what it says.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many batches to list at most.")] = 20,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+    json: _Json = False,
+) -> None:
+    """Show one batch, or list the newest ones.
+
+    Reads the log alone and needs no key, unless --refresh is given.
+
+        batchtrail status 3f2a
+    """
+    from .batches import Place, show_status  # noqa: PLC0415
+
+    place = Place(database, base_url)
+    _run(show_status(batch, place, limit=limit, refresh=refresh, as_json=json))
+
+
+@app.command()
+def results(
+    batch: _Batch,
+    output: _Output = None,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+) -> None:
+    """Write the results of a batch.
+
+    One line for each request, in input order. A batch that is over at the provider is collected
+    first. A request without a provider line gets a null response and an error with a code.
+
+        batchtrail results 3f2a -o results.jsonl
+    """
+    from .batches import Place, write_batch_results  # noqa: PLC0415
+
+    _run(write_batch_results(batch, Place(database, base_url), output))
+
+
+@app.command()
+def cancel(
+    batch: _Batch,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+    json: _Json = False,
+) -> None:
+    """Ask the provider to stop a batch.
+
+    Finished requests keep their results, and are paid. The provider may take ten minutes. A
+    batch that was never submitted is canceled at once.
+
+        batchtrail cancel 3f2a
+    """
+    from .batches import Place, cancel_batch  # noqa: PLC0415
+
+    _run(cancel_batch(batch, Place(database, base_url), as_json=json))
+
+
+@app.command()
+def history(
+    batch: _Batch,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every applied result, not only how many.")
+    ] = False,
+    database: _Database = None,
+    json: _Json = False,
+) -> None:
+    """Show everything that happened to a batch.
+
+    Read from the log: when, what, and the provider's request ids. With --json, one event a
+    line, complete but for the bodies.
+
+        batchtrail history 3f2a
+    """
+    from .batches import Place, show_history  # noqa: PLC0415
+
+    _run(show_history(batch, Place(database), every=every, as_json=json))
+
+
+_SECONDS = {"metavar": "SECONDS", "min": 0.0}
+
+
+@app.command()
+def emulator(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free port.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep files and batches here. Default: a temporary directory."),
+    ] = None,
+    validating: Annotated[float, typer.Option(help="Time to check the input.", **_SECONDS)] = 1.0,
+    in_progress: Annotated[float, typer.Option(help="Time to answer it.", **_SECONDS)] = 3.0,
+    finalizing: Annotated[float, typer.Option(help="Time to write files.", **_SECONDS)] = 0.5,
+    cancelling: Annotated[float, typer.Option(help="Time a cancel takes.", **_SECONDS)] = 1.0,
+    completion_window: Annotated[
+        float, typer.Option(help="Time until an unfinished batch expires.", **_SECONDS)
+    ] = 86_400.0,
+    answer_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Bytes of text in each answer. Default: a few lines.")
+    ] = None,
+    fail_every: Annotated[
+        int | None, typer.Option(min=1, help="Let each N-th request fail with HTTP 500.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="JSON",
+            help='Something that goes wrong, for example {"op": "create", "kind": "reset_after"}. '
+            "May be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Serve a stand-in for OpenAI's batch API.
+
+    It runs on this machine and costs nothing. Prints its base URL when it listens, and stops on
+    Ctrl-C or SIGTERM. It answers every
+    request with invented text. Any key but one that begins with sk-invalid is good.
+
+        batchtrail emulator --port 8080
+    """
+    from ..emulator import EmulatorSettings  # noqa: PLC0415
+    from .emulate import parse_faults, serve  # noqa: PLC0415
+
+    settings = EmulatorSettings(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        validating=validating,
+        in_progress=in_progress,
+        finalizing=finalizing,
+        cancelling=cancelling,
+        completion_window=completion_window,
+        answer_bytes=answer_bytes,
+        fail_every=fail_every,
+        faults=parse_faults(fault),
+    )
+    _run(serve(settings))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        print(f"batchtrail {version('batchtrail')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Only what must come before a command."""
+    del version
+
+
+def main() -> None:
+    """Run the command line."""
+    with exiting_on_errors():
+        app()

@@ -1,0 +1,261 @@
+"""What the commands on batches do, over the service."""
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from attrs import frozen
+
+from ... import bootstrap
+from ...application.errors import InputError
+from ...application.progress import OnProgress
+from ...application.service import BatchService
+from ...application.views import BatchSummary
+from ...domain.events import BatchEvent, ResultApplied
+from ...domain.status import BatchStatus
+from ...settings import Settings
+from .exits import ExitStatus
+from .output import check_output, write_results
+from .progress import showing_progress
+from .render import (
+    error_text,
+    event_data,
+    event_line,
+    json_text,
+    outcomes_text,
+    summary_data,
+    summary_lines,
+    tokens_text,
+)
+from .text import clean, moment_text
+
+_SHOWN_ERRORS = 10
+
+
+@frozen
+class Place:
+    """Which database and which API; None leaves it to the settings."""
+
+    database: str | None = None
+    base_url: str | None = None
+
+
+@frozen
+class Submission:
+    """What to submit, and what to note about it."""
+
+    path: Path
+    new: bool
+    why: str | None
+    metadata: Sequence[str] | None
+
+    def labels(self) -> dict[str, str]:
+        """The metadata as a mapping. Raises `InputError` for one that is no KEY=VALUE."""
+        labels = {}
+        for label in self.metadata or ():
+            key, separator, value = label.partition("=")
+            if not separator or not key:
+                raise InputError(f"--metadata {label!r} is no label; write KEY=VALUE")
+            labels[key] = value
+        return labels
+
+
+@asynccontextmanager
+async def _trail(place: Place, *, calls: bool) -> AsyncIterator[BatchService]:
+    """The service; where `calls` will be made, a missing key is an error before anything else."""
+    settings = Settings.load(database=place.database, base_url=place.base_url)
+    if calls and settings.api_key is None:
+        raise InputError(bootstrap.NO_KEY)
+    async with bootstrap.open_trail(
+        settings=settings, actor=bootstrap.command_line_actor()
+    ) as trail:
+        yield trail
+
+
+async def run_batch(
+    what: Submission, place: Place, output: Path | None, *, as_json: bool
+) -> ExitStatus:
+    """Submit, wait, write the results and sum up."""
+    if output is not None:
+        check_output(output, what.path)
+    async with _trail(place, calls=True) as trail:
+        with showing_progress() as on_progress:
+            batch_id = await _submit(trail, what, on_progress)
+            summary = await trail.wait(batch_id, on_progress)
+        if output is not None or not as_json:
+            await write_results(trail.completions(batch_id), output)
+    if as_json:
+        print(json_text(summary_data(summary)))
+    _sum_up(summary, output)
+    return _exit_status(summary)
+
+
+async def submit_batch(what: Submission, place: Place, *, as_json: bool) -> ExitStatus:
+    """Submit and print the batch id."""
+    async with _trail(place, calls=True) as trail:
+        with showing_progress() as on_progress:
+            batch_id = await _submit(trail, what, on_progress)
+        summary = await trail.status(batch_id)
+    print(json_text(summary_data(summary)) if as_json else batch_id)
+    _show_errors(summary)
+    return ExitStatus.BAD_INPUT if summary.status is BatchStatus.FAILED else ExitStatus.OK
+
+
+async def _submit(trail: BatchService, what: Submission, on_progress: OnProgress) -> UUID:
+    return await trail.submit(
+        what.path,
+        metadata=what.labels(),
+        description=what.why,
+        new=what.new,
+        on_progress=on_progress,
+    )
+
+
+async def show_status(
+    batch: str | None, place: Place, *, limit: int, refresh: bool, as_json: bool
+) -> ExitStatus:
+    """Show one batch or a list."""
+    async with _trail(place, calls=refresh) as trail:
+        if batch is None:
+            summaries = await trail.batches(limit=limit)
+            if refresh:
+                summaries = [await trail.refresh(summary.id) for summary in summaries]
+            _show_list(summaries, as_json=as_json)
+            return ExitStatus.OK
+        batch_id = await trail.find(batch)
+        summary = await (trail.refresh(batch_id) if refresh else trail.status(batch_id))
+    if as_json:
+        print(json_text(summary_data(summary)))
+    else:
+        for name, value in summary_lines(summary):
+            print(f"{name:<10} {value}")
+    return ExitStatus.OK
+
+
+def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
+    for summary in summaries:
+        if as_json:
+            print(json_text(summary_data(summary)))
+        else:
+            print(
+                f"{summary.id}  {moment_text(summary.created_at)}  {summary.status.value:<11} "
+                f"{summary.request_count:>6,} requests  {outcomes_text(summary)}"
+                f"{'  ' + clean(summary.description) if summary.description else ''}"
+            )
+    if not summaries and not as_json:
+        print("no batches yet", file=sys.stderr)
+
+
+async def write_batch_results(batch: str, place: Place, output: Path | None) -> ExitStatus:
+    """Collect what is over, and write the results."""
+    if output is not None:
+        check_output(output)
+    async with _trail(place, calls=False) as trail:
+        batch_id = await trail.find(batch)
+        with showing_progress() as on_progress:
+            summary = await _collected(trail, batch_id, on_progress)
+        await write_results(trail.completions(batch_id), output)
+    if output is not None:
+        _sum_up(summary, output)
+    return _exit_status(summary)
+
+
+async def _collected(trail: BatchService, batch_id: UUID, on_progress: OnProgress) -> BatchSummary:
+    summary = await trail.status(batch_id)
+    if not summary.results_collected:
+        summary = await trail.refresh(batch_id)
+    if not summary.status.is_terminal:
+        raise InputError(
+            f"batch {batch_id} is {summary.status.value}; its results come with its end, "
+            "`run` with the same input waits for it"
+        )
+    if not summary.results_collected:
+        summary = await trail.collect(batch_id, on_progress)
+    return summary
+
+
+async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus:
+    """Cancel, and say how it stands."""
+    async with _trail(place, calls=False) as trail:
+        batch_id = await trail.find(batch)
+        with showing_progress() as on_progress:
+            summary = await trail.cancel(batch_id, on_progress)
+    if as_json:
+        print(json_text(summary_data(summary)))
+    elif summary.status.is_terminal:
+        print(f"batch {batch_id} is {summary.status.value}")
+    else:
+        print(f"batch {batch_id} is being canceled; finished requests keep their results")
+    return ExitStatus.OK
+
+
+async def show_history(batch: str, place: Place, *, every: bool, as_json: bool) -> ExitStatus:
+    """Print the events of a batch."""
+    async with _trail(place, calls=False) as trail:
+        batch_id = await trail.find(batch)
+        shown = _Timeline((await trail.status(batch_id)).created_at, every=every or as_json)
+        async for event in trail.history(batch_id):
+            for line in shown.lines(event):
+                print(json_text(event_data(event)) if as_json else line)
+        for line in shown.rest():
+            print(line)
+    return ExitStatus.OK
+
+
+class _Timeline:
+    """Events as lines, a run of applied results as one line unless `every` asks for all."""
+
+    def __init__(self, begin: datetime, *, every: bool) -> None:
+        self._begin = begin
+        self._every = every
+        self._last: ResultApplied | None = None
+        self._applied = 0
+
+    def lines(self, event: BatchEvent) -> Iterator[str]:
+        """The lines that an event brings."""
+        if isinstance(event, ResultApplied) and not self._every:
+            self._last = event
+            self._applied += 1
+            return
+        yield from self.rest()
+        yield event_line(event, self._begin)
+
+    def rest(self) -> Iterator[str]:
+        """The line of the results since the last other event, if there were any."""
+        if self._last is not None:
+            facts = f"{self._applied:,} results; `--all` shows each"
+            yield event_line(self._last, self._begin, facts)
+        self._last, self._applied = None, 0
+
+
+def _sum_up(summary: BatchSummary, output: Path | None) -> None:
+    """What came of a batch, on standard error."""
+    target = "" if output is None else f" -> {output}"
+    _say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
+    _say(f"tokens: {tokens_text(summary)}")
+    if summary.totals.skipped_lines:
+        _say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
+    _show_errors(summary)
+
+
+def _show_errors(summary: BatchSummary) -> None:
+    for error in summary.errors[:_SHOWN_ERRORS]:
+        _say(error_text(error))
+    left = len(summary.errors) - _SHOWN_ERRORS
+    if left > 0:
+        _say(f"and {left:,} more errors; `status {summary.id}` shows them")
+
+
+def _exit_status(summary: BatchSummary) -> ExitStatus:
+    if summary.totals.outcomes.succeeded == summary.request_count:
+        return ExitStatus.OK
+    if summary.status is BatchStatus.FAILED:
+        return ExitStatus.BAD_INPUT
+    return ExitStatus.INCOMPLETE
+
+
+def _say(text: str) -> None:
+    print(f"batchtrail: {text}", file=sys.stderr)

@@ -1,0 +1,39 @@
+"""The `emulator` command: serve until somebody says stop."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Sequence
+
+from ...application.errors import BatchtrailError, InputError
+from ..emulator import EmulatorSettings, Fault, running_emulator
+from .exits import ExitStatus
+
+
+def parse_faults(texts: Sequence[str] | None) -> tuple[Fault, ...]:
+    """Faults from their JSON texts. Raises `InputError` for one that does not exist."""
+    faults = []
+    for text in texts or ():
+        try:
+            faults.append(Fault(**json.loads(text)))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"--fault {text!r} is no fault: {error}; write for example "
+                '{"op": "create", "kind": "reset_after"}'
+            ) from error
+    return tuple(faults)
+
+
+async def serve(settings: EmulatorSettings) -> ExitStatus:
+    """Print the base URL when it listens; stop cleanly on SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with running_emulator(settings) as emulator:
+            print(emulator.base_url, flush=True)
+            await stop.wait()
+    except OSError as error:
+        raise BatchtrailError(f"the emulator cannot run: {error}") from error
+    return ExitStatus.OK

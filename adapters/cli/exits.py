@@ -1,0 +1,61 @@
+"""Exit statuses, and how errors become one clear sentence."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+from ...application.errors import (
+    BatchtrailError,
+    InputError,
+    RefusedError,
+    StoreError,
+    UnauthorizedError,
+)
+from ...domain.errors import DomainError
+from .text import clean
+
+
+class ExitStatus(IntEnum):
+    """What the shell is told."""
+
+    OK = 0
+    ERROR = 1
+    BAD_INPUT = 2
+    INCOMPLETE = 3
+    INTERRUPTED = 130
+
+
+@contextmanager
+def exiting_on_errors() -> Iterator[None]:
+    """Turn every error into a sentence on standard error and an exit status."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("interrupted; a submitted batch goes on, and the same command resumes")
+        sys.exit(ExitStatus.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from complaining too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitStatus.ERROR)
+    except (BatchtrailError, DomainError) as error:
+        _say(str(error))
+        sys.exit(_status_of(error))
+    except Exception as error:
+        if os.environ.get("BATCHTRAIL_DEBUG"):
+            raise
+        _say(
+            f"unexpected {type(error).__name__}: {error}; this is a bug, please report it with "
+            "the traceback that BATCHTRAIL_DEBUG=1 shows"
+        )
+        sys.exit(ExitStatus.ERROR)
+
+
+def _status_of(error: Exception) -> ExitStatus:
+    refused = (InputError, DomainError, StoreError, RefusedError, UnauthorizedError)
+    return ExitStatus.BAD_INPUT if isinstance(error, refused) else ExitStatus.ERROR
+
+
+def _say(sentence: str) -> None:
+    print(f"batchtrail: {clean(sentence)}", file=sys.stderr)

@@ -1,0 +1,112 @@
+"""Progress on standard error: a bar on a terminal, a line for each change elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress as Bar,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from ...application.progress import (
+    Applying,
+    Delayed,
+    OnProgress,
+    Progress,
+    Searching,
+    Uploading,
+    Waiting,
+)
+from .text import clean, duration_text, size_text
+
+
+def describe(progress: Progress) -> tuple[str, int | None, int | None]:
+    """A step in words, and how far it is: done of how many, where that is known."""
+    match progress:
+        case Uploading(sent=sent, size=size):
+            return f"uploading {size_text(sent)} of {size_text(size)}", sent, size
+        case Searching(until=until):
+            left = max(0.0, (until - datetime.now(UTC)).total_seconds())
+            text = (
+                "the answer to the create call was lost; searching the provider's list "
+                f"for {duration_text(left)} more before creating again"
+            )
+            return text, None, None
+        case Waiting(summary=summary, seconds=seconds):
+            counts = summary.request_counts
+            done = counts.completed + counts.failed if counts else 0
+            total = (counts.total if counts else 0) or summary.request_count
+            word = clean(summary.raw_status or summary.status.value)
+            text = f"waiting: {word}, {done:,} of {total:,} done; poll in {duration_text(seconds)}"
+            return text, done, total
+        case Applying(applied=applied, requests=requests):
+            return f"applying results: {applied:,} of {requests:,}", applied, requests
+        case Delayed(reason=reason, seconds=seconds):
+            return f"{clean(reason)}; again in {duration_text(seconds)}", None, None
+
+
+@contextmanager
+def showing_progress() -> Iterator[OnProgress]:
+    """Show each step until the end of the block; nothing of it goes to standard output."""
+    if sys.stderr.isatty():
+        with _bar() as bar:
+            yield _on_bar(bar)
+    else:
+        yield _on_lines()
+
+
+def _bar() -> Bar:
+    return Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True, highlight=False),
+    )
+
+
+def _on_bar(bar: Bar) -> OnProgress:
+    task = bar.add_task("starting", total=None)
+
+    def show(progress: Progress) -> None:
+        text, done, total = describe(progress)
+        if isinstance(progress, Delayed):
+            bar.console.print(Text(text))
+            return
+        bar.update(task, description=text, completed=done or 0, total=total)
+
+    return show
+
+
+def _on_lines() -> OnProgress:
+    """A line when the step is another one, and at its end: a log must not fill with counts."""
+    said: set[str] = set()
+
+    def show(progress: Progress) -> None:
+        text, done, total = describe(progress)
+        key = _line_key(progress)
+        if key not in said or (done is not None and done == total):
+            if text not in said:
+                print(f"batchtrail: {text}", file=sys.stderr, flush=True)
+            said.update((key, text))
+
+    return show
+
+
+def _line_key(progress: Progress) -> str:
+    match progress:
+        case Waiting(summary=summary):
+            return f"waiting {summary.raw_status}"
+        case Delayed(reason=reason):
+            return f"delayed {reason}"
+        case _:
+            return type(progress).__name__

@@ -1,0 +1,40 @@
+"""Texts for people: sizes, durations, and foreign words made harmless."""
+
+from datetime import datetime
+
+_MINUTE = 60
+_HOUR = 3_600
+_KILO = 1_000
+
+
+def clean(text: str) -> str:
+    """A text with control characters shown as escapes: a provider must not drive the terminal."""
+    return "".join(
+        char if char.isprintable() or char == " " else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def size_text(size: int) -> str:
+    """Bytes in decimal units."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < _KILO:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= _KILO
+    return f"{amount:.1f} GB"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, rest = divmod(whole, _HOUR)
+    minutes, left = divmod(rest, _MINUTE)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {left:02} s"
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment in UTC, to the millisecond."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"

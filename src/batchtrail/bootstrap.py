@@ -1,0 +1,141 @@
+"""The composition root: the one module that wires adapters to services."""
+
+import asyncio
+import getpass
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from . import __version__
+from .adapters.sqlite import SQLiteBatchFactory
+from .application.errors import InputError
+from .application.polling import DEFAULT_SCHEDULE
+from .application.ports import OPENAI_LIMITS, BatchProvider, Clock
+from .application.runtime import Runtime
+from .application.service import BatchService, ServiceSettings
+from .application.store import Batches
+from .domain.values import Limits
+from .settings import Settings, sqlite_path
+
+_RECONCILE_WAIT = 120.0
+_CREATE_TIMEOUT = 60.0
+_LEAST_CREATE_TIMEOUT = 1.0
+
+NO_KEY = (
+    "no API key: set OPENAI_API_KEY in the environment or in a .env file; to try without one, "
+    "start `batchtrail emulator --port 8080` and set OPENAI_API_KEY=emulator "
+    "OPENAI_BASE_URL=http://127.0.0.1:8080/v1"
+)
+
+
+class SystemClock:
+    """The computer's clock."""
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
+        await asyncio.sleep(seconds)
+
+
+class _Keyless:
+    """Stands for the provider where no key is set: the log can be read, no call can be made."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.limits: Limits = OPENAI_LIMITS
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InputError(NO_KEY)
+
+
+@asynccontextmanager
+async def open_trail(
+    database: str | None = None,
+    *,
+    provider: BatchProvider | None = None,
+    actor: str | None = None,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[BatchService]:
+    """Open a database and give the service over it.
+
+    `database` is a URL such as `sqlite:///batches.db`; without it the settings decide, which
+    come from the environment and a `.env` file. `provider` swaps in the fake or another adapter;
+    without it OpenAI is called with the key from the settings. `actor` names who acts, in the
+    log.
+
+    Raises `InputError` for malformed settings and `StoreError` for a database that cannot be
+    used.
+    """
+    settings = settings or Settings.load(database=database)
+    factory = SQLiteBatchFactory(sqlite_path(database or settings.database))
+    async with AsyncExitStack() as stack:
+        runtime = Runtime(
+            Batches(factory),
+            clock or SystemClock(),
+            actor=actor or f"library:{_user()}",
+            software=f"batchtrail {__version__}",
+        )
+        stack.callback(runtime.close)
+        if provider is None:
+            provider = await stack.enter_async_context(_openai(settings))
+        yield BatchService(runtime, provider, service_settings(settings))
+
+
+def service_settings(settings: Settings) -> ServiceSettings:
+    """The part of the settings that the service needs."""
+    return ServiceSettings(
+        poll_schedule=settings.poll_schedule or DEFAULT_SCHEDULE,
+        reconcile_wait=_reconcile_wait(settings),
+    )
+
+
+def _reconcile_wait(settings: Settings) -> float:
+    return _RECONCILE_WAIT if settings.reconcile_wait is None else settings.reconcile_wait
+
+
+@asynccontextmanager
+async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
+    from .adapters.openai import AuthStyle, OpenAISettings, connect  # noqa: PLC0415 (start-up time)
+
+    options: dict[str, Any] = {} if settings.base_url is None else {"base_url": settings.base_url}
+    try:
+        openai = OpenAISettings(
+            api_key=settings.api_key or "none",
+            auth=AuthStyle(settings.auth),
+            organization=settings.organization,
+            project=settings.project,
+            api_version=settings.api_version,
+            # A create call is given up before anybody may search for its batch and repeat it.
+            create_timeout=max(
+                _LEAST_CREATE_TIMEOUT, min(_CREATE_TIMEOUT, _reconcile_wait(settings))
+            ),
+            **options,
+        )
+    except ValueError as error:
+        raise InputError(f"the OpenAI settings cannot be used: {error}") from error
+    if settings.api_key is None:
+        yield _Keyless(openai.name)
+        return
+    async with connect(openai) as provider:
+        yield provider
+
+
+def _user() -> str:
+    """Who runs this process, and where."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
+
+
+def command_line_actor() -> str:
+    """The actor of a command typed in a terminal."""
+    return f"cli:{_user()}"

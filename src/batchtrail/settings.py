@@ -1,0 +1,131 @@
+"""What a user may set: options first, then the environment, then a `.env` file."""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from .application.errors import InputError
+
+DEFAULT_DATABASE = "sqlite:///batchtrail.db"
+_MEMORY = ":memory:"
+
+
+@frozen(kw_only=True)
+class Settings:
+    """All settings of one run, as text and numbers; times in seconds.
+
+    `api_key` is a secret and shows in no repr.
+    """
+
+    database: str = DEFAULT_DATABASE
+    api_key: str | None = None
+    base_url: str | None = None
+    organization: str | None = None
+    project: str | None = None
+    api_version: str | None = None
+    auth: str = "bearer"
+    poll_schedule: tuple[float, ...] | None = None
+    reconcile_wait: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Settings(database={self.database!r}, base_url={self.base_url!r}, …)"
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        database: str | None = None,
+        base_url: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        env_file: Path | None = None,
+    ) -> "Settings":
+        """The settings that the options, the environment and the `.env` file make together.
+
+        Raises `InputError` naming the setting that is malformed.
+        """
+        found = {
+            **_env_file(env_file or Path(".env")),
+            **(os.environ if environ is None else environ),
+        }
+
+        def get(name: str) -> str | None:
+            return (found.get(name) or "").strip() or None
+
+        return cls(
+            database=database or get("BATCHTRAIL_DB") or DEFAULT_DATABASE,
+            api_key=get("OPENAI_API_KEY"),
+            base_url=base_url or get("OPENAI_BASE_URL"),
+            organization=get("OPENAI_ORG_ID"),
+            project=get("OPENAI_PROJECT_ID"),
+            api_version=get("OPENAI_API_VERSION"),
+            auth=_auth(get("BATCHTRAIL_AUTH")),
+            poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
+            reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
+        )
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 (start-up time)
+
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _auth(text: str | None) -> str:
+    if text not in {None, "bearer", "api-key"}:
+        raise InputError(f"BATCHTRAIL_AUTH is {text!r}; write bearer or api-key")
+    return text or "bearer"
+
+
+def _seconds(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"{name} is {text!r}; write a number of seconds, for example 120")
+    return seconds
+
+
+def _schedule(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    name = "BATCHTRAIL_POLL_SCHEDULE"
+    schedule = tuple(_seconds(name, part.strip() or "?") or 0.0 for part in text.split(","))
+    if not all(schedule):
+        raise InputError(f"{name} is {text!r}; write seconds above 0, for example 60,120,300")
+    return schedule
+
+
+def sqlite_path(url: str) -> Path | str:
+    """The file of a `sqlite:///` URL; three slashes are relative, four absolute.
+
+    Raises `InputError` for any other URL.
+    """
+    scheme, separator, rest = url.partition("://")
+    if scheme != "sqlite" or not separator:
+        raise InputError(
+            f"the database URL {_without_password(url)!r} is not understood; "
+            f"write {DEFAULT_DATABASE} for a file in this directory, four slashes for a full path"
+        )
+    path = rest.removeprefix("/")
+    if not rest.startswith("/") or not path:
+        raise InputError(
+            f"the database URL {url!r} names no file; write three slashes and a file name, "
+            f"for example {DEFAULT_DATABASE}"
+        )
+    return _MEMORY if path == _MEMORY else Path(path)
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

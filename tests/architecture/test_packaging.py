@@ -1,0 +1,58 @@
+"""What the repository's layout promises to those who build and install it."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("domain", "application", "adapters")
+
+
+@pytest.fixture(name="project")
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_folder_is_listed(project: dict[str, Any]) -> None:
+    """A package that is not listed is missing from the wheel, and only there."""
+    folders = {
+        "batchtrail." + ".".join(path.parent.relative_to(ROOT).parts)
+        for layer in LAYERS
+        for path in (ROOT / layer).rglob("__init__.py")
+    }
+
+    listed = project["tool"]["setuptools"]["packages"]
+
+    assert sorted({"batchtrail", *folders}) == listed
+
+
+def test_every_layer_is_mapped_and_linked(project: dict[str, Any]) -> None:
+    """Wheels find a layer by the mapping, type checkers by the symlink."""
+    mapping = project["tool"]["setuptools"]["package-dir"]
+
+    for layer in LAYERS:
+        assert mapping[f"batchtrail.{layer}"] == layer
+        assert (ROOT / "src/batchtrail" / layer).resolve() == ROOT / layer
+
+
+def test_no_layer_is_imported_bare() -> None:
+    """`import domain` would find a user's own package, or nothing."""
+    for path in ROOT.glob("**/*.py"):
+        if ".venv" in path.parts or "build" in path.parts:
+            continue
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if len(words) > 1 and words[0] in {"import", "from"}:
+                assert words[1].partition(".")[0] not in LAYERS, f"{path}: {line}"
+
+
+def test_the_front_door_opens_without_the_heavy_imports() -> None:
+    """Naming something in `batchtrail` imports its home, and `__all__` is all there."""
+    import batchtrail  # noqa: PLC0415 (the module under test)
+
+    for name in batchtrail.__all__:
+        assert getattr(batchtrail, name) is not None
+    with pytest.raises(AttributeError):
+        _ = batchtrail.nothing_of_the_kind
