@@ -24,7 +24,7 @@ $(BIN)/python:
 
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing batchtrail into $(VENV)" >&2
-	@$(PIP) --editable .
+	@PYTHONWARNINGS=ignore $(PIP) --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

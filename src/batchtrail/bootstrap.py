@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from . import __version__
 from .adapters.sqlite import SQLiteBatchFactory
@@ -121,7 +121,7 @@ async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
     except ValueError as error:
         raise InputError(f"the OpenAI settings cannot be used: {error}") from error
     if settings.api_key is None:
-        yield _Keyless(openai.name)
+        yield cast(BatchProvider, _Keyless(openai.name))
         return
     async with connect(openai) as provider:
         yield provider
