@@ -5,7 +5,7 @@ writing the views need not share a transaction.
 """
 
 from collections.abc import Callable
-from functools import partial, singledispatchmethod
+from functools import partial
 from uuid import UUID
 
 from ..domain import events
@@ -22,29 +22,19 @@ class CompletionsProjection:
         self._changes: list[Callable[[ViewWriter], None]] = []
         self._results: dict[UUID, list[tuple[int, Outcome, int]]] = {}
 
-    @singledispatchmethod
     def process(self, event: events.BatchEvent, position: int) -> None:
         """Take in one event, in the order of the log; most change no row."""
-
-    @process.register
-    def _(self, event: events.RequestsAdded, position: int) -> None:
-        del position
-        ids = custom_ids_of(event.lines)
-        first = event.first_number
         batch_id = event.originator_id
-        self._changes.append(lambda views: views.add_requests(batch_id, first, ids))
-
-    @process.register
-    def _(self, event: events.ResultApplied, position: int) -> None:
-        row = (event.number, event.outcome, position)
-        self._results.setdefault(event.originator_id, []).append(row)
-
-    @process.register
-    def _(self, event: events.ResultsCollected, position: int) -> None:
-        del position
-        self._gather_results()
-        batch_id, outcome = event.originator_id, event.rest_outcome
-        self._changes.append(lambda views: views.settle_rest(batch_id, outcome))
+        if isinstance(event, events.ResultApplied):
+            row = (event.number, event.outcome, position)
+            self._results.setdefault(batch_id, []).append(row)
+        elif isinstance(event, events.RequestsAdded):
+            self._changes.append(
+                partial(_add_requests, batch_id, event.first_number, custom_ids_of(event.lines))
+            )
+        elif isinstance(event, events.ResultsCollected):
+            self._gather_results()
+            self._changes.append(partial(_settle_rest, batch_id, event.rest_outcome))
 
     def _gather_results(self) -> None:
         """Results are written many at a time, but before the rest of their batch is settled."""
@@ -60,8 +50,18 @@ class CompletionsProjection:
         self._changes.clear()
 
 
+def _add_requests(
+    batch_id: UUID, first_number: int, custom_ids: list[str], views: ViewWriter
+) -> None:
+    views.add_requests(batch_id, first_number, custom_ids)
+
+
 def _settle(batch_id: UUID, results: list[tuple[int, Outcome, int]], views: ViewWriter) -> None:
     views.settle(batch_id, results)
+
+
+def _settle_rest(batch_id: UUID, outcome: Outcome, views: ViewWriter) -> None:
+    views.settle_rest(batch_id, outcome)
 
 
 class BatchesProjection:

@@ -10,9 +10,10 @@ from uuid import UUID
 from attrs import frozen
 
 from ..domain.batch import Batch
-from ..domain.errors import RequestRefusedError
+from ..domain.errors import NotSubmittedError, RequestRefusedError
 from ..domain.events import BatchEvent
 from ..domain.requests import RequestCheck
+from ..domain.status import BatchStatus
 from ..domain.values import NewBatch, RequestChunk
 from .collection import CollectionFlow
 from .completions import Completion, completions
@@ -180,7 +181,12 @@ class BatchService:
         """Stay with a batch until every request has an outcome; poll on the schedule.
 
         An unreachable provider is waited for. Interrupting the wait does not touch the batch.
+        Raises `NotSubmittedError` for a draft that nobody has submitted.
         """
+        batch = await self._runtime.load(batch_id)
+        self._check_provider(batch)
+        if batch.status is BatchStatus.PENDING and batch.submission is None:
+            raise NotSubmittedError(batch_id, "waiting for it")
         while True:
             failure: UnavailableError | RateLimitedError | None = None
             try:
@@ -259,8 +265,8 @@ class BatchService:
         """
         batch = await self._runtime.load(batch_id)
         self._check_provider(batch)
-        known = batch.report is not None and batch.report.is_canceling
-        if known or not batch.cancel_requested:
+        told = batch.report is not None and batch.report.is_canceling
+        if told or not batch.cancel_requested or batch.status.is_terminal:
             await self._runtime.command(
                 batch_id, lambda batch, stamp: batch.request_cancel(stamp=stamp)
             )
@@ -322,6 +328,8 @@ class BatchService:
 
 
 async def _fill(file: IO[bytes], requests: Requests) -> None:
+    if isinstance(requests, str | bytes | Mapping):
+        raise InputError("the requests must be a Path, or an iterable of lines or mappings")
     if isinstance(requests, AsyncIterable):
         async for request in requests:
             file.write(request_bytes(request))

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 from eventsourcing.application import AggregateNotFoundError, Application
@@ -131,7 +131,7 @@ class Batches(Application[UUID]):
         Raises `ConflictError` when another writer was first; the batch object is then spent:
         load it again and decide again.
         """
-        pending = batch.collect_events()
+        pending = cast(Sequence[events.BatchEvent], batch.collect_events())
         if not pending:
             return
         stored = [self.mapper.to_stored_event(event) for event in pending]
@@ -228,7 +228,7 @@ class Batches(Application[UUID]):
         return index
 
 
-def _wants_snapshot(batch: Batch, pending: Sequence[Any]) -> bool:
+def _wants_snapshot(batch: Batch, pending: Sequence[events.BatchEvent]) -> bool:
     before = batch.version - len(pending)
     crossed = batch.version // SNAPSHOT_INTERVAL > before // SNAPSHOT_INTERVAL
     return crossed or any(isinstance(event, _LARGE) for event in pending)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from ..domain.batch import Batch
 from ..domain.errors import BatchSubmittedError, DomainError
+from ..domain.status import BatchStatus
 from ..domain.values import BatchError, Stamp, Submission
 from .errors import (
     NotFoundError,
@@ -32,8 +33,12 @@ BATCH_ID_KEY = "batchtrail_batch_id"
 _DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 _SEARCH_DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
+_DEAD = (BatchStatus.CANCELED, BatchStatus.FAILED)
 _TRANSIENT = (UnavailableError, RateLimitedError, OutcomeUnknownError, NotFoundError)
 """After these the step is taken again; NotFoundError means a file that is not visible yet."""
+
+_OLDER_BATCHES = 100
+"""A search ends after so many batches in a row from before the upload: lists are not in order."""
 
 _log = logging.getLogger(__name__)
 
@@ -110,13 +115,17 @@ class SubmissionFlow:
             await self._discard(batch.id, uploaded)
 
     async def _discard(self, batch_id: UUID, uploaded: UploadedFile) -> None:
-        with suppress(NotFoundError):
+        """Delete a file that no batch uses; one that stays behind costs nothing."""
+        try:
             request_id = await self._provider.delete_file(uploaded.id)
+        except ProviderError as error:
+            _log.warning("the unused input file %s could not be deleted: %s", uploaded.id, error)
+            return
 
-            def record(batch: Batch, stamp: Stamp) -> None:
-                batch.record_discarded_upload(uploaded.id, request_id=request_id, stamp=stamp)
+        def record(batch: Batch, stamp: Stamp) -> None:
+            batch.record_discarded_upload(uploaded.id, request_id=request_id, stamp=stamp)
 
-            await self._runtime.command(batch_id, record)
+        await self._runtime.command(batch_id, record)
 
     async def _create(self, batch: Batch, submission: Submission) -> None:
         assert submission.input_file_id is not None
@@ -221,17 +230,19 @@ class SubmissionFlow:
         await self._runtime.clock.sleep(max(0.0, min(delay, left)))
 
     async def _search(self, batch_id: UUID, submission: Submission) -> list[ProviderBatch]:
-        """The provider's batches of this submission, oldest first, back to its upload."""
+        """The provider's batches of this submission: the living ones first, then by age."""
         found: list[ProviderBatch] = []
+        older = 0
         async with aclosing(self._provider.list_batches()) as newest_first:
             async for listed in newest_first:
-                if _is_older(listed, submission.input_file_created_at):
+                older = older + 1 if _is_older(listed, submission.input_file_created_at) else 0
+                if older == _OLDER_BATCHES:
                     break
                 ours = listed.metadata.get(BATCH_ID_KEY) == str(batch_id)
                 same_input = listed.input_file_id == submission.input_file_id
                 if (ours or same_input) and not listed.report.input_not_found:
                     found.insert(0, listed)
-        return found
+        return sorted(found, key=lambda batch: batch.report.status in _DEAD)
 
     async def _adopt(self, batch_id: UUID, found: list[ProviderBatch]) -> None:
         first, *siblings = found

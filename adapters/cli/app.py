@@ -89,8 +89,11 @@ _Metadata = Annotated[
 ]
 
 
-def _run(work: Coroutine[Any, Any, ExitStatus | None]) -> None:
-    raise typer.Exit(asyncio.run(work) or ExitStatus.OK)
+def _run(work: Coroutine[Any, Any, ExitStatus]) -> None:
+    # Here and not only in `main`: typer has its own idea of what an interrupt prints.
+    with exiting_on_errors():
+        status = asyncio.run(work)
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -247,6 +247,8 @@ def _show_errors(summary: BatchSummary) -> None:
     left = len(summary.errors) - _SHOWN_ERRORS
     if left > 0:
         _say(f"and {left:,} more errors; `status {summary.id}` shows them")
+    if summary.status is BatchStatus.FAILED:
+        _say("mend the input and run it again; --new submits the same input once more")
 
 
 def _exit_status(summary: BatchSummary) -> ExitStatus:

@@ -200,6 +200,7 @@ class BatchProviderContract:
         await stage.work(batch.id, finished=2, total=4)
         canceling = await actor.provider.cancel_batch(batch.id)
         assert canceling.report.status in {BatchStatus.IN_PROGRESS, BatchStatus.CANCELED}
+        assert canceling.report.is_canceling != canceling.report.status.is_terminal
         await stage.finish(batch.id)
         report = (await actor.provider.retrieve_batch(batch.id)).report
         assert report.status is BatchStatus.CANCELED

@@ -116,6 +116,7 @@ class FakeBatch:
             errors=self.errors,
             usage=self._usage(),
             model=self.verdict.model if self.total else None,
+            is_canceling=word == RawStatus.CANCELLING,
         )
 
     def _counts(self) -> RequestCounts:

@@ -9,9 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn, cast
 
+from eventsourcing.persistence import PersistenceError
+
 from . import __version__
 from .adapters.sqlite import SQLiteBatchFactory
-from .application.errors import InputError
+from .application.errors import InputError, StoreError
 from .application.polling import DEFAULT_SCHEDULE
 from .application.ports import OPENAI_LIMITS, BatchProvider, Clock
 from .application.runtime import Runtime
@@ -77,7 +79,7 @@ async def open_trail(
     factory = SQLiteBatchFactory(sqlite_path(database or settings.database))
     async with AsyncExitStack() as stack:
         runtime = Runtime(
-            Batches(factory),
+            _open_store(factory),
             clock or SystemClock(),
             actor=actor or f"library:{_user()}",
             software=f"batchtrail {__version__}",
@@ -86,6 +88,16 @@ async def open_trail(
         if provider is None:
             provider = await stack.enter_async_context(_openai(settings))
         yield BatchService(runtime, provider, service_settings(settings))
+
+
+def _open_store(factory: SQLiteBatchFactory) -> Batches:
+    try:
+        return Batches(factory)
+    except BaseException as error:
+        factory.close()
+        if isinstance(error, PersistenceError):
+            raise StoreError(f"the database cannot be used: {error}") from error
+        raise
 
 
 def service_settings(settings: Settings) -> ServiceSettings:
