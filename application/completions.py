@@ -13,6 +13,7 @@ from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import RequestError, TokenUsage
 from .runtime import Runtime
+from .store import Batches
 from .views import CompletionRow
 
 
@@ -47,18 +48,35 @@ async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Complet
     Raises `BatchNotFoundError`.
     """
     batch = await runtime.load(batch_id)
+    why = await runtime.in_store(_errors_by_line, runtime.batches, batch)
     after = 0
     while page := await runtime.in_store(
         partial(runtime.batches.completions_page, batch_id, after=after)
     ):
         for row, result in page:
-            yield _completion(batch, row, result)
+            yield _completion(batch, why, row, result)
         after = page[-1][0].number
 
 
-def _completion(batch: Batch, row: CompletionRow, result: ResultApplied | None) -> Completion:
+def _errors_by_line(batches: Batches, batch: Batch) -> dict[int, RequestError]:
+    """What the provider said of single lines when it failed the batch as a whole."""
+    if batch.status is not BatchStatus.FAILED:
+        return {}
+    report = batches.last_report(batch.id)
+    errors = report.errors if report is not None else ()
+    return {
+        error.line: RequestError(error.code, error.message)
+        for error in reversed(errors)
+        if error.line is not None
+    }
+
+
+def _completion(
+    batch: Batch, why: dict[int, RequestError], row: CompletionRow, result: ResultApplied | None
+) -> Completion:
     if result is None:
-        error = _error_without_line(batch, row)
+        pending = row.outcome is Outcome.PENDING
+        error = None if pending else why.get(row.number, batch.rest_error)
         return Completion(row.number, row.custom_id, row.outcome, error=error)
     return Completion(
         row.number,
@@ -69,17 +87,6 @@ def _completion(batch: Batch, row: CompletionRow, result: ResultApplied | None) 
         result.usage,
         result.line,
     )
-
-
-def _error_without_line(batch: Batch, row: CompletionRow) -> RequestError | None:
-    """Why a request has no result line: its own entry in the batch's errors, or the batch's end."""
-    if row.outcome is Outcome.PENDING:
-        return None
-    if batch.status is BatchStatus.FAILED:
-        for error in batch.errors:
-            if error.line == row.number:
-                return RequestError(error.code, error.message)
-    return batch.rest_error
 
 
 def output_line(completion: Completion) -> bytes:

@@ -31,16 +31,16 @@ _decode = msgspec.json.Decoder(_Line).decode
 _decode_anything = msgspec.json.Decoder().decode
 
 
-def normalized(lines: Iterable[bytes]) -> Iterator[bytes]:
+def normalized(lines: Iterable[bytes], *, first_number: int = 1) -> Iterator[bytes]:
     """Lines without BOM, line ends and blank lines at the end, as they will be sent.
 
     Raises `RequestRefusedError` for a blank line with another line behind it: every line of
     the input is one line of the results.
     """
     blank = 0
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first_number):
         text = line.removesuffix(b"\n").removesuffix(b"\r")
-        if number == 1:
+        if number == first_number:
             text = text.removeprefix(_BOM)
         if not text.strip():
             blank = blank or number
@@ -58,6 +58,10 @@ def parse_request_line(number: int, raw: bytes) -> RequestLine:
     try:
         if not raw.isascii():
             raw.decode()
+        if b"\n" in raw:
+            raise RequestRefusedError(
+                "holds a line break; write each request on one line", line=number
+            )
         line = _decode(raw)
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         raise _refusal(number, raw) from None
@@ -117,7 +121,7 @@ def checked_chunks(
     and the custom_ids.
     """
     first, ids, pieces, size = check.count + 1, list[str](), list[bytes](), 0
-    for raw in normalized(lines):
+    for raw in normalized(lines, first_number=first):
         line = parse_request_line(check.count + 1, raw)
         check.admit(line)
         ids.append(line.custom_id)

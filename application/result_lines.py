@@ -1,12 +1,15 @@
 """Result lines: from a stream of bytes to lines, and from a line to what it says."""
 
+import json
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Any
 
 import msgspec
 from attrs import frozen
 
 from ..domain.values import RequestError, ResultLine, TokenUsage
+
+_MANY_TOKENS = 1 << 53
+_DIGITS = 16
 
 
 @frozen
@@ -75,7 +78,9 @@ class _Body(msgspec.Struct):
     usage: _Usage | None = None
 
 
-class _Response(msgspec.Struct):
+class _Response(_Body):
+    """Old servers put the answer itself where its body should be."""
+
     status_code: int | None = None
     body: _Body | None = None
 
@@ -87,7 +92,6 @@ class _Line(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Line).decode
-_decode_anything = msgspec.json.Decoder().decode
 
 
 def parse_result_line(line: RawLine) -> ResultLine:
@@ -99,24 +103,25 @@ def parse_result_line(line: RawLine) -> ResultLine:
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         return _parse_leniently(line)
     response = content.response
-    body = response.body if response is not None else None
+    if response is None:
+        return ResultLine(line.offset, line.raw, content.custom_id, error=_error(content.error))
+    body = response.body or response
     return ResultLine(
         offset=line.offset,
         raw=line.raw,
         custom_id=content.custom_id,
-        answered=response is not None,
-        status_code=response.status_code if response is not None else None,
+        answered=True,
+        status_code=_status(response.status_code),
         error=_error(content.error),
-        body_error=_error(body.error) if body is not None else None,
-        usage=_usage(body.usage) if body is not None else None,
+        body_error=_error(body.error),
+        usage=_usage(body.usage),
     )
 
 
 def _error(error: _Error | None) -> RequestError | None:
-    if error is None or (error.code is None and not error.message):
+    if error is None:
         return None
-    code = None if error.code is None else str(error.code)
-    return RequestError(code, error.message or "The provider gave no message.")
+    return RequestError(None if error.code is None else str(error.code), error.message or "")
 
 
 def _usage(usage: _Usage | None) -> TokenUsage | None:
@@ -125,25 +130,43 @@ def _usage(usage: _Usage | None) -> TokenUsage | None:
     inside = usage.input_tokens_details or usage.prompt_tokens_details
     outside = usage.output_tokens_details or usage.completion_tokens_details
     return TokenUsage(
-        input=usage.input_tokens or usage.prompt_tokens or 0,
-        cached=(inside and inside.cached_tokens) or 0,
-        output=usage.output_tokens or usage.completion_tokens or 0,
-        reasoning=(outside and outside.reasoning_tokens) or 0,
+        input=_tokens(usage.input_tokens or usage.prompt_tokens),
+        cached=_tokens(inside and inside.cached_tokens),
+        output=_tokens(usage.output_tokens or usage.completion_tokens),
+        reasoning=_tokens(outside and outside.reasoning_tokens),
     )
+
+
+def _tokens(count: int | None) -> int:
+    """A number of tokens that the log can store; what cannot be one counts nothing."""
+    return count if count is not None and 0 <= count < _MANY_TOKENS else 0
+
+
+def _status(code: int | None) -> int | None:
+    """The status of an answer; a number that is none counts as a server error."""
+    return code if code is None or 100 <= code < 600 else 500  # noqa: PLR2004 (HTTP's range)
+
+
+def _number(value: object) -> int | None:
+    """A number, also one written as a text or with a fraction of zero."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _DIGITS:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
 
 
 def _parse_leniently(line: RawLine) -> ResultLine:
     """Read a line of which some part has an unusual shape: a part that does not fit is left out.
 
-    Compatible servers send errors as strings, bodies as strings and usage as they please; such
-    a line still belongs to its request.
+    Compatible servers send errors as strings, bodies as strings, usage as they please, and what
+    Python's own JSON writes but JSON forbids; such a line was paid and belongs to its request.
     """
     try:
-        line.raw.decode()
-        content = _decode_anything(line.raw)
+        content = json.loads(line.raw.decode())
     except UnicodeDecodeError:
         return ResultLine(line.offset, line.raw, problem="the line is not UTF-8")
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return ResultLine(line.offset, line.raw, problem=f"the line is not valid JSON ({error})")
     if not isinstance(content, dict):
         return ResultLine(line.offset, line.raw, problem="the line is not a JSON object")
@@ -151,45 +174,60 @@ def _parse_leniently(line: RawLine) -> ResultLine:
     if not isinstance(custom_id, str):
         return ResultLine(line.offset, line.raw, problem="the line has no custom_id")
     response = content.get("response")
-    body = response.get("body") if isinstance(response, dict) else None
+    if not isinstance(response, dict):
+        return ResultLine(
+            line.offset,
+            line.raw,
+            _storable(custom_id),
+            error=_lenient_error(content.get("error")),
+        )
+    code = response.get("status_code")
+    body = response.get("body", response)
     return ResultLine(
         offset=line.offset,
         raw=line.raw,
-        custom_id=custom_id,
-        answered=isinstance(response, dict),
-        status_code=_status_code(response),
+        custom_id=_storable(custom_id),
+        answered=True,
+        status_code=None if code is None else _status(_number(code) or 0),
         error=_lenient_error(content.get("error")),
         body_error=_lenient_error(body.get("error")) if isinstance(body, dict) else None,
         usage=_lenient_usage(body.get("usage")) if isinstance(body, dict) else None,
     )
 
 
-def _status_code(response: Any) -> int | None:
-    """The status of an answer; one that is there but no number counts as a server error."""
-    if not isinstance(response, dict) or response.get("status_code") is None:
-        return None
-    try:
-        return int(response["status_code"])
-    except (TypeError, ValueError):
-        return 500
+def _storable(text: object) -> str:
+    """A text without the halves of surrogate pairs, which no encoding can store."""
+    return str(text).encode(errors="replace").decode()
 
 
-def _lenient_error(error: Any) -> RequestError | None:
-    if isinstance(error, str) and error:
-        return RequestError(None, error)
+def _lenient_error(error: object) -> RequestError | None:
+    if isinstance(error, str):
+        return RequestError(None, _storable(error))
     if not isinstance(error, dict):
         return None
     code, message = error.get("code"), error.get("message")
-    if code is None and message is None:
-        return None
     return RequestError(
-        None if code is None else str(code),
-        "The provider gave no message." if message is None else str(message),
+        None if code is None else _storable(code),
+        "" if message is None else _storable(message),
     )
 
 
-def _lenient_usage(usage: Any) -> TokenUsage | None:
-    try:
-        return _usage(msgspec.convert(usage, _Usage | None, strict=False))
-    except msgspec.ValidationError:
+def _lenient_usage(usage: object) -> TokenUsage | None:
+    """What is readable of a usage; None when neither side's tokens are."""
+    if not isinstance(usage, dict):
         return None
+    given = _number(usage.get("input_tokens")) or _number(usage.get("prompt_tokens"))
+    made = _number(usage.get("output_tokens")) or _number(usage.get("completion_tokens"))
+    if given is None and made is None:
+        return None
+    return TokenUsage(
+        input=_tokens(given),
+        cached=_detail(usage, "input_tokens", "prompt_tokens", "cached_tokens"),
+        output=_tokens(made),
+        reasoning=_detail(usage, "output_tokens", "completion_tokens", "reasoning_tokens"),
+    )
+
+
+def _detail(usage: dict[str, object], side: str, old_side: str, name: str) -> int:
+    details = usage.get(f"{side}_details") or usage.get(f"{old_side}_details")
+    return _tokens(_number(details.get(name))) if isinstance(details, dict) else 0

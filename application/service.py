@@ -243,11 +243,17 @@ class BatchService:
             batch, await self._provider.retrieve_batch(batch.provider_batch_id)
         )
 
-    async def _record_seen(self, batch: Batch, seen: ProviderBatch) -> Batch:
+    async def _record_seen(
+        self, batch: Batch, seen: ProviderBatch, *, after_call: bool = False
+    ) -> Batch:
         return await self._runtime.command(
             batch.id,
             lambda batch, stamp: batch.record_status(
-                seen.report, request_id=seen.request_id, stamp=stamp
+                seen.id,
+                seen.report,
+                request_id=seen.request_id,
+                stamp=stamp,
+                after_call=after_call,
             ),
         )
 
@@ -282,7 +288,8 @@ class BatchService:
         except RefusedError:
             # It ended in the meantime; what the provider reports now decides.
             seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-        return await self._record_seen(batch, seen)
+            return await self._record_seen(batch, seen)
+        return await self._record_seen(batch, seen, after_call=True)
 
     async def status(self, batch_id: UUID) -> BatchSummary:
         """One batch as the log has it; nothing is asked of the provider."""

@@ -22,6 +22,7 @@ from ..domain import events
 from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import Outcome
+from ..domain.values import StatusReport
 from .errors import BatchNotFoundError, ConflictError
 from .projections import BatchesProjection, CompletionsProjection
 from .transcoding import BatchMapper, MsgpackTranscoder
@@ -33,6 +34,7 @@ SNAPSHOT_INTERVAL = 100
 _LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 _PAGE_BYTES = 4 << 20
 _REBUILD_BYTES = 16 << 20
+_LAST_EVENTS = 10
 
 WriteViews = Callable[[ViewWriter, Sequence[int]], None]
 """Writes the rows of just recorded events, given their positions."""
@@ -192,6 +194,13 @@ class Batches(Application[UUID]):
                 assert isinstance(event, events.BatchEvent)
                 yield event
             after = page[-1].originator_version
+
+    def last_report(self, batch_id: UUID) -> StatusReport | None:
+        """The last report of the provider, with every error; the state keeps a few only."""
+        for event in self.events.get(batch_id, desc=True, limit=_LAST_EVENTS):
+            if isinstance(event, events.StatusChanged | events.Canceled):
+                return event.report
+        return None
 
     def input_lines(self, batch_id: UUID) -> Iterator[bytes]:
         """The input of a batch exactly as it is sent, in pieces of about a megabyte."""

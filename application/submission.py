@@ -123,7 +123,12 @@ class SubmissionFlow:
             return
 
         def record(batch: Batch, stamp: Stamp) -> None:
-            batch.record_discarded_upload(uploaded.id, request_id=request_id, stamp=stamp)
+            batch.record_discarded_upload(
+                uploaded.id,
+                upload_request_id=uploaded.request_id,
+                request_id=request_id,
+                stamp=stamp,
+            )
 
         await self._runtime.command(batch_id, record)
 
@@ -240,7 +245,8 @@ class SubmissionFlow:
                     break
                 ours = listed.metadata.get(BATCH_ID_KEY) == str(batch_id)
                 same_input = listed.input_file_id == submission.input_file_id
-                if (ours or same_input) and not listed.report.input_not_found:
+                left = listed.id in submission.left_batch_ids or listed.report.input_not_found
+                if (ours or same_input) and not left:
                     found.insert(0, listed)
         return sorted(found, key=lambda batch: batch.report.status in _DEAD)
 

@@ -39,6 +39,7 @@ class BatchSummary:
     totals: Totals
     results_collected: bool
     errors: tuple[BatchError, ...]
+    error_count: int
 
     @classmethod
     def of(cls, batch: Batch) -> "BatchSummary":
@@ -67,6 +68,7 @@ class BatchSummary:
             totals=batch.totals,
             results_collected=batch.results_collected,
             errors=batch.errors,
+            error_count=batch.error_count,
         )
 
 

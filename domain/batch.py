@@ -1,6 +1,6 @@
 """The aggregate: every command on a batch decides here and leaves events behind."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -38,7 +38,7 @@ from .values import (
 )
 
 MAX_CREATES = 5
-"""So often is a create made for an input file that the provider says it cannot find."""
+"""So many provider batches may fail because their input file was not visible yet."""
 
 _NAMESPACE = UUID("6f0d2b52-7a0f-4c0e-9a2b-0d5f8f6f2c11")
 
@@ -77,6 +77,7 @@ class Batch(Aggregate):
     submitted_at: datetime | None = _initially(None)
     failure: BatchError | None = _initially(None)
     report: StatusReport | None = _initially(None)
+    error_count: int = _initially(0)
     cancel_requested: bool = _initially(False)
     positions: dict[ResultFile, FilePosition] = field(
         default_factory=lambda: {file: FilePosition() for file in ResultFile}, init=False
@@ -119,7 +120,10 @@ class Batch(Aggregate):
 
     @property
     def errors(self) -> tuple[BatchError, ...]:
-        """Why the batch failed as a whole, in the provider's words; empty when it did not."""
+        """Why the batch failed as a whole, in the provider's words: the first `error_count`.
+
+        Only the first few; the log has all.
+        """
         if self.failure is not None:
             return (self.failure,)
         return self.report.errors if self.report is not None else ()
@@ -170,12 +174,10 @@ class Batch(Aggregate):
         """Record the intent to submit; nothing may be sent before this is stored.
 
         `input_sha256` is the hex digest of the exact input bytes. Refused for a batch that was
-        submitted before; an attempt that broke off is taken up with `resume_submission`.
+        submitted before; one that broke off goes on from what the log says.
         """
         if self.status is not BatchStatus.PENDING or self.submission is not None:
             raise BatchSubmittedError(self.id, self.status)
-        if self.cancel_requested:
-            raise AlreadyCancelingError(self.id)
         if self.request_count == 0:
             raise EmptyBatchError(self.id)
         self._trigger(
@@ -208,10 +210,21 @@ class Batch(Aggregate):
         )
 
     def record_discarded_upload(
-        self, file_id: str, *, request_id: str | None, stamp: Stamp
+        self,
+        file_id: str,
+        *,
+        upload_request_id: str | None,
+        request_id: str | None,
+        stamp: Stamp,
     ) -> None:
-        """Record that a file which another upload made superfluous was deleted."""
-        self._trigger(events.InputDiscarded, stamp, file_id=file_id, request_id=request_id)
+        """Record that a file which no batch uses was deleted."""
+        self._trigger(
+            events.InputDiscarded,
+            stamp,
+            file_id=file_id,
+            upload_request_id=upload_request_id,
+            request_id=request_id,
+        )
 
     def start_create(self, *, stamp: Stamp) -> None:
         """Record that a create call is about to be sent; nothing may be sent before.
@@ -220,6 +233,8 @@ class Batch(Aggregate):
         is the only one to send the call.
         """
         submission = self._open_submission("a create call")
+        if self.cancel_requested:
+            raise AlreadyCancelingError(self.id)
         if submission.input_file_id is None:
             raise NotSubmittedError(self.id, "a create call before the upload")
         if submission.create_started_at is not None:
@@ -256,14 +271,28 @@ class Batch(Aggregate):
         request_id: str | None,
         stamp: Stamp,
     ) -> None:
-        """Record the provider's batch, answered or found; a repeat for the same id is nothing.
+        """Record the provider's batch, answered or found; finding it again is nothing.
 
         Raises `BatchSubmittedError` when the log has another provider batch: the caller holds
-        a sibling, which must be canceled.
+        a sibling, which must be canceled. Raises `OutOfOrderError` for a batch that no create
+        call can have made, or that was left.
         """
         if self.provider_batch_id == provider_batch_id:
+            # Another process found it before its answer came; the answer's request id counts.
+            self.record_status(
+                provider_batch_id,
+                report,
+                request_id=request_id,
+                stamp=stamp,
+                after_call=not adopted,
+            )
             return
-        self._open_submission("a provider batch")
+        submission = self._open_submission("a provider batch")
+        # An answer counts even when another process has given its call up in the meantime.
+        if submission.create_attempt == 0 or provider_batch_id in submission.left_batch_ids:
+            raise OutOfOrderError(
+                f"{provider_batch_id} is not what a create call of batch {self.id} made"
+            )
         self._trigger(
             events.Submitted,
             stamp,
@@ -273,12 +302,14 @@ class Batch(Aggregate):
             request_id=request_id,
         )
         if report.raw_status != "validating":
-            self.record_status(report, request_id=request_id, stamp=stamp)
+            self.record_status(provider_batch_id, report, request_id=request_id, stamp=stamp)
 
     def record_sibling_canceled(
         self, provider_batch_id: str, *, request_id: str | None, stamp: Stamp
     ) -> None:
         """Record that a second provider batch of this submission was told to cancel."""
+        if provider_batch_id == self.provider_batch_id:
+            raise OutOfOrderError(f"{provider_batch_id} is batch {self.id} itself")
         self._trigger(
             events.SiblingCanceled,
             stamp,
@@ -291,11 +322,26 @@ class Batch(Aggregate):
         self._open_submission("a refusal")
         self._trigger(events.SubmissionFailed, stamp, error=error, request_id=request_id)
 
-    def record_status(self, report: StatusReport, *, request_id: str | None, stamp: Stamp) -> None:
-        """Record what the provider reports; a repeat, or a report after the end, is nothing."""
-        if self.provider_batch_id is None:
+    def record_status(
+        self,
+        provider_batch_id: str,
+        report: StatusReport,
+        *,
+        request_id: str | None,
+        stamp: Stamp,
+        after_call: bool = False,
+    ) -> None:
+        """Record what the provider reports of one of its batches.
+
+        A repeat is nothing, unless it answers a call that changed something (`after_call`), whose
+        request id belongs in the log. A report after the end, or about a batch that is not ours
+        any more, is nothing.
+        """
+        if self.provider_batch_id is None and not self.is_submitting:
             raise NotSubmittedError(self.id, "a status")
-        if self.status.is_terminal or report == self.report:
+        if self.status.is_terminal or provider_batch_id != self.provider_batch_id:
+            return
+        if report.in_brief() == self.report and not after_call:
             return
         if report.input_not_found and self._may_create_again():
             self._trigger(
@@ -308,6 +354,12 @@ class Batch(Aggregate):
             return
         event = events.Canceled if report.status is BatchStatus.CANCELED else events.StatusChanged
         self._trigger(event, stamp, report=report, request_id=request_id)
+
+    def take_report(self, report: StatusReport) -> None:
+        """Keep a report, but not its every error: the state stays small."""
+        self.raw_status = report.raw_status
+        self.report = report.in_brief()
+        self.error_count = len(report.errors)
 
     def request_cancel(self, *, stamp: Stamp) -> None:
         """Record the wish to cancel; a batch that was never submitted is canceled with it."""
@@ -329,7 +381,7 @@ class Batch(Aggregate):
     def apply_results(
         self,
         file: ResultFile,
-        lines: Iterable[ResultLine],
+        lines: Sequence[ResultLine],
         index: RequestIndex,
         *,
         stamp: Stamp,
@@ -343,12 +395,15 @@ class Batch(Aggregate):
             raise NotTerminalError(self.id, self.status)
         if self.results_collected:
             raise BatchFinishedError(self.id, self.status, "applying results")
+        expected = self.positions[file].offset
         for line in lines:
-            if line.offset < self.positions[file].offset:
+            if line.offset < expected:
                 raise OutOfOrderError(
                     f"byte {line.offset} of the {file.value} file of batch {self.id} "
                     "was applied before"
                 )
+            expected = line.offset + len(line.raw) + 1
+        for line in lines:
             self._apply_result(file, line, index, stamp)
 
     def _apply_result(
@@ -419,7 +474,7 @@ class Batch(Aggregate):
         )
 
     def _may_create_again(self) -> bool:
-        return self.submission is not None and self.submission.create_attempt < MAX_CREATES
+        return self.submission is not None and len(self.submission.left_batch_ids) < MAX_CREATES
 
     def _open_submission(self, step: str) -> Submission:
         if self.status is not BatchStatus.PENDING:

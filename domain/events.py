@@ -105,6 +105,7 @@ class InputDiscarded(BatchEvent):
 
     TOPIC: ClassVar[str] = "batchtrail.batch.input_discarded"
     file_id: str
+    upload_request_id: str | None
     request_id: str | None
 
 
@@ -164,10 +165,11 @@ class SubmissionFailed(BatchEvent):
         """End the batch."""
         aggregate.status = BatchStatus.FAILED
         aggregate.failure = self.error
+        aggregate.error_count = 1
 
 
 class StatusChanged(BatchEvent):
-    """The provider's report differs from the one before."""
+    """The provider's report differs from the one before, or answers a call of ours."""
 
     TOPIC: ClassVar[str] = "batchtrail.batch.status_changed"
     report: StatusReport
@@ -176,8 +178,7 @@ class StatusChanged(BatchEvent):
     def apply(self, aggregate: "Batch") -> None:
         """Remember the latest report."""
         aggregate.status = self.report.status
-        aggregate.raw_status = self.report.raw_status
-        aggregate.report = self.report
+        aggregate.take_report(self.report)
 
 
 class InputNotVisible(BatchEvent):
@@ -194,10 +195,15 @@ class InputNotVisible(BatchEvent):
     def apply(self, aggregate: "Batch") -> None:
         """Go back to the state before the create."""
         assert aggregate.submission is not None
-        aggregate.submission = evolve(aggregate.submission, create_started_at=None)
+        aggregate.submission = evolve(
+            aggregate.submission,
+            create_started_at=None,
+            left_batch_ids=(*aggregate.submission.left_batch_ids, self.provider_batch_id),
+        )
         aggregate.status = BatchStatus.PENDING
         aggregate.raw_status = None
         aggregate.report = None
+        aggregate.error_count = 0
         aggregate.provider_batch_id = None
 
 
@@ -222,8 +228,7 @@ class Canceled(BatchEvent):
         """End the batch; finished rows stay collectable through the report's files."""
         aggregate.status = BatchStatus.CANCELED
         if self.report is not None:
-            aggregate.raw_status = self.report.raw_status
-            aggregate.report = self.report
+            aggregate.take_report(self.report)
 
 
 class SiblingCanceled(BatchEvent):

@@ -37,10 +37,18 @@ def judge(line: ResultLine) -> tuple[Outcome, RequestError | None]:
     """
     if line.answered and 200 <= (200 if line.status_code is None else line.status_code) < 300:  # noqa: PLR2004 (the HTTP success range)
         return Outcome.SUCCEEDED, None
-    error = line.error or line.body_error or RequestError(None, _NO_REASON)
+    error = _error_of(line)
     if not line.answered and error.code in _NOT_RUN:
         return _NOT_RUN[error.code], error
     return Outcome.FAILED, error
+
+
+def _error_of(line: ResultLine) -> RequestError:
+    """The first code and the first message that the line gives, beside or inside the body."""
+    given = [error for error in (line.error, line.body_error) if error is not None]
+    code = next((error.code for error in given if error.code), None)
+    message = next((error.message for error in given if error.message), _NO_REASON)
+    return RequestError(code, message)
 
 
 def rest_of(status: BatchStatus) -> tuple[Outcome, RequestError]:

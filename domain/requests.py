@@ -58,7 +58,7 @@ class RequestCheck:
         self.limits = limits
         self.endpoint = endpoint
         self.model = model
-        self.index = known or RequestIndex()
+        self.index = RequestIndex() if known is None else known
         self.size = size
 
     @property
@@ -72,6 +72,8 @@ class RequestCheck:
         self._check_target(line)
         self._check_model(line)
         self._check_limits(line)
+        self.endpoint = line.url
+        self.model = line.model
         self.index.add(line.custom_id)
         self.size += len(line.raw) + 1
 
@@ -96,7 +98,6 @@ class RequestCheck:
                 raise _refused(
                     line, "url", f"{line.url!r} is no batch endpoint; use one of {known}"
                 )
-            self.endpoint = line.url
         elif line.url != self.endpoint:
             raise _refused(
                 line,
@@ -108,8 +109,8 @@ class RequestCheck:
     def _check_model(self, line: RequestLine) -> None:
         if line.stream:
             raise _refused(line, "body.stream", "is true; batches cannot stream, remove it")
-        if line.model is None and line.url not in self.limits.endpoints_without_model:
-            raise _refused(line, "body.model", "is missing; name the model")
+        if not (line.model or "").strip() and line.url not in self.limits.endpoints_without_model:
+            raise _refused(line, "body.model", "is missing or blank; name the model")
         if self.count and line.model != self.model:
             raise _refused(
                 line,
@@ -117,7 +118,6 @@ class RequestCheck:
                 f"{line.model!r} differs from the batch's model {self.model!r}; "
                 "put requests for another model in a file of their own",
             )
-        self.model = line.model
 
     def _check_limits(self, line: RequestLine) -> None:
         if self.count >= self.limits.max_requests:

@@ -7,6 +7,8 @@ from attrs import evolve, field, frozen
 
 from .status import BatchStatus, Outcome
 
+ERRORS_IN_BRIEF = 20
+
 
 class Provenance(NamedTuple):
     """Who recorded an event, with which software, and in which chain of commands.
@@ -72,7 +74,10 @@ class RequestChunk:
 
 @frozen
 class RequestError:
-    """Why one request has no success; the provider's own words where it gave any."""
+    """Why one request has no success; the provider's own words where it gave any.
+
+    In a result line either part may be missing; a judged outcome always has a message.
+    """
 
     code: str | None
     message: str
@@ -144,6 +149,10 @@ class StatusReport:
     model: str | None = None
     is_canceling: bool = False
 
+    def in_brief(self) -> "StatusReport":
+        """This report with its first errors only: a provider may list one for every request."""
+        return evolve(self, errors=self.errors[:ERRORS_IN_BRIEF])
+
     @property
     def input_not_found(self) -> bool:
         """Whether the batch failed only because its input file was not visible (yet)."""
@@ -198,7 +207,8 @@ class Submission:
     """How far the one submission of a batch has come.
 
     Each field is filled by an event written before or after one provider call, so that after
-    a crash the log says which calls may have happened.
+    a crash the log says which calls may have happened. `left_batch_ids` are provider batches
+    that failed because the input file was not visible; they are never ours again.
     """
 
     attempt: int
@@ -208,6 +218,7 @@ class Submission:
     input_file_created_at: datetime | None = None
     create_attempt: int = 0
     create_started_at: datetime | None = None
+    left_batch_ids: tuple[str, ...] = ()
 
 
 @frozen

@@ -244,9 +244,9 @@ def _sum_up(summary: BatchSummary, output: Path | None) -> None:
 def _show_errors(summary: BatchSummary) -> None:
     for error in summary.errors[:_SHOWN_ERRORS]:
         _say(error_text(error))
-    left = len(summary.errors) - _SHOWN_ERRORS
+    left = summary.error_count - len(summary.errors[:_SHOWN_ERRORS])
     if left > 0:
-        _say(f"and {left:,} more errors; `status {summary.id}` shows them")
+        _say(f"and {left:,} more errors; `history {summary.id} --json` shows all")
     if summary.status is BatchStatus.FAILED:
         _say("mend the input and run it again; --new submits the same input once more")
 

@@ -67,6 +67,7 @@ def summary_data(summary: BatchSummary) -> dict[str, Any]:
         },
         "request_counts": summary.request_counts,
         "errors": summary.errors,
+        "error_count": summary.error_count,
     }
 
 
