@@ -131,9 +131,9 @@ def _usage(usage: _Usage | None) -> TokenUsage | None:
     outside = usage.output_tokens_details or usage.completion_tokens_details
     return TokenUsage(
         input=_tokens(usage.input_tokens or usage.prompt_tokens),
-        cached=_tokens(inside and inside.cached_tokens),
+        cached=_tokens(inside.cached_tokens if inside else None),
         output=_tokens(usage.output_tokens or usage.completion_tokens),
-        reasoning=_tokens(outside and outside.reasoning_tokens),
+        reasoning=_tokens(outside.reasoning_tokens if outside else None),
     )
 
 
