@@ -146,6 +146,12 @@ class Author:
             offset += len(raw) + 1
         batch.apply_results(file, parsed, index, stamp=self.stamp())
 
+    def discard(self, batch: Batch, file_id: str) -> None:
+        """Record a small event that any batch takes at any time."""
+        batch.record_discarded_upload(
+            file_id, upload_request_id="req_0", request_id=None, stamp=self.stamp()
+        )
+
     def finished(self, store: Batches, ids: Sequence[str], *, chunk: int = 500) -> Batch:
         """A batch with a result for every request, saved in chunks."""
         batch = self.draft(map(request_line, ids), chunk_bytes=10_000)
@@ -183,7 +189,7 @@ class Author:
             "file-1", provider_created_at=moment, request_id="req_1", stamp=self.stamp()
         )
         yield batch
-        batch.record_discarded_upload("file-2", request_id=None, stamp=self.stamp())
+        self.discard(batch, "file-2")
         yield batch
         batch.start_create(stamp=self.stamp())
         yield batch
@@ -199,7 +205,7 @@ class Author:
         yield batch
         unseen = BatchError("invalid_file", "No such file.", param="file_id")
         failed = StatusReport(BatchStatus.FAILED, "failed", errors=(unseen,))
-        batch.record_status(failed, request_id=None, stamp=self.stamp())
+        batch.record_status("batch_1", failed, request_id=None, stamp=self.stamp())
         yield batch
         batch.start_create(stamp=self.stamp())
         yield batch
@@ -209,6 +215,8 @@ class Author:
         batch.record_submitted(
             "batch_2", running, adopted=True, request_id=None, stamp=self.stamp()
         )
+        yield batch
+        batch.record_sibling("batch_3", request_id="req_4", stamp=self.stamp())
         yield batch
         batch.record_sibling_canceled("batch_3", request_id="req_4", stamp=self.stamp())
         yield batch
@@ -224,7 +232,7 @@ class Author:
             usage=TokenUsage(2**40, 2, 3, 4),
             is_canceling=True,
         )
-        batch.record_status(over, request_id="req_5", stamp=self.stamp())
+        batch.record_status("batch_2", over, request_id="req_5", stamp=self.stamp())
         yield batch
         index = RequestIndex(AWKWARD_IDS)
         odd = [b"\xff\x00 not json\r", b"", answer("stranger"), answer(AWKWARD_IDS[2])]
@@ -530,13 +538,13 @@ class BatchStoreContract:
         batch = author.draft([request_line("a")])
         first.save_batch(batch)
         one, two = first.get(batch.id), second.get(batch.id)
-        one.record_discarded_upload("f1", request_id=None, stamp=author.stamp())
-        two.record_discarded_upload("f2", request_id=None, stamp=author.stamp())
+        author.discard(one, "f1")
+        author.discard(two, "f2")
         first.save_batch(one)
         with pytest.raises(ConflictError):
             second.save_batch(two)
         again = second.get(batch.id)
-        again.record_discarded_upload("f2", request_id=None, stamp=author.stamp())
+        author.discard(again, "f2")
         second.save_batch(again)
         assert state_of(first.get(batch.id)) == state_of(again)
 
@@ -555,7 +563,6 @@ class BatchStoreContract:
         store.save_batch(batch)
         assert state_of(store.get(batch.id)) == state_of(batch)
 
-    @pytest.mark.xfail(strict=True, reason="the events are taken from the batch before the write")
     def test_saving_again_after_a_failure(
         self, store: Batches, author: Author, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -585,7 +592,6 @@ class BatchStoreContract:
         assert [notification.id for notification in page] == list(range(1, len(page) + 1))
         assert len(page) == positions_of(first)[1]
 
-    @pytest.mark.xfail(strict=True, reason="the library reads `rowid`, which is named `position`")
     def test_notifications(self, store: Batches, author: Author) -> None:
         """The library's own reading of the log gives every event in the order of positions."""
         save_all(store, author.interleaved())
@@ -613,7 +619,7 @@ class BatchStoreContract:
         """However long the log of a batch becomes, loading reads a bounded part of it."""
         batch = author.draft([request_line("a")])
         for number in range(3 * SNAPSHOT_INTERVAL + SNAPSHOT_INTERVAL // 2):
-            batch.record_discarded_upload(f"f{number}", request_id=None, stamp=author.stamp())
+            author.discard(batch, f"f{number}")
             store.save_batch(batch)
         reading = Reading(store, monkeypatch)
         assert state_of(store.get(batch.id)) == state_of(batch)
@@ -761,21 +767,9 @@ class BatchStoreContract:
         ("mine", "theirs"),
         [
             pytest.param(MEGABYTE, MEGABYTE, id="one-page"),
-            *(
-                pytest.param(
-                    mine,
-                    theirs,
-                    id=name,
-                    marks=pytest.mark.xfail(
-                        strict=True, reason="a refused page stays in the projections of catch_up"
-                    ),
-                )
-                for name, mine, theirs in (
-                    ("same-pages", 2_000, 2_000),
-                    ("they-read-less", 2_000, 1),
-                    ("they-read-more", 1, 2_000),
-                )
-            ),
+            pytest.param(2_000, 2_000, id="same-pages"),
+            pytest.param(2_000, 1, id="they-read-less"),
+            pytest.param(1, 2_000, id="they-read-more"),
         ],
     )
     def test_two_stores_rebuild_at_once(
@@ -796,7 +790,27 @@ class BatchStoreContract:
         store.catch_up()
         assert image_of(store) == image
 
-    @pytest.mark.xfail(strict=True, reason="a refused page stays in the projections of catch_up")
+    def test_overtaken_between_two_pages(
+        self, open_store: OpenStore, author: Author, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A store whose page was written may find the views farther on at its next page."""
+        store, other = open_store(), open_store()
+        save_all(store, author.interleaved())
+        image = image_of(store)
+        forget_views(store)
+        small_pages(monkeypatch, 2_000)
+        advance = store.recorder.advance_views
+        turns = iter([lambda: advance_once(other, max_bytes=2_000)])
+
+        def write(*page: Any) -> Any:
+            done = advance(*page)
+            next(turns, lambda: None)()
+            return done
+
+        monkeypatch.setattr(store.recorder, "advance_views", write)
+        store.catch_up()
+        assert image_of(store) == image
+
     def test_overtaken_store_writes_no_old_state(
         self, open_store: OpenStore, author: Author, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -805,7 +819,7 @@ class BatchStoreContract:
         batch = author.draft([request_line("a")])
         store.save_batch(batch)
         for file_id in ("file-1", "file-2"):
-            batch.record_discarded_upload(file_id, request_id=None, stamp=author.stamp())
+            author.discard(batch, file_id)
         first = len(store.mapper.to_stored_event(batch.pending_events[0]).state)
         save_without_views(store, batch)
         save_without_views(store, author.draft([request_line("a")]))
@@ -861,7 +875,6 @@ class BatchStoreContract:
         before = batches[2].created_on
         assert [summary.id for summary in views.summaries(limit=9, before=before)] == ids[3:]
 
-    @pytest.mark.xfail(strict=True, reason="moments are compared as text, whatever their zone")
     @pytest.mark.parametrize("hours", [-5, 9])
     def test_summaries_before_a_moment_elsewhere(
         self, store: Batches, author: Author, hours: int
@@ -874,7 +887,6 @@ class BatchStoreContract:
         ids = [summary.id for summary in store.views.summaries(limit=9, before=before)]
         assert ids == [batches[0].id]
 
-    @pytest.mark.xfail(strict=True, reason="a rebuild numbers the batches of a page in set order")
     def test_summaries_of_one_moment_keep_their_order(self, store: Batches) -> None:
         """Batches begun at one moment are listed in the same order after a rebuild."""
         for _ in range(20):
@@ -982,7 +994,6 @@ class BatchStoreContract:
                 read()
             assert "\n" not in str(caught.value)
 
-    @pytest.mark.xfail(strict=True, reason="a class_version above ours is read as if it were ours")
     def test_event_of_a_newer_version(self, store: Batches, author: Author) -> None:
         """An event whose version this software does not know is refused, not misread."""
         batch = author.draft([request_line("a")])
@@ -1002,21 +1013,10 @@ class BatchStoreContract:
             pytest.param(b"\x80", id="no-fields"),
             pytest.param(b"\x90", id="list"),
             pytest.param(b"\xdf\xff\xff\xff\xff", id="endless-map"),
-            *(
-                pytest.param(
-                    state,
-                    id=name,
-                    marks=pytest.mark.xfail(
-                        strict=True, reason="AttributeError and RecursionError escape the mapper"
-                    ),
-                )
-                for name, state in (
-                    ("number", b"\x00"),
-                    ("nil", b"\xc0"),
-                    ("string", b"\xa1x"),
-                    ("nested", b"\x91" * 100_000),
-                )
-            ),
+            pytest.param(b"\x00", id="number"),
+            pytest.param(b"\xc0", id="nil"),
+            pytest.param(b"\xa1x", id="string"),
+            pytest.param(b"\x91" * 100_000, id="nested"),
         ],
     )
     def test_damaged_state(self, store: Batches, author: Author, state: bytes) -> None:
@@ -1042,7 +1042,6 @@ class BatchStoreContract:
                     with pytest.raises(StoreError):
                         store.mapper.to_domain_event(broken)
 
-    @pytest.mark.xfail(strict=True, reason="only fields that need a conversion are looked for")
     def test_state_without_a_field(self, store: Batches, author: Author) -> None:
         """Every event that lacks any of its fields is refused."""
         for batch in author.interleaved():
@@ -1057,14 +1056,12 @@ class BatchStoreContract:
                         store.mapper.to_domain_event(broken)
 
     def test_damaged_snapshot(self, store: Batches, author: Author) -> None:
-        """A snapshot that cannot be read is named, too."""
+        """A snapshot is a cache: one that cannot be read is passed over."""
         batch = author.draft([request_line("a")])
         store.save_batch(batch)
         run_sql(store, "UPDATE snapshots SET state=substr(state, 1, 20)")
-        with pytest.raises(StoreError, match=f"event {batch.version} of batch {batch.id}"):
-            store.get(batch.id)
+        assert state_of(store.get(batch.id)) == state_of(batch)
 
-    @pytest.mark.xfail(strict=True, reason="catch_up asserts, and assertions are no sentences")
     def test_snapshot_in_the_log(self, open_store: OpenStore, author: Author) -> None:
         """A snapshot is no event: in the log it is refused."""
         store = open_store()

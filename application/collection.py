@@ -23,6 +23,7 @@ CHUNK_BYTES = 8 << 20
 
 _FAILURE_DELAYS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 _SHORT_DELAYS = (1.0, 2.0, 4.0)
+_FAILURES = (UnavailableError, RateLimitedError, NotFoundError)
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class CollectionFlow:
             before = _positions(batch)
             try:
                 whole = await self._apply_files(batch, on_progress, final=attempt.is_final)
-            except (UnavailableError, RateLimitedError, NotFoundError) as error:
+            except _FAILURES as error:
                 batch = await self._runtime.load(batch_id)
                 delay = attempt.after_failure(error, went_on=_positions(batch) != before)
                 reason = str(error)
@@ -68,10 +69,11 @@ class CollectionFlow:
 
         Such a piece is left for another download, unless this attempt is the final one.
         """
-        whole = True
         if batch.report is None:
-            return whole
+            return True
         applier = _Applier(self._runtime, batch.id)
+        whole = True
+        failure: ProviderError | None = None
         for file, file_id in (
             (ResultFile.OUTPUT, batch.report.output_file_id),
             (ResultFile.ERROR, batch.report.error_file_id),
@@ -79,13 +81,18 @@ class CollectionFlow:
             if file_id is None:
                 continue
             offset = batch.positions[file].offset
-            async with aclosing(self._provider.download(file_id)) as content:
-                async for lines in _chunks(_from(content, offset), offset):
-                    if not final and _has_broken_end(lines):
-                        lines.pop()
-                        whole = False
-                    applied = await self._runtime.in_store(applier.apply, file, lines)
-                    on_progress(Applying(batch.id, applied, batch.request_count))
+            try:
+                async with aclosing(self._provider.download(file_id)) as content:
+                    async for lines in _chunks(_from(content, offset), offset):
+                        if not final and _has_broken_end(lines):
+                            lines.pop()
+                            whole = False
+                        applied = await self._runtime.in_store(applier.apply, file, lines)
+                        on_progress(Applying(batch.id, applied, batch.request_count))
+            except _FAILURES as error:
+                failure = error  # one file that stays away does not keep the other
+        if failure is not None:
+            raise failure
         return whole
 
 

@@ -1,5 +1,6 @@
 """The completions of a batch: each request's outcome, and its line in the results."""
 
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -35,10 +36,13 @@ class Completion:
 
     @property
     def body(self) -> Any:
-        """The body of the provider's answer, decoded; None when there was no answer."""
+        """The body of the provider's answer, decoded; None when there was no answer.
+
+        Read by Python's own parser, which takes what some servers write beyond JSON.
+        """
         if self.line is None:
             return None
-        response = msgspec.json.decode(self.line).get("response")
+        response = json.loads(self.line).get("response")
         return response.get("body") if isinstance(response, dict) else None
 
 

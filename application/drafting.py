@@ -1,10 +1,13 @@
 """Recording a checked input as a draft; all of it runs on the store's thread."""
 
 import hashlib
+from contextlib import suppress
 from uuid import UUID
 
+import msgspec
+
 from ..domain.batch import Batch
-from ..domain.errors import BatchSubmittedError
+from ..domain.errors import BatchSubmittedError, RequestRefusedError
 from ..domain.values import Limits, NewBatch
 from .errors import BatchNotFoundError, ConflictError, InputError
 from .input import CheckedInput
@@ -41,19 +44,35 @@ def record_input(runtime: Runtime, new: NewBatch, checked: CheckedInput, limits:
         try:
             _add_requests(runtime, batch, checked, limits)
             if not alone and input_digest(runtime.batches, batch_id) != checked.sha256:
-                raise InputError(
-                    f"batch {batch_id} was begun from {checked.name} when its content was "
-                    "another; make a new batch"
-                )
+                raise _changed(checked)
             batch.start_submission(checked.sha256, stamp=runtime.stamp())
             runtime.batches.save_batch(batch)
         except (ConflictError, BatchSubmittedError):
             alone = False
             batch = runtime.batches.get(batch_id)
+        except InputError:
+            _drop(runtime, batch_id)
+            raise
     return batch_id
 
 
+def _drop(runtime: Runtime, batch_id: UUID) -> None:
+    """Cancel a draft with requests that nobody meant; the next submission begins another."""
+    batch = runtime.batches.get(batch_id)
+    if batch.submission is None and not batch.status.is_terminal:
+        batch.request_cancel(stamp=runtime.stamp())
+        with suppress(ConflictError):
+            runtime.batches.save_batch(batch)
+
+
+def _changed(checked: CheckedInput) -> InputError:
+    return InputError(f"{checked.name} changed while it was being read; run again")
+
+
 def _add_requests(runtime: Runtime, batch: Batch, checked: CheckedInput, limits: Limits) -> None:
-    for chunk in checked.chunks(after=batch.request_count):
-        batch.add_requests(chunk, limits, stamp=runtime.stamp())
-        runtime.batches.save_batch(batch)
+    try:
+        for chunk in checked.chunks(after=batch.request_count):
+            batch.add_requests(chunk, limits, stamp=runtime.stamp())
+            runtime.batches.save_batch(batch)
+    except (RequestRefusedError, OSError, msgspec.MsgspecError) as error:
+        raise _changed(checked) from error

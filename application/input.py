@@ -104,17 +104,43 @@ def check_input(name: str, read: Callable[[], Iterator[bytes]], limits: Limits) 
 
 def check_file(path: Path, limits: Limits) -> CheckedInput:
     """Check a JSONL file. Raises `InputError` when it cannot be read or breaks a rule."""
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name a JSONL file")
 
     def read() -> Iterator[bytes]:
         with path.open("rb") as file:
-            yield from file
+            yield from bounded_lines(file, limits)
 
     try:
         return check_input(str(path), read, limits)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; name a JSONL file of requests") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a directory; name a JSONL file") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def bounded_lines(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
+    """The lines of a file; one longer than a whole batch may be is refused, and not read."""
+    number = 0
+    while line := file.readline(limits.max_bytes + 2):
+        number += 1
+        if len(line) > limits.max_bytes + 1:
+            raise RequestRefusedError(
+                f"is longer than the {limits.max_bytes:,} bytes that one batch may have; "
+                "write one request a line",
+                line=number,
+            )
+        yield line
+
+
+def copy_stream(path: Path, file: IO[bytes], limits: Limits) -> None:
+    """Copy what can be read only once, a pipe or a device, as far as one batch may go."""
+    left = limits.max_bytes + 2
+    try:
+        with path.open("rb") as stream:
+            while left > 0 and (piece := stream.read(min(left, _SPOOL_BYTES))):
+                file.write(piece)
+                left -= len(piece)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -126,9 +152,21 @@ def spool() -> Iterator[IO[bytes]]:
         yield file
 
 
-def request_bytes(request: bytes | str | Mapping[str, Any]) -> bytes:
-    """A request as a line with its newline."""
-    if isinstance(request, Mapping):
-        return msgspec.json.encode(request) + b"\n"
-    raw = request.encode() if isinstance(request, str) else request
-    return raw if raw.endswith(b"\n") else raw + b"\n"
+def request_bytes(number: int, request: object) -> bytes:
+    """A request as a line with its newline. Raises `InputError` for what cannot be one."""
+    try:
+        if isinstance(request, Mapping):
+            return msgspec.json.encode(request) + b"\n"
+        raw = request.encode() if isinstance(request, str) else request
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise InputError(f"the requests: line {number}: cannot be JSON ({error})") from error
+    if not isinstance(raw, bytes):
+        raise InputError(
+            f"the requests: line {number}: is {type(request).__name__}; give a line or a mapping"
+        )
+    raw = raw.removesuffix(b"\n")
+    if b"\n" in raw:
+        raise InputError(
+            f"the requests: line {number}: holds a line break; write each request on one line"
+        )
+    return raw + b"\n"

@@ -74,7 +74,7 @@ class BatchesProjection:
     def __init__(self, load: Callable[[UUID, int], Batch]) -> None:
         self._load = load
         self._batches: dict[UUID, Batch] = {}
-        self._changed: set[UUID] = set()
+        self._changed: dict[UUID, None] = {}  # in the order of the log, as saves write them
 
     def process(self, event: events.BatchEvent) -> None:
         """Take in one event, in the order of the log."""
@@ -84,7 +84,7 @@ class BatchesProjection:
         mutated = event.mutate(batch)
         assert mutated is not None
         self._batches[event.originator_id] = mutated
-        self._changed.add(event.originator_id)
+        self._changed[event.originator_id] = None
 
     def write(self, views: ViewWriter) -> None:
         """Write the rows of the batches that changed."""

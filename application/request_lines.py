@@ -99,11 +99,15 @@ def _refusal(number: int, raw: bytes) -> RequestRefusedError:
 def _field_refusal(number: int, line: dict[str, Any]) -> RequestRefusedError:
     for name in ("custom_id", "method", "url"):
         if name not in line:
-            return RequestRefusedError("is missing", line=number, field=name)
+            return RequestRefusedError(
+                "is missing; every request needs one", line=number, field=name
+            )
         if not isinstance(line[name], str):
-            return RequestRefusedError("must be a string", line=number, field=name)
+            return RequestRefusedError(
+                "must be a string; put it in quotes", line=number, field=name
+            )
     if "body" not in line:
-        return RequestRefusedError("is missing", line=number, field="body")
+        return RequestRefusedError("is missing; every request needs one", line=number, field="body")
     body = line["body"]
     if not isinstance(body, dict):
         return RequestRefusedError("must be a JSON object", line=number, field="body")

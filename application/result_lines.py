@@ -182,7 +182,8 @@ def _parse_leniently(line: RawLine) -> ResultLine:
             error=_lenient_error(content.get("error")),
         )
     code = response.get("status_code")
-    body = response.get("body", response)
+    body = response.get("body")
+    body = response if body is None else body
     return ResultLine(
         offset=line.offset,
         raw=line.raw,
@@ -196,8 +197,8 @@ def _parse_leniently(line: RawLine) -> ResultLine:
 
 
 def _storable(text: object) -> str:
-    """A text without the halves of surrogate pairs, which no encoding can store."""
-    return str(text).encode(errors="replace").decode()
+    """A text with the halves of surrogate pairs, which no encoding can store, as escapes."""
+    return str(text).encode(errors="backslashreplace").decode()
 
 
 def _lenient_error(error: object) -> RequestError | None:
@@ -216,8 +217,8 @@ def _lenient_usage(usage: object) -> TokenUsage | None:
     """What is readable of a usage; None when neither side's tokens are."""
     if not isinstance(usage, dict):
         return None
-    given = _number(usage.get("input_tokens")) or _number(usage.get("prompt_tokens"))
-    made = _number(usage.get("output_tokens")) or _number(usage.get("completion_tokens"))
+    given = _first_number(usage, "input_tokens", "prompt_tokens")
+    made = _first_number(usage, "output_tokens", "completion_tokens")
     if given is None and made is None:
         return None
     return TokenUsage(
@@ -226,6 +227,11 @@ def _lenient_usage(usage: object) -> TokenUsage | None:
         output=_tokens(made),
         reasoning=_detail(usage, "output_tokens", "completion_tokens", "reasoning_tokens"),
     )
+
+
+def _first_number(usage: dict[str, object], *names: str) -> int | None:
+    numbers = (_number(usage.get(name)) for name in names)
+    return next((number for number in numbers if number is not None), None)
 
 
 def _detail(usage: dict[str, object], side: str, old_side: str, name: str) -> int:

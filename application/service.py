@@ -1,7 +1,8 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
-import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -14,21 +15,31 @@ from ..domain.errors import NotSubmittedError, RequestRefusedError
 from ..domain.events import BatchEvent
 from ..domain.requests import RequestCheck
 from ..domain.status import BatchStatus
-from ..domain.values import NewBatch, RequestChunk
+from ..domain.values import Limits, NewBatch, RequestChunk
 from .collection import CollectionFlow
 from .completions import Completion, completions
 from .drafting import identity_of, input_digest, record_input
-from .errors import InputError, RateLimitedError, RefusedError, UnavailableError
-from .input import CheckedInput, Requests, check_file, check_input, request_bytes, spool
+from .errors import InputError, NotFoundError, ProviderError, RefusedError
+from .input import (
+    CheckedInput,
+    Requests,
+    bounded_lines,
+    check_file,
+    check_input,
+    copy_stream,
+    request_bytes,
+    spool,
+)
 from .polling import DEFAULT_SCHEDULE, first_poll, poll_delay
-from .ports import BatchProvider, ProviderBatch
+from .ports import BatchProvider, Clock, ProviderBatch
 from .progress import Delayed, OnProgress, Waiting, silent
+from .reconciliation import Reconciliation
 from .request_lines import checked_chunks
 from .runtime import Runtime
-from .submission import SubmissionFlow
+from .submission import TRANSIENT, SubmissionFlow
 from .views import BatchSummary
 
-_log = logging.getLogger(__name__)
+_NOT_FOUND_FOR = timedelta(hours=1)
 
 
 @frozen
@@ -61,7 +72,8 @@ class BatchService:
         self._runtime = runtime
         self._provider = provider
         self._settings = settings
-        self._submission = SubmissionFlow(runtime, provider, reconcile_wait=settings.reconcile_wait)
+        self._reconciliation = Reconciliation(runtime, provider, wait=settings.reconcile_wait)
+        self._submission = SubmissionFlow(runtime, provider, self._reconciliation)
         self._collection = CollectionFlow(runtime, provider)
 
     async def submit(
@@ -83,14 +95,20 @@ class BatchService:
 
         Raises `InputError` before anything is recorded or sent.
         """
-        if isinstance(requests, Path):
-            checked = await self._runtime.in_store(check_file, requests, self._provider.limits)
+        limits = self._provider.limits
+        if isinstance(requests, Path) and not _is_stream(requests):
+            checked = await self._runtime.in_store(check_file, requests, limits)
             batch_id = await self._record(checked, endpoint, metadata, description, new=new)
         else:
             with spool() as file:
-                await _fill(file, requests)
+                if isinstance(requests, Path):
+                    name = str(requests)
+                    await self._runtime.in_store(copy_stream, requests, file, limits)
+                else:
+                    name = "the requests"
+                    await _fill(file, requests)
                 checked = await self._runtime.in_store(
-                    check_input, "the requests", partial(_read, file), self._provider.limits
+                    check_input, name, partial(_read, file, limits), limits
                 )
                 batch_id = await self._record(checked, endpoint, metadata, description, new=new)
         await self._submission.advance(batch_id, on_progress)
@@ -112,24 +130,31 @@ class BatchService:
                 f"and the batch is for {endpoint!r}"
             )
         identity = identity_of(self._provider.name, checked)
-        generation = await self._runtime.in_store(self._latest_generation, identity)
         draft = NewBatch(
             provider=self._provider.name,
             endpoint=checked.endpoint,
             metadata=dict(metadata or {}),
             description=description,
             identity=identity,
-            generation=generation + 1 if new else max(generation, 1),
+            generation=await self._runtime.in_store(self._generation, identity, new),
         )
         return await self._runtime.in_store(
             record_input, self._runtime, draft, checked, self._provider.limits
         )
 
-    def _latest_generation(self, identity: str) -> int:
-        return self._runtime.batches.views.latest_generation(identity)
+    def _generation(self, identity: str, new: bool) -> int:
+        """Which batch of an identity is meant: the newest that was not dropped as a draft."""
+        latest = self._runtime.batches.views.latest_generation(identity)
+        if latest == 0:
+            return 1
+        batch = self._runtime.batches.get(Batch.id_for(identity, latest))
+        dropped = batch.status is BatchStatus.CANCELED and batch.submission is None
+        return latest + 1 if new or dropped else latest
 
     async def draft(self, new: NewBatch) -> UUID:
         """Begin a batch to which requests are added piece by piece; returns its id."""
+        if new.endpoint not in self._provider.limits.endpoints:
+            raise InputError(f"{new.endpoint!r} is no batch endpoint of {self._provider.name}")
         batch = Batch.draft(new, stamp=self._runtime.stamp())
         await self._runtime.in_store(self._runtime.batches.save_batch, batch)
         return batch.id
@@ -156,7 +181,7 @@ class BatchService:
                 known=self._runtime.batches.request_index(batch_id),
                 size=batch.input_size,
             )
-            return checked_chunks(_read(file), check)
+            return checked_chunks(_read(file, limits), check)
 
         batch = self._runtime.batches.get(batch_id)
         try:
@@ -171,6 +196,7 @@ class BatchService:
 
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
         """Hand a draft to the provider; refused for a batch that was submitted before."""
+        self._check_provider(await self._runtime.load(batch_id))
         digest = await self._runtime.in_store(input_digest, self._runtime.batches, batch_id)
         await self._runtime.command(
             batch_id, lambda batch, stamp: batch.start_submission(digest, stamp=stamp)
@@ -180,28 +206,28 @@ class BatchService:
     async def wait(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Stay with a batch until every request has an outcome; poll on the schedule.
 
-        An unreachable provider is waited for. Interrupting the wait does not touch the batch.
+        An unreachable provider is waited for, and for an hour a batch or file that it says it
+        does not have. Interrupting the wait does not touch the batch.
         Raises `NotSubmittedError` for a draft that nobody has submitted.
         """
         batch = await self._runtime.load(batch_id)
         self._check_provider(batch)
         if batch.status is BatchStatus.PENDING and batch.submission is None:
             raise NotSubmittedError(batch_id, "waiting for it")
+        trouble = _Trouble(self._runtime.clock)
         while True:
-            failure: UnavailableError | RateLimitedError | None = None
             try:
                 batch = await self._advance(batch_id, on_progress)
-            except (UnavailableError, RateLimitedError) as error:
+            except TRANSIENT as error:
                 batch = await self._runtime.load(batch_id)
-                failure = error
-            if batch.results_collected:
-                return BatchSummary.of(batch)
-            delay = self._delay(batch)
-            if failure is None:
-                on_progress(Waiting(BatchSummary.of(batch), delay))
+                delay = max(self._delay(batch), trouble.wait_after(error))
+                on_progress(Delayed(batch_id, str(error), delay))
             else:
-                delay = max(delay, getattr(failure, "retry_after", None) or 0.0)
-                on_progress(Delayed(batch_id, str(failure), delay))
+                if batch.results_collected:
+                    return BatchSummary.of(batch)
+                trouble.is_over()
+                delay = self._delay(batch)
+                on_progress(Waiting(BatchSummary.of(batch), delay))
             await self._runtime.clock.sleep(delay)
 
     def _delay(self, batch: Batch) -> float:
@@ -237,6 +263,8 @@ class BatchService:
         self._check_provider(batch)
         if batch.provider_batch_id is None:
             return batch
+        batch = await self._reconciliation.look_for_siblings(batch)
+        assert batch.provider_batch_id is not None
         if batch.cancel_requested and not (batch.report and batch.report.is_canceling):
             return await self._send_cancel(batch)
         return await self._record_seen(
@@ -334,17 +362,47 @@ class BatchService:
             )
 
 
+class _Trouble:
+    """How long the provider has been saying that it does not have what we ask for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: datetime | None = None
+
+    def wait_after(self, error: ProviderError) -> float:
+        """Seconds that the error asks for; raises it when it has lasted for too long."""
+        if not isinstance(error, NotFoundError):
+            self.is_over()
+            return getattr(error, "retry_after", None) or 0.0
+        self._since = self._since or self._clock.now()
+        if self._clock.now() - self._since > _NOT_FOUND_FOR:
+            raise error
+        return 0.0
+
+    def is_over(self) -> None:
+        """Something else happened; the next time counts from its own beginning."""
+        self._since = None
+
+
 async def _fill(file: IO[bytes], requests: Requests) -> None:
     if isinstance(requests, str | bytes | Mapping):
         raise InputError("the requests must be a Path, or an iterable of lines or mappings")
+    number = 0
     if isinstance(requests, AsyncIterable):
         async for request in requests:
-            file.write(request_bytes(request))
+            file.write(request_bytes(number := number + 1, request))
     else:
         for request in requests:
-            file.write(request_bytes(request))
+            file.write(request_bytes(number := number + 1, request))
 
 
-def _read(file: IO[bytes]) -> Iterator[bytes]:
+def _is_stream(path: Path) -> bool:
+    """Whether the path is a pipe or a device, which can be read only once."""
+    with suppress(OSError):
+        return path.exists() and not path.is_file() and not path.is_dir()
+    return False
+
+
+def _read(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
     file.seek(0)
-    return iter(file)
+    return bounded_lines(file, limits)

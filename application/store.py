@@ -1,18 +1,22 @@
 """The event store of batches: one transaction for events, snapshot, views and checkpoint."""
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from functools import partial
+from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.domain import Snapshot
+from eventsourcing.domain import DomainEventProtocol, Snapshot
 from eventsourcing.persistence import (
     ApplicationRecorder,
+    EventStore,
     InfrastructureFactory,
     IntegrityError,
     Mapper,
     Notification,
+    PersistenceError,
     StoredEvent,
     Transcoder,
 )
@@ -23,10 +27,12 @@ from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import Outcome
 from ..domain.values import StatusReport
-from .errors import BatchNotFoundError, ConflictError
+from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
-from .transcoding import BatchMapper, MsgpackTranscoder
+from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
 from .views import BatchSummary, CompletionRow, ViewReader, ViewWriter
+
+_log = logging.getLogger(__name__)
 
 SNAPSHOT_INTERVAL = 100
 """A snapshot is taken after so many small events, and after every chunk of large ones."""
@@ -80,6 +86,19 @@ class BatchRecorder(ApplicationRecorder):
         """
 
 
+class _Snapshots(EventStore[UUID]):
+    def get(self, originator_id: UUID, **selection: Any) -> Iterator[DomainEventProtocol[UUID]]:
+        try:
+            return iter(list(super().get(originator_id, **selection)))
+        except StoreError as error:
+            _log.warning("replaying batch %s from its events: %s", originator_id, error)
+            return iter(())
+
+
+def _snapshot_mapper(mapper: Mapper[UUID]) -> SnapshotMapper:
+    return SnapshotMapper(mapper.transcoder, mapper.compressor, mapper.cipher)
+
+
 class Batches(Application[UUID]):
     """Loads and saves batches, and reads their log and their views.
 
@@ -92,9 +111,17 @@ class Batches(Application[UUID]):
     recorder: BatchRecorder
 
     def __init__(self, factory: InfrastructureFactory) -> None:
+        """Open the database; raises `StoreError`, and closes it, when it cannot be used."""
         self._given_factory = factory
-        super().__init__()
-        self.catch_up()
+        try:
+            super().__init__()
+            self.catch_up()
+        except PersistenceError as error:
+            factory.close()
+            raise StoreError(f"the database cannot be used: {error}") from error
+        except BaseException:
+            factory.close()
+            raise
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """No settings from the process environment: a stray variable must not change storage."""
@@ -114,6 +141,11 @@ class Batches(Application[UUID]):
         """The mapper with the closed table of topics."""
         return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=BatchMapper)
 
+    def construct_snapshot_store(self) -> EventStore[UUID]:
+        """Snapshots are a cache: one that cannot be read is passed over."""
+        recorder = self.factory.aggregate_recorder(purpose="snapshots")
+        return _Snapshots(_snapshot_mapper(self.mapper), recorder)
+
     @property
     def views(self) -> ViewReader:
         """The read models, at least as new as the last event of this store."""
@@ -131,9 +163,9 @@ class Batches(Application[UUID]):
         """Record the pending events of a batch, with its snapshot and views, or nothing at all.
 
         Raises `ConflictError` when another writer was first; the batch object is then spent:
-        load it again and decide again.
+        load it again and decide again. After any other error the same save may be repeated.
         """
-        pending = cast(Sequence[events.BatchEvent], batch.collect_events())
+        pending = cast(Sequence[events.BatchEvent], tuple(batch.pending_events))
         if not pending:
             return
         stored = [self.mapper.to_stored_event(event) for event in pending]
@@ -150,6 +182,7 @@ class Batches(Application[UUID]):
             self.recorder.insert_events(stored, snapshot=snapshot, write_views=write_views)
         except IntegrityError as error:
             raise ConflictError(f"batch {batch.id} was changed by another process") from error
+        batch.collect_events()
 
     def _snapshot(self, batch: Batch) -> StoredEvent:
         state = dict(vars(batch))
@@ -162,25 +195,24 @@ class Batches(Application[UUID]):
             topic=Batch.TOPIC,
             state=state,
         )
-        return self.mapper.to_stored_event(snapshot)
+        return _snapshot_mapper(self.mapper).to_stored_event(snapshot)
 
     def catch_up(self) -> None:
         """Bring views that lag behind the log, or are new, up to date, in constant memory."""
-        batches = BatchesProjection(self._load_version)
-        completions = CompletionsProjection()
+        written = -1
         while (page := self.recorder.lagging(max_bytes=_REBUILD_BYTES))[1]:
             checkpoint, notifications = page
+            if checkpoint != written:  # the beginning, or another process has gone on
+                batches = BatchesProjection(self._load_version)
+            completions = CompletionsProjection()
             for notification in notifications:
                 event = self.mapper.to_domain_event(notification)
                 assert isinstance(event, events.BatchEvent)
                 completions.process(event, notification.id)
                 batches.process(event)
 
-            def write(views: ViewWriter) -> None:
-                batches.write(views)
-                completions.write(views)
-
-            self.recorder.advance_views(checkpoint, notifications[-1].id, write)
+            written = notifications[-1].id
+            self.recorder.advance_views(checkpoint, written, partial(_write, batches, completions))
 
     def _load_version(self, batch_id: UUID, version: int) -> Batch:
         return self.repository.get(batch_id, version=version)
@@ -235,6 +267,13 @@ class Batches(Application[UUID]):
                     index.settle(row.number)
             after = rows[-1].number
         return index
+
+
+def _write(
+    batches: BatchesProjection, completions: CompletionsProjection, views: ViewWriter
+) -> None:
+    batches.write(views)
+    completions.write(views)
 
 
 def _wants_snapshot(batch: Batch, pending: Sequence[events.BatchEvent]) -> bool:

@@ -6,14 +6,12 @@ by another process, is taken up by calling `advance` again.
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
-from datetime import datetime, timedelta
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
 from ..domain.batch import Batch
-from ..domain.errors import BatchSubmittedError, DomainError
-from ..domain.status import BatchStatus
+from ..domain.errors import DomainError
 from ..domain.values import BatchError, Stamp, Submission
 from .errors import (
     NotFoundError,
@@ -23,73 +21,61 @@ from .errors import (
     RefusedError,
     UnavailableError,
 )
-from .ports import BatchProvider, BatchRequest, ProviderBatch, UploadedFile
-from .progress import Delayed, OnProgress, Searching, Uploading, silent
+from .ports import BatchProvider, BatchRequest, UploadedFile
+from .progress import Delayed, OnProgress, Uploading, silent
+from .reconciliation import BATCH_ID_KEY, Reconciliation
 from .runtime import Runtime
 
-BATCH_ID_KEY = "batchtrail_batch_id"
-"""The metadata key under which a provider's batch carries our batch id."""
+TRANSIENT = (UnavailableError, RateLimitedError, OutcomeUnknownError, NotFoundError)
+"""After these a step is taken again; NotFoundError means a file that is not visible yet."""
 
 _DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
-_SEARCH_DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)
-
-_DEAD = (BatchStatus.CANCELED, BatchStatus.FAILED)
-_TRANSIENT = (UnavailableError, RateLimitedError, OutcomeUnknownError, NotFoundError)
-"""After these the step is taken again; NotFoundError means a file that is not visible yet."""
-
-_OLDER_BATCHES = 100
-"""A search ends after so many batches in a row from before the upload: lists are not in order."""
 
 _log = logging.getLogger(__name__)
 
 
 class SubmissionFlow:
-    """Brings a batch from its intent to the provider's acceptance or refusal.
+    """Brings a batch from its intent to the provider's acceptance or refusal."""
 
-    `reconcile_wait` (seconds) is how long a create call without an answer is searched for in
-    the provider's list before it is made again; lists may lag behind creates.
-    """
-
-    def __init__(self, runtime: Runtime, provider: BatchProvider, *, reconcile_wait: float) -> None:
+    def __init__(
+        self, runtime: Runtime, provider: BatchProvider, reconciliation: Reconciliation
+    ) -> None:
         self._runtime = runtime
         self._provider = provider
-        self._reconcile_wait = reconcile_wait
+        self._reconciliation = reconciliation
 
     async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Go on from wherever the log stands until the batch is submitted or over.
 
         Safe to repeat and to run in several processes at once. Raises `UnauthorizedError` and
-        `QuotaError`, and `UnavailableError` or `RateLimitedError` when the provider stays out of
-        reach; the same call then goes on later.
+        `QuotaError`, and one of `TRANSIENT` when the trouble lasts for minutes; the same call
+        then goes on later.
         """
         batch = await self._runtime.load(batch_id)
         failures = 0
         while batch.is_submitting:
             try:
                 await self._step(batch, on_progress)
-            except (
-                UnavailableError,
-                RateLimitedError,
-                OutcomeUnknownError,
-                NotFoundError,
-            ) as error:
+            except TRANSIENT as error:
                 if failures == len(_DELAYS):
                     raise
                 await self._pause(batch_id, error, _DELAYS[failures], on_progress)
                 failures += 1
+            else:
+                failures = 0
             batch = await self._runtime.load(batch_id)
-        return batch
+        return await self._reconciliation.cancel_siblings(batch)
 
     async def _step(self, batch: Batch, on_progress: OnProgress) -> None:
         assert batch.submission is not None
         if batch.submission.create_started_at is not None:
-            await self._reconcile(batch, batch.submission, on_progress)
+            await self._reconciliation.reconcile(batch, batch.submission, on_progress)
         elif batch.cancel_requested:
             await self._abandon(batch)
         elif batch.submission.input_file_id is None:
             await self._upload(batch, batch.submission, on_progress)
         else:
-            await self._create(batch, batch.submission)
+            await self._create(batch)
 
     async def _pause(
         self, batch_id: UUID, error: ProviderError, seconds: float, on_progress: OnProgress
@@ -132,8 +118,7 @@ class SubmissionFlow:
 
         await self._runtime.command(batch_id, record)
 
-    async def _create(self, batch: Batch, submission: Submission) -> None:
-        assert submission.input_file_id is not None
+    async def _create(self, batch: Batch) -> None:
         with suppress(DomainError):  # another process sends this call, or the batch is over
             started = await self._runtime.command(
                 batch.id, lambda batch, stamp: batch.start_create(stamp=stamp)
@@ -154,107 +139,21 @@ class SubmissionFlow:
             created = await self._provider.create_batch(request)
         except RefusedError as error:
             await self._refuse(batch.id, error)
-        except OutcomeUnknownError:
-            _log.warning("the answer to the create call of batch %s was lost", batch.id)
+        except OutcomeUnknownError as error:
+            _log.warning("the answer to the create call of batch %s was lost: %s", batch.id, error)
         except ProviderError as error:
-            await self._record_not_created(batch, _batch_error(error), error.request_id)
+            await self._record_not_created(batch.id, batch.submission.create_attempt, error)
             raise
         else:
-            await self._record_submitted(batch.id, created, adopted=False)
+            await self._reconciliation.record_submitted(batch.id, created, adopted=False)
 
-    async def _record_not_created(
-        self, batch: Batch, reason: BatchError, request_id: str | None
-    ) -> None:
-        assert batch.submission is not None
-        attempt = batch.submission.create_attempt
-
-        def record(batch: Batch, stamp: Stamp) -> None:
-            batch.record_not_created(attempt, reason, request_id=request_id, stamp=stamp)
-
-        await self._runtime.command(batch.id, record)
-
-    async def _record_submitted(
-        self, batch_id: UUID, created: ProviderBatch, *, adopted: bool
-    ) -> None:
-        def record(batch: Batch, stamp: Stamp) -> None:
-            batch.record_submitted(
-                created.id,
-                created.report,
-                adopted=adopted,
-                request_id=created.request_id,
-                stamp=stamp,
-            )
-
-        try:
-            await self._runtime.command(batch_id, record)
-        except BatchSubmittedError:
-            await self._cancel_sibling(batch_id, created)
-
-    async def _cancel_sibling(self, batch_id: UUID, sibling: ProviderBatch) -> None:
-        """Cancel a second provider batch of the same submission: only one is paid for."""
-        _log.warning("canceling %s, a second provider batch of %s", sibling.id, batch_id)
-        request_id = sibling.request_id
-        with suppress(RefusedError, NotFoundError):  # it is over already
-            request_id = (await self._provider.cancel_batch(sibling.id)).request_id
-
-        def record(batch: Batch, stamp: Stamp) -> None:
-            batch.record_sibling_canceled(sibling.id, request_id=request_id, stamp=stamp)
-
-        await self._runtime.command(batch_id, record)
-
-    async def _reconcile(
-        self, batch: Batch, submission: Submission, on_progress: OnProgress
-    ) -> None:
-        """Find out whether a create call without an answer made a batch; adopt what it made."""
-        assert submission.create_started_at is not None
-        until = submission.create_started_at + timedelta(seconds=self._reconcile_wait)
-        searches = 0
-        while True:
-            searched_at = self._runtime.clock.now()
-            found = await self._search(batch.id, submission)
-            if found:
-                await self._adopt(batch.id, found)
-                return
-            if searched_at >= until:
-                reason = BatchError(
-                    "not_found",
-                    "The provider's list shows no batch of this submission after "
-                    f"{self._reconcile_wait:g} seconds.",
-                )
-                await self._record_not_created(batch, reason, None)
-                return
-            on_progress(Searching(batch.id, until))
-            await self._pause_search(searches, until)
-            searches += 1
-            if not _same_call(await self._runtime.load(batch.id), submission):
-                return
-
-    async def _pause_search(self, searches: int, until: datetime) -> None:
-        left = (until - self._runtime.clock.now()).total_seconds()
-        delay = _SEARCH_DELAYS[min(searches, len(_SEARCH_DELAYS) - 1)]
-        await self._runtime.clock.sleep(max(0.0, min(delay, left)))
-
-    async def _search(self, batch_id: UUID, submission: Submission) -> list[ProviderBatch]:
-        """The provider's batches of this submission: the living ones first, then by age."""
-        found: list[ProviderBatch] = []
-        older = 0
-        async with aclosing(self._provider.list_batches()) as newest_first:
-            async for listed in newest_first:
-                older = older + 1 if _is_older(listed, submission.input_file_created_at) else 0
-                if older == _OLDER_BATCHES:
-                    break
-                ours = listed.metadata.get(BATCH_ID_KEY) == str(batch_id)
-                same_input = listed.input_file_id == submission.input_file_id
-                left = listed.id in submission.left_batch_ids or listed.report.input_not_found
-                if (ours or same_input) and not left:
-                    found.insert(0, listed)
-        return sorted(found, key=lambda batch: batch.report.status in _DEAD)
-
-    async def _adopt(self, batch_id: UUID, found: list[ProviderBatch]) -> None:
-        first, *siblings = found
-        await self._record_submitted(batch_id, first, adopted=True)
-        for sibling in siblings:
-            await self._cancel_sibling(batch_id, sibling)
+    async def _record_not_created(self, batch_id: UUID, attempt: int, error: ProviderError) -> None:
+        await self._runtime.command(
+            batch_id,
+            lambda batch, stamp: batch.record_not_created(
+                attempt, _batch_error(error), request_id=error.request_id, stamp=stamp
+            ),
+        )
 
     async def _refuse(self, batch_id: UUID, error: RefusedError) -> None:
         def record(batch: Batch, stamp: Stamp) -> None:
@@ -302,15 +201,6 @@ def _record_upload(uploaded: UploadedFile, batch: Batch, stamp: Stamp) -> None:
         request_id=uploaded.request_id,
         stamp=stamp,
     )
-
-
-def _same_call(batch: Batch, submission: Submission) -> bool:
-    """Whether the create call in question is still the one without an answer."""
-    return batch.is_submitting and batch.submission == submission
-
-
-def _is_older(listed: ProviderBatch, moment: datetime | None) -> bool:
-    return listed.created_at is not None and moment is not None and listed.created_at < moment
 
 
 def _batch_error(error: ProviderError) -> BatchError:

@@ -74,6 +74,7 @@ class Batch(Aggregate):
     input_size: int = _initially(0)
     submission: Submission | None = _initially(None)
     provider_batch_id: str | None = _initially(None)
+    siblings: tuple[str, ...] = _initially(())
     submitted_at: datetime | None = _initially(None)
     failure: BatchError | None = _initially(None)
     report: StatusReport | None = _initially(None)
@@ -244,10 +245,17 @@ class Batch(Aggregate):
         self._trigger(events.CreateStarted, stamp, attempt=submission.create_attempt + 1)
 
     def record_not_created(
-        self, attempt: int, error: BatchError, *, request_id: str | None, stamp: Stamp
+        self,
+        attempt: int,
+        error: BatchError,
+        *,
+        request_id: str | None,
+        stamp: Stamp,
+        searched: bool = False,
     ) -> None:
-        """Record that a create call surely made no batch, so that another may be sent.
+        """Record that a create call made no batch, so that another may be sent.
 
+        `searched` when nobody said so, but a search of the provider's list found nothing.
         Nothing happens when that call is not the one in question any more.
         """
         submission = self.submission
@@ -259,7 +267,12 @@ class Batch(Aggregate):
         ):
             return
         self._trigger(
-            events.CreateNotDone, stamp, attempt=attempt, error=error, request_id=request_id
+            events.CreateNotDone,
+            stamp,
+            attempt=attempt,
+            searched=searched,
+            error=error,
+            request_id=request_id,
         )
 
     def record_submitted(
@@ -304,18 +317,31 @@ class Batch(Aggregate):
         if report.raw_status != "validating":
             self.record_status(provider_batch_id, report, request_id=request_id, stamp=stamp)
 
+    def record_sibling(
+        self, provider_batch_id: str, *, request_id: str | None, stamp: Stamp
+    ) -> None:
+        """Record a second provider batch of this submission; a repeat is nothing."""
+        if provider_batch_id == self.provider_batch_id:
+            raise OutOfOrderError(f"{provider_batch_id} is batch {self.id} itself")
+        if provider_batch_id not in self.siblings:
+            self._trigger(
+                events.SiblingFound,
+                stamp,
+                provider_batch_id=provider_batch_id,
+                request_id=request_id,
+            )
+
     def record_sibling_canceled(
         self, provider_batch_id: str, *, request_id: str | None, stamp: Stamp
     ) -> None:
-        """Record that a second provider batch of this submission was told to cancel."""
-        if provider_batch_id == self.provider_batch_id:
-            raise OutOfOrderError(f"{provider_batch_id} is batch {self.id} itself")
-        self._trigger(
-            events.SiblingCanceled,
-            stamp,
-            provider_batch_id=provider_batch_id,
-            request_id=request_id,
-        )
+        """Record that a sibling was told to cancel, or was over; a repeat is nothing."""
+        if provider_batch_id in self.siblings:
+            self._trigger(
+                events.SiblingCanceled,
+                stamp,
+                provider_batch_id=provider_batch_id,
+                request_id=request_id,
+            )
 
     def record_refusal(self, error: BatchError, *, request_id: str | None, stamp: Stamp) -> None:
         """Record that the provider refused the submission for good."""
@@ -337,9 +363,11 @@ class Batch(Aggregate):
         request id belongs in the log. A report after the end, or about a batch that is not ours
         any more, is nothing.
         """
+        if self.status.is_terminal:
+            return
         if self.provider_batch_id is None and not self.is_submitting:
             raise NotSubmittedError(self.id, "a status")
-        if self.status.is_terminal or provider_batch_id != self.provider_batch_id:
+        if provider_batch_id != self.provider_batch_id:
             return
         if report.in_brief() == self.report and not after_call:
             return

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from .batch import Batch
 
 
+def without(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
+    """The ids but for one."""
+    return tuple(each for each in ids if each != one)
+
+
 class BatchEvent(Aggregate.Event):
     """A fact about one batch: `timestamp` says when, `by` who recorded it."""
 
@@ -124,17 +129,25 @@ class CreateStarted(BatchEvent):
 
 
 class CreateNotDone(BatchEvent):
-    """The create call surely made no batch; `error` says why, in the provider's own words."""
+    """The create call made no batch; `error` says why, in the provider's own words.
+
+    Surely, when the provider said so; as far as its list shows, when it was `searched`.
+    """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.create_not_done"
     attempt: int
+    searched: bool
     error: BatchError
     request_id: str | None
 
     def apply(self, aggregate: "Batch") -> None:
         """Go back to the state before the call."""
         assert aggregate.submission is not None
-        aggregate.submission = evolve(aggregate.submission, create_started_at=None)
+        aggregate.submission = evolve(
+            aggregate.submission,
+            create_started_at=None,
+            created_again=aggregate.submission.created_again or self.searched,
+        )
 
 
 class Submitted(BatchEvent):
@@ -151,6 +164,7 @@ class Submitted(BatchEvent):
         aggregate.status = BatchStatus.SUBMITTED
         aggregate.raw_status = self.raw_status
         aggregate.provider_batch_id = self.provider_batch_id
+        aggregate.siblings = without(aggregate.siblings, self.provider_batch_id)
         aggregate.submitted_at = self.timestamp
 
 
@@ -231,12 +245,28 @@ class Canceled(BatchEvent):
             aggregate.take_report(self.report)
 
 
+class SiblingFound(BatchEvent):
+    """A second provider batch of this submission exists, and must be canceled."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.sibling_found"
+    provider_batch_id: str
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember it until it is canceled."""
+        aggregate.siblings = (*aggregate.siblings, self.provider_batch_id)
+
+
 class SiblingCanceled(BatchEvent):
-    """A second provider batch of this submission was found and told to cancel."""
+    """A second provider batch of this submission was told to cancel, or was over already."""
 
     TOPIC: ClassVar[str] = "batchtrail.batch.sibling_canceled"
     provider_batch_id: str
     request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Nothing is left to do about it."""
+        aggregate.siblings = without(aggregate.siblings, self.provider_batch_id)
 
 
 class ResultApplied(BatchEvent):
@@ -311,6 +341,7 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     InputNotVisible,
     CancelRequested,
     Canceled,
+    SiblingFound,
     SiblingCanceled,
     ResultApplied,
     ResultSkipped,

@@ -92,6 +92,8 @@ class RequestCheck:
     def _check_target(self, line: RequestLine) -> None:
         if line.method != "POST":
             raise _refused(line, "method", f"is {line.method!r}; batches take only 'POST'")
+        if not line.url.strip():
+            raise _refused(line, "url", "is blank; name the batch endpoint")
         if self.endpoint is None:
             if line.url not in self.limits.endpoints:
                 known = ", ".join(sorted(self.limits.endpoints))

@@ -209,6 +209,8 @@ class Submission:
     Each field is filled by an event written before or after one provider call, so that after
     a crash the log says which calls may have happened. `left_batch_ids` are provider batches
     that failed because the input file was not visible; they are never ours again.
+    `created_again` is true once a call whose outcome nobody knows was given up: what it made, if
+    anything, may still show up in the provider's list.
     """
 
     attempt: int
@@ -219,6 +221,7 @@ class Submission:
     create_attempt: int = 0
     create_started_at: datetime | None = None
     left_batch_ids: tuple[str, ...] = ()
+    created_again: bool = False
 
 
 @frozen

@@ -89,6 +89,11 @@ _Metadata = Annotated[
 ]
 
 
+def _file(output: Path | None) -> Path | None:
+    """The output file; a dash stands for standard output, as everywhere."""
+    return None if output == Path("-") else output
+
+
 def _run(work: Coroutine[Any, Any, ExitStatus]) -> None:
     # Here and not only in `main`: typer has its own idea of what an interrupt prints.
     with exiting_on_errors():
@@ -121,7 +126,7 @@ def run(
 
     place = Place(database, base_url)
     what = Submission(input_path, new, why, metadata)
-    _run(run_batch(what, place, output, as_json=json))
+    _run(run_batch(what, place, _file(output), as_json=json))
 
 
 @app.command()
@@ -188,7 +193,7 @@ def results(
     """
     from .batches import Place, write_batch_results  # noqa: PLC0415
 
-    _run(write_batch_results(batch, Place(database, base_url), output))
+    _run(write_batch_results(batch, Place(database, base_url), _file(output)))
 
 
 @app.command()

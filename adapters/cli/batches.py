@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from ...application.service import BatchService
 from ...application.views import BatchSummary
 from ...domain.events import BatchEvent, ResultApplied
 from ...domain.status import BatchStatus
-from ...settings import Settings
+from ...settings import Settings, sqlite_path
 from .exits import ExitStatus
 from .output import check_output, write_results
 from .progress import showing_progress
@@ -42,6 +43,15 @@ class Place:
     database: str | None = None
     base_url: str | None = None
 
+    def settings(self) -> Settings:
+        """The settings, with these before all others."""
+        return Settings.load(database=self.database, base_url=self.base_url)
+
+    def database_files(self) -> list[Path]:
+        """The files that hold the log."""
+        path = sqlite_path(self.settings().database)
+        return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
+
 
 @frozen
 class Submission:
@@ -62,15 +72,33 @@ class Submission:
             labels[key] = value
         return labels
 
+    def check(self) -> None:
+        """Raise `InputError` for a text of the command line that cannot be stored."""
+        for text in (self.why, *(self.metadata or ())):
+            try:
+                (text or "").encode()
+            except UnicodeEncodeError:
+                raise InputError(f"{text!r} is not valid text; write it in UTF-8") from None
+
+
+class Calls(Enum):
+    """Whether a command asks the provider."""
+
+    NEVER = "never"
+    PERHAPS = "perhaps"
+    SURELY = "surely"
+
 
 @asynccontextmanager
-async def _trail(place: Place, *, calls: bool) -> AsyncIterator[BatchService]:
-    """The service; where `calls` will be made, a missing key is an error before anything else."""
-    settings = Settings.load(database=place.database, base_url=place.base_url)
-    if calls and settings.api_key is None:
+async def _trail(place: Place, calls: Calls) -> AsyncIterator[BatchService]:
+    """The service; a missing key is an error before anything else where one is surely needed."""
+    settings = place.settings()
+    if calls is Calls.SURELY and settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
     async with bootstrap.open_trail(
-        settings=settings, actor=bootstrap.command_line_actor()
+        settings=settings,
+        actor=bootstrap.command_line_actor(),
+        provider=bootstrap.no_provider() if calls is Calls.NEVER else None,
     ) as trail:
         yield trail
 
@@ -79,9 +107,10 @@ async def run_batch(
     what: Submission, place: Place, output: Path | None, *, as_json: bool
 ) -> ExitStatus:
     """Submit, wait, write the results and sum up."""
+    what.check()
     if output is not None:
-        check_output(output, what.path)
-    async with _trail(place, calls=True) as trail:
+        check_output(output, what.path, *place.database_files())
+    async with _trail(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
             summary = await trail.wait(batch_id, on_progress)
@@ -95,7 +124,8 @@ async def run_batch(
 
 async def submit_batch(what: Submission, place: Place, *, as_json: bool) -> ExitStatus:
     """Submit and print the batch id."""
-    async with _trail(place, calls=True) as trail:
+    what.check()
+    async with _trail(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
         summary = await trail.status(batch_id)
@@ -118,7 +148,7 @@ async def show_status(
     batch: str | None, place: Place, *, limit: int, refresh: bool, as_json: bool
 ) -> ExitStatus:
     """Show one batch or a list."""
-    async with _trail(place, calls=refresh) as trail:
+    async with _trail(place, Calls.SURELY if refresh else Calls.NEVER) as trail:
         if batch is None:
             summaries = await trail.batches(limit=limit)
             if refresh:
@@ -146,14 +176,14 @@ def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
                 f"{'  ' + clean(summary.description) if summary.description else ''}"
             )
     if not summaries and not as_json:
-        print("no batches yet", file=sys.stderr)
+        _say("no batches yet")
 
 
 async def write_batch_results(batch: str, place: Place, output: Path | None) -> ExitStatus:
     """Collect what is over, and write the results."""
     if output is not None:
-        check_output(output)
-    async with _trail(place, calls=False) as trail:
+        check_output(output, *place.database_files())
+    async with _trail(place, Calls.PERHAPS) as trail:
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             summary = await _collected(trail, batch_id, on_progress)
@@ -179,7 +209,7 @@ async def _collected(trail: BatchService, batch_id: UUID, on_progress: OnProgres
 
 async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus:
     """Cancel, and say how it stands."""
-    async with _trail(place, calls=False) as trail:
+    async with _trail(place, Calls.PERHAPS) as trail:
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             summary = await trail.cancel(batch_id, on_progress)
@@ -194,7 +224,7 @@ async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus
 
 async def show_history(batch: str, place: Place, *, every: bool, as_json: bool) -> ExitStatus:
     """Print the events of a batch."""
-    async with _trail(place, calls=False) as trail:
+    async with _trail(place, Calls.NEVER) as trail:
         batch_id = await trail.find(batch)
         shown = _Timeline((await trail.status(batch_id)).created_at, every=every or as_json)
         async for event in trail.history(batch_id):
@@ -233,7 +263,7 @@ class _Timeline:
 
 def _sum_up(summary: BatchSummary, output: Path | None) -> None:
     """What came of a batch, on standard error."""
-    target = "" if output is None else f" -> {output}"
+    target = "" if output is None else f" -> {clean(str(output))}"
     _say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
     _say(f"tokens: {tokens_text(summary)}")
     if summary.totals.skipped_lines:

@@ -16,7 +16,12 @@ def parse_faults(texts: Sequence[str] | None) -> tuple[Fault, ...]:
     for text in texts or ():
         try:
             faults.append(Fault(**json.loads(text)))
-        except (TypeError, ValueError) as error:
+        except TypeError:
+            raise InputError(
+                f"--fault {text!r} is no fault: it needs op and kind, and may have times, skip, "
+                "seconds, retry_after, applied, bytes, count, fraction and word"
+            ) from None
+        except ValueError as error:
             raise InputError(
                 f"--fault {text!r} is no fault: {error}; write for example "
                 '{"op": "create", "kind": "reset_after"}'

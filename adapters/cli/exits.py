@@ -9,6 +9,7 @@ from enum import IntEnum
 from ...application.errors import (
     BatchtrailError,
     InputError,
+    ProviderError,
     RefusedError,
     StoreError,
     UnauthorizedError,
@@ -32,15 +33,21 @@ def exiting_on_errors() -> Iterator[None]:
     """Turn every error into a sentence on standard error and an exit status."""
     try:
         yield
+        sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted; a submitted batch goes on, and the same command resumes")
         sys.exit(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from complaining too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        _forget_output()
+        sys.exit(ExitStatus.ERROR)
+    except OSError as error:
+        _forget_output()
+        what = f" {error.filename}" if error.filename else ""
+        _say(f"cannot read or write{what}: {error.strerror}; run the same command again")
         sys.exit(ExitStatus.ERROR)
     except (BatchtrailError, DomainError) as error:
-        _say(str(error))
+        _say(f"{error}{_hint(error)}")
         sys.exit(_status_of(error))
     except Exception as error:
         if os.environ.get("BATCHTRAIL_DEBUG"):
@@ -55,6 +62,20 @@ def exiting_on_errors() -> Iterator[None]:
 def _status_of(error: Exception) -> ExitStatus:
     refused = (InputError, DomainError, StoreError, RefusedError, UnauthorizedError)
     return ExitStatus.BAD_INPUT if isinstance(error, refused) else ExitStatus.ERROR
+
+
+def _hint(error: Exception) -> str:
+    """What a user can do about an error that has no remedy in its own sentence."""
+    if isinstance(error, UnauthorizedError):
+        return "; check OPENAI_API_KEY"
+    if isinstance(error, ProviderError) and _status_of(error) is ExitStatus.ERROR:
+        return "; the same command goes on"
+    return ""
+
+
+def _forget_output() -> None:
+    """Keep the interpreter from writing what is left in the buffer, and failing once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(sentence: str) -> None:

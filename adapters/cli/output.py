@@ -12,19 +12,24 @@ from ...application.completions import Completion, output_line
 from ...application.errors import InputError
 
 
-def check_output(path: Path, input_path: Path | None = None) -> None:
-    """Raise `InputError` when results could not be written there, before any work is done."""
-    if path.is_dir():
+def check_output(path: Path, *others: Path) -> None:
+    """Raise `InputError` when results could not be written there, before any work is done.
+
+    `others` are files that the results must not replace: the input and the database.
+    """
+    target = path.resolve()
+    for other in others:
+        if target == other.resolve() or _same_file(path, other):
+            raise InputError(f"the output path {path} is {other}; name another file")
+    if target.is_dir():
         raise InputError(f"the output path {path} is a directory; name a file")
-    if input_path is not None and _same_file(path, input_path):
-        raise InputError(f"the output path {path} is the input; name another file")
-    if path.exists() and not os.access(path, os.W_OK):
+    if target.exists() and not os.access(target, os.W_OK):
         raise InputError(f"the output path {path} is not writable")
-    if _is_regular(path):
-        if not path.parent.is_dir():
-            raise InputError(f"the output directory {path.parent} does not exist; make it first")
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise InputError(f"the output directory {path.parent} is not writable")
+    if _is_regular(target):
+        if not target.parent.is_dir():
+            raise InputError(f"the output directory {target.parent} does not exist; make it first")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise InputError(f"the output directory {target.parent} is not writable")
 
 
 def _same_file(one: Path, other: Path) -> bool:

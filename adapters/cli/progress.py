@@ -71,6 +71,7 @@ def _bar() -> Bar:
         TaskProgressColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True, highlight=False),
+        transient=True,
     )
 
 
@@ -106,7 +107,7 @@ def _line_key(progress: Progress) -> str:
     match progress:
         case Waiting(summary=summary):
             return f"waiting {summary.raw_status}"
-        case Delayed(reason=reason):
-            return f"delayed {reason}"
+        case Delayed(reason=reason, seconds=seconds):
+            return f"delayed {reason} {seconds}"
         case _:
             return type(progress).__name__

@@ -178,7 +178,7 @@ def _facts(event: events.BatchEvent) -> Iterator[str]:  # noqa: C901, PLR0912 (a
         case events.Submitted():
             found = ", found in the provider's list" if event.adopted else ""
             yield f"{event.provider_batch_id}, {event.raw_status}{found}"
-        case events.InputNotVisible() | events.SiblingCanceled():
+        case events.InputNotVisible() | events.SiblingFound() | events.SiblingCanceled():
             yield event.provider_batch_id
         case events.StatusChanged() | events.Canceled():
             yield from _report_facts(event)

@@ -28,6 +28,7 @@ _PAGE_SIZE = 32_768
 
 _CACHE_KIB = 16_384
 _LOCK_TIMEOUT = 60
+_HEADER = b"SQLite format 3\x00"
 MEMORY = ":memory:"
 
 
@@ -56,7 +57,18 @@ class _Connection(SQLiteConnection):
 class BatchConnectionPool(SQLiteConnectionPool):
     """The library's pool, with our settings on each connection."""
 
+    @staticmethod
+    def detect_memory_mode(db_name: str) -> bool:
+        """The library looks for certain words anywhere in a path."""
+        return db_name == MEMORY
+
     def _create_connection(self) -> SQLiteConnection:
+        try:
+            return self._connect()
+        except sqlite3.Error as error:
+            raise OperationalError(error) from error
+
+    def _connect(self) -> SQLiteConnection:
         raw = super()._create_connection()._sqlite_conn  # noqa: SLF001 (no other way to it)
         # FULL: an intent that was committed survives a power cut, or a batch is paid for twice.
         raw.execute("PRAGMA synchronous=FULL")
@@ -88,6 +100,10 @@ def prepare_file(path: Path) -> None:
         os.close(descriptor)
     except OSError as error:
         raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
+    with path.open("rb") as file:
+        head = file.read(len(_HEADER))
+    if head not in {b"", _HEADER}:
+        raise StoreError(f"{path} is no database; name another file")
     connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None)
     try:
         _check_or_mark(connection, path)

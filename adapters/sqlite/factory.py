@@ -24,7 +24,9 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
     def __init__(self, path: Path | str) -> None:
         super().__init__({})
         if str(path) != MEMORY:
-            prepare_file(Path(path))
+            # An absolute path is never taken for a URI.
+            path = Path(path).absolute()
+            prepare_file(path)
         self.datastore = BatchDatastore(str(path))
 
     def is_snapshotting_enabled(self) -> bool:

@@ -1,10 +1,11 @@
 """The event log in SQLite: events, snapshot, views and checkpoint in one transaction."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
 from ...application.store import BatchRecorder, WriteViews
@@ -12,6 +13,8 @@ from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .views import SQLiteViewReader, SQLiteViewWriter, prepare_views
 
+_SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
+_LAST_POSITION = (1 << 63) - 1
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
 
@@ -74,9 +77,36 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             c.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
         # Views that lag are being rebuilt: the rebuild comes to these events in their order.
         if write_views is not None and up_to_date:
-            write_views(views, positions)
+            try:
+                write_views(views, positions)
+            except sqlite3.IntegrityError as error:
+                # Not to be taken for a conflict of versions, which is worth another attempt.
+                raise DataError(
+                    f"its views do not fit its log ({error}); drop the table view_checkpoint, "
+                    "and they are rebuilt"
+                ) from error
             views.move_checkpoint(positions[-1])
         return positions
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """A part of the log; the library's own statement does not know our key."""
+        first = 0 if start is None else start if inclusive_of_start else start + 1
+        marks = ",".join("?" * len(topics))
+        wanted = f"AND topic IN ({marks})" if topics else ""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(
+                f"{_SELECT} WHERE position>=? AND position<=? {wanted} ORDER BY position LIMIT ?",
+                (first, _LAST_POSITION if stop is None else stop, *topics, limit),
+            )
+            return [_notification(row) for row in cursor.fetchall()]
 
     def lagging(self, *, max_bytes: int) -> tuple[int, Sequence[Notification]]:
         """The views' checkpoint, and the next events behind it, up to a size."""
@@ -84,21 +114,9 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
             checkpoint = SQLiteViewWriter(cursor).checkpoint()
-            cursor.execute(
-                "SELECT position, originator_id, originator_version, topic, state FROM events "
-                "WHERE position>? ORDER BY position",
-                (checkpoint,),
-            )
+            cursor.execute(f"{_SELECT} WHERE position>? ORDER BY position", (checkpoint,))
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
-                page.append(
-                    Notification(
-                        id=row["position"],
-                        originator_id=UUID(row["originator_id"]),
-                        originator_version=row["originator_version"],
-                        topic=row["topic"],
-                        state=row["state"],
-                    )
-                )
+                page.append(_notification(row))
                 size += len(row["state"])
         return checkpoint, page
 
@@ -145,6 +163,16 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 page.append((completion, StoredEvent(batch_id, *result) if position else None))
                 size += _ROW_BYTES + len(row["state"] or b"")
         return page
+
+
+def _notification(row: sqlite3.Row) -> Notification:
+    return Notification(
+        id=row["position"],
+        originator_id=UUID(row["originator_id"]),
+        originator_version=row["originator_version"],
+        topic=row["topic"],
+        state=row["state"],
+    )
 
 
 def _key(originator_id: UUID | str) -> str:

@@ -1,7 +1,7 @@
 """The views in SQLite, and the checkpoint that says how much of the log they hold."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -182,4 +182,4 @@ class SQLiteViewReader:
 
 def _moment(moment: datetime) -> str:
     """UTC with all six digits, so that text order is time order."""
-    return moment.isoformat(timespec="microseconds")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

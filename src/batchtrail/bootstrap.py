@@ -9,11 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn, cast
 
-from eventsourcing.persistence import PersistenceError
-
 from . import __version__
 from .adapters.sqlite import SQLiteBatchFactory
-from .application.errors import InputError, StoreError
+from .application.errors import InputError
 from .application.polling import DEFAULT_SCHEDULE
 from .application.ports import OPENAI_LIMITS, BatchProvider, Clock
 from .application.runtime import Runtime
@@ -45,15 +43,21 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-class _Keyless:
+class _NoProvider:
     """Stands for the provider where no key is set: the log can be read, no call can be made."""
+
+    limits: Limits = OPENAI_LIMITS
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.limits: Limits = OPENAI_LIMITS
 
     def __getattr__(self, name: str) -> NoReturn:
         raise InputError(NO_KEY)
+
+
+def no_provider(name: str = "no provider") -> BatchProvider:
+    """A provider for reading the log alone: every call raises `InputError`."""
+    return cast(BatchProvider, _NoProvider(name))
 
 
 @asynccontextmanager
@@ -79,7 +83,7 @@ async def open_trail(
     factory = SQLiteBatchFactory(sqlite_path(database or settings.database))
     async with AsyncExitStack() as stack:
         runtime = Runtime(
-            _open_store(factory),
+            Batches(factory),
             clock or SystemClock(),
             actor=actor or f"library:{_user()}",
             software=f"batchtrail {__version__}",
@@ -88,16 +92,6 @@ async def open_trail(
         if provider is None:
             provider = await stack.enter_async_context(_openai(settings))
         yield BatchService(runtime, provider, service_settings(settings))
-
-
-def _open_store(factory: SQLiteBatchFactory) -> Batches:
-    try:
-        return Batches(factory)
-    except BaseException as error:
-        factory.close()
-        if isinstance(error, PersistenceError):
-            raise StoreError(f"the database cannot be used: {error}") from error
-        raise
 
 
 def service_settings(settings: Settings) -> ServiceSettings:
@@ -133,7 +127,7 @@ async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
     except ValueError as error:
         raise InputError(f"the OpenAI settings cannot be used: {error}") from error
     if settings.api_key is None:
-        yield cast(BatchProvider, _Keyless(openai.name))
+        yield no_provider(openai.name)
         return
     async with connect(openai) as provider:
         yield provider

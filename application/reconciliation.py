@@ -1,0 +1,171 @@
+"""Finding what a create call made when nobody knows: adopt one batch, cancel its siblings."""
+
+import logging
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from ..domain.batch import Batch
+from ..domain.errors import BatchSubmittedError
+from ..domain.status import BatchStatus
+from ..domain.values import BatchError, Stamp, Submission
+from .errors import NotFoundError, ProviderError, RefusedError
+from .ports import BatchProvider, ProviderBatch
+from .progress import OnProgress, Searching
+from .runtime import Runtime
+
+BATCH_ID_KEY = "batchtrail_batch_id"
+"""The metadata key under which a provider's batch carries our batch id."""
+
+_DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)
+_OLDER_BATCHES = 100
+"""A search ends after so many batches in a row from before the upload: lists are not in order."""
+
+_IN_FLIGHT = timedelta(hours=1)
+"""A call that was begun longer ago than this is under way no more, in no process."""
+
+_DEAD = (BatchStatus.CANCELED, BatchStatus.FAILED)
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciliation:
+    """Searches the provider's list for the batches of a submission.
+
+    `wait` (seconds) is how long a create call without an answer is searched for before it is
+    made again; lists may lag behind creates.
+    """
+
+    def __init__(self, runtime: Runtime, provider: BatchProvider, *, wait: float) -> None:
+        self._runtime = runtime
+        self._provider = provider
+        self._wait = timedelta(seconds=wait)
+
+    async def reconcile(
+        self, batch: Batch, submission: Submission, on_progress: OnProgress
+    ) -> None:
+        """Find out whether a create call without an answer made a batch; adopt what it made.
+
+        The wait counts from here, not from the call: it may have hung for long before its answer
+        was lost, or another process may still be in it.
+        """
+        assert submission.create_started_at is not None
+        now = self._runtime.clock.now()
+        until = now + self._wait if now - submission.create_started_at < _IN_FLIGHT else now
+        searches = 0
+        while True:
+            searched_at = self._runtime.clock.now()
+            found = await self._search(batch.id, submission)
+            if found:
+                await self.record_submitted(batch.id, *found, adopted=True)
+                return
+            if searched_at >= until:
+                await self._record_not_found(batch.id, submission.create_attempt)
+                return
+            on_progress(Searching(batch.id, until))
+            await self._pause(searches, until)
+            searches += 1
+            batch = await self._runtime.load(batch.id)
+            if not batch.is_submitting or batch.submission != submission:
+                return
+
+    async def _pause(self, searches: int, until: datetime) -> None:
+        left = (until - self._runtime.clock.now()).total_seconds()
+        delay = _DELAYS[min(searches, len(_DELAYS) - 1)]
+        await self._runtime.clock.sleep(max(0.0, min(delay, left)))
+
+    async def _record_not_found(self, batch_id: UUID, attempt: int) -> None:
+        seconds = self._wait.total_seconds()
+        reason = f"The provider's list shows no batch of this submission after {seconds:g} seconds."
+
+        def record(batch: Batch, stamp: Stamp) -> None:
+            error = BatchError("not_found", reason)
+            batch.record_not_created(attempt, error, request_id=None, stamp=stamp, searched=True)
+
+        await self._runtime.command(batch_id, record)
+
+    async def _search(self, batch_id: UUID, submission: Submission) -> list[ProviderBatch]:
+        """The provider's batches of this submission: the living ones first, then by age."""
+        found: list[ProviderBatch] = []
+        older = 0
+        async with aclosing(self._provider.list_batches()) as newest_first:
+            async for listed in newest_first:
+                older = older + 1 if _is_older(listed, submission.input_file_created_at) else 0
+                if older == _OLDER_BATCHES:
+                    break
+                left = listed.id in submission.left_batch_ids or listed.report.input_not_found
+                if _is_ours(listed, batch_id, submission) and not left:
+                    found.insert(0, listed)
+        return sorted(found, key=lambda batch: batch.report.status in _DEAD)
+
+    async def record_submitted(
+        self, batch_id: UUID, created: ProviderBatch, *others: ProviderBatch, adopted: bool
+    ) -> None:
+        """Record the provider's batch, and in the same save every other one as a sibling."""
+
+        def record(batch: Batch, stamp: Stamp) -> None:
+            siblings = list(others)
+            try:
+                batch.record_submitted(
+                    created.id,
+                    created.report,
+                    adopted=adopted,
+                    request_id=created.request_id,
+                    stamp=stamp,
+                )
+            except BatchSubmittedError:
+                siblings.append(created)
+            for sibling in siblings:
+                if sibling.id != batch.provider_batch_id:
+                    batch.record_sibling(sibling.id, request_id=sibling.request_id, stamp=stamp)
+
+        await self._runtime.command(batch_id, record)
+
+    async def look_for_siblings(self, batch: Batch) -> Batch:
+        """Search again for what a call made that was given up; lists may lag for longer."""
+        if batch.submission is None or not batch.submission.created_again:
+            return batch
+        for found in await self._search(batch.id, batch.submission):
+            if found.id != batch.provider_batch_id and found.report.status not in _DEAD:
+                await self.record_submitted(batch.id, found, adopted=True)
+        return await self.cancel_siblings(await self._runtime.load(batch.id))
+
+    async def cancel_siblings(self, batch: Batch) -> Batch:
+        """Cancel what is not to be paid twice; what cannot be reached now is tried again later."""
+        for sibling in batch.siblings:
+            _log.warning("canceling %s, a second provider batch of %s", sibling, batch.id)
+            request_id = None
+            try:
+                request_id = (await self._provider.cancel_batch(sibling)).request_id
+            except (RefusedError, NotFoundError) as error:
+                request_id = error.request_id  # it is over already
+            except ProviderError as error:
+                _log.warning("the sibling %s could not be canceled yet: %s", sibling, error)
+                continue
+            batch = await self._record_sibling_canceled(batch.id, sibling, request_id)
+        return batch
+
+    async def _record_sibling_canceled(
+        self, batch_id: UUID, sibling: str, request_id: str | None
+    ) -> Batch:
+        return await self._runtime.command(
+            batch_id,
+            lambda batch, stamp: batch.record_sibling_canceled(
+                sibling, request_id=request_id, stamp=stamp
+            ),
+        )
+
+
+def _is_ours(listed: ProviderBatch, batch_id: UUID, submission: Submission) -> bool:
+    """Whether a create call of this submission made the batch.
+
+    Every call names the one recorded input file, and nobody else knows that file. Our batch id
+    is a weaker sign: another database with the same input for the same account has it, too.
+    """
+    if listed.input_file_id is not None:
+        return listed.input_file_id == submission.input_file_id
+    return listed.metadata.get(BATCH_ID_KEY) == str(batch_id)
+
+
+def _is_older(listed: ProviderBatch, moment: datetime | None) -> bool:
+    return listed.created_at is not None and moment is not None and listed.created_at < moment

@@ -1,0 +1,309 @@
+"""Cancelling at every moment of a life, with calls that get lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchtrail.application.errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from batchtrail.domain.errors import (
+    AlreadyCancelingError,
+    BatchFinishedError,
+    BatchSubmittedError,
+    DomainError,
+)
+from batchtrail.domain.status import BatchStatus
+from batchtrail.domain.values import BatchError, NewBatch
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.service import BatchService
+
+NOT_FOUND = BatchError("invalid_request", "Cannot find file file-1.", "file_id")
+DRAFT = NewBatch(provider="fake", endpoint="/v1/responses")
+
+
+async def submitted(lab: Lab) -> tuple[BatchService, UUID, str]:
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    return service, batch_id, lab.provider.batch_ids[-1]
+
+
+async def test_cancel_of_a_draft_makes_no_call(lab: Lab) -> None:
+    """What was never submitted ends at once, at home."""
+    service = lab.service()
+    batch_id = await service.draft(DRAFT)
+    await service.add_requests(batch_id, lab.lines())
+    summary = await service.cancel(batch_id)
+    assert summary.status is BatchStatus.CANCELED
+    assert lab.provider.calls == []
+    assert (await service.wait(batch_id)).totals.outcomes.canceled == 3
+    assert lab.provider.calls == []
+    await lab.assert_each_once(service, batch_id)
+    with pytest.raises(BatchSubmittedError):
+        await service.submit_draft(batch_id)
+    with pytest.raises(BatchSubmittedError):
+        await service.add_requests(batch_id, lab.lines("d"))
+
+
+async def test_cancel_before_the_upload_was_done(lab: Lab) -> None:
+    """A submission that never got its file up is abandoned, without a create."""
+    lab.provider.fail_next("upload", RuntimeError("the process dies"))
+    service = lab.service()
+    with pytest.raises(RuntimeError):
+        await service.submit(lab.lines())
+    batch_id = (await service.batches())[0].id
+    assert (await service.cancel(batch_id)).status is BatchStatus.CANCELED
+    assert lab.provider.count("create") == lab.provider.count("cancel") == 0
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+
+
+async def finished(lab: Lab, service: BatchService, batch_id: UUID) -> dict[str, str]:
+    await service.wait(batch_id)
+    await lab.assert_each_once(service, batch_id)
+    return await lab.outcomes(service, batch_id)
+
+
+async def test_cancel_between_upload_and_create(lab: Lab) -> None:
+    """The file that is up already is deleted, and no batch is made."""
+
+    async def die(boundary: str) -> None:
+        if boundary == "after upload":
+            lab.provider.fail_next("create", UnavailableError("down"), times=99)
+
+    with pytest.raises(UnavailableError):
+        await lab.watched(die).submit(lab.lines())
+    service = lab.service()
+    batch_id = (await service.batches())[0].id
+    assert (await service.cancel(batch_id)).status is BatchStatus.CANCELED
+    assert (lab.provider.batch_ids, lab.provider.file_ids) == ((), ())
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+
+
+async def test_cancel_by_another_process_while_uploading(lab: Lab) -> None:
+    """A cancel during the upload: nothing is created, the file does not stay behind."""
+    other = lab.service()
+
+    async def cancel(boundary: str) -> None:
+        if boundary == "after upload":
+            await other.cancel((await other.batches())[0].id)
+
+    batch_id = await lab.watched(cancel).submit(lab.lines())
+    assert (await other.status(batch_id)).status is BatchStatus.CANCELED
+    assert (lab.provider.batch_ids, lab.provider.file_ids) == ((), ())
+
+
+@pytest.mark.parametrize("boundary", ["before create", "after create"])
+async def test_cancel_by_another_process_while_creating(lab: Lab, boundary: str) -> None:
+    """A cancel around the create call: whatever was made is told to cancel."""
+    other = lab.service(reconcile_wait=10)
+
+    async def cancel(now: str) -> None:
+        if now == boundary:
+            await other.cancel((await other.batches())[0].id)
+
+    service = lab.watched(cancel)
+    batch_id = await service.submit(lab.lines())
+    for provider_id in lab.provider.batch_ids:
+        lab.clock.after(50, partial(lab.provider.finish_cancel, provider_id))
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+    assert lab.live() == []
+
+
+async def test_cancel_after_a_lost_create(lab: Lab) -> None:
+    """What a lost create made is found, adopted and canceled."""
+    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
+    service = lab.service()
+    with pytest.raises(KeyboardInterrupt):
+        await service.submit(lab.lines())
+    batch_id = (await service.batches())[0].id
+    await service.cancel(batch_id)
+    assert lab.provider.look(lab.provider.batch_ids[0]).report.raw_status == "cancelling"
+    assert lab.provider.count("create") == 1
+
+
+async def test_cancel_after_a_create_that_was_never_sent(lab: Lab) -> None:
+    """Nothing is found and nothing is created: the submission is abandoned."""
+    lab.provider.fail_next("create", KeyboardInterrupt())
+    service = lab.service()
+    with pytest.raises(KeyboardInterrupt):
+        await service.submit(lab.lines())
+    batch_id = (await service.batches())[0].id
+    assert (await service.cancel(batch_id)).status is BatchStatus.CANCELED
+    assert (lab.provider.batch_ids, lab.provider.count("create")) == ((), 1)
+
+
+@pytest.mark.parametrize("worked", [None, 0, 2, 3])
+async def test_cancel_at_the_provider(lab: Lab, worked: int | None) -> None:
+    """Rows that were finished before the cancel are kept."""
+    service, batch_id, provider_id = await submitted(lab)
+    if worked is not None:
+        lab.provider.work(provider_id, finished=worked)
+    summary = await service.cancel(batch_id)
+    assert summary.cancel_requested
+    assert not summary.status.is_terminal
+    lab.clock.after(400, lambda: lab.provider.finish_cancel(provider_id))
+    outcomes = list((await finished(lab, service, batch_id)).values())
+    assert outcomes.count("succeeded") == (worked or 0)
+    assert outcomes.count("canceled") == 3 - (worked or 0)
+    assert (await service.status(batch_id)).status is BatchStatus.CANCELED
+
+
+async def test_cancel_twice_is_refused(lab: Lab) -> None:
+    """A cancel that the provider took note of is not asked for again."""
+    service, batch_id, _ = await submitted(lab)
+    await service.cancel(batch_id)
+    with pytest.raises(AlreadyCancelingError):
+        await service.cancel(batch_id)
+    assert lab.provider.count("cancel") == 1
+
+
+async def test_cancel_after_the_end_is_refused(lab: Lab) -> None:
+    """Too late is said, and nothing is called."""
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    await service.wait(batch_id)
+    with pytest.raises(BatchFinishedError, match="ended"):
+        await service.cancel(batch_id)
+    assert lab.provider.count("cancel") == 0
+
+
+async def test_cancel_after_the_end_by_cancel_is_refused(lab: Lab) -> None:
+    """A batch that was canceled is over as any other."""
+    service, batch_id, provider_id = await submitted(lab)
+    await service.cancel(batch_id)
+    lab.provider.finish_cancel(provider_id)
+    await service.wait(batch_id)
+    with pytest.raises(DomainError):
+        await service.cancel(batch_id)
+
+
+@pytest.mark.parametrize("reached", [True, False])
+async def test_lost_cancel_is_sent_again(lab: Lab, reached: bool) -> None:
+    """The wish is in the log, so the next poll sends what was lost."""
+    service, batch_id, provider_id = await submitted(lab)
+    if reached:
+        lab.provider.lose_next_answer("cancel")
+    else:
+        lab.provider.fail_next("cancel", UnavailableError("down"))
+    with pytest.raises(UnavailableError):
+        await service.cancel(batch_id)
+    assert (await service.status(batch_id)).cancel_requested
+    lab.clock.after(100, lambda: lab.provider.finish_cancel(provider_id))
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+    assert lab.provider.count("cancel") == 2
+
+
+async def test_crash_before_the_cancel_is_sent(lab: Lab) -> None:
+    """A process that dies with the wish in the log leaves the call to the next one."""
+    _, batch_id, provider_id = await submitted(lab)
+    lab.provider.fail_next("cancel", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        await lab.service().cancel(batch_id)
+    lab.close()
+    service = lab.service()
+    await service.refresh(batch_id)
+    assert lab.provider.look(provider_id).report.raw_status == "cancelling"
+    await service.refresh(batch_id)
+    assert lab.provider.count("cancel") == 2
+
+
+async def test_cancel_may_be_repeated_by_hand_after_it_was_lost(lab: Lab) -> None:
+    """Who saw the error may simply cancel again."""
+    service, batch_id, _ = await submitted(lab)
+    lab.provider.fail_next("cancel", UnavailableError("down"))
+    with pytest.raises(UnavailableError):
+        await service.cancel(batch_id)
+    await service.cancel(batch_id)
+    assert (await lab.facts(service, batch_id)).count("CancelRequested") == 1
+
+
+@pytest.mark.parametrize("end", ["complete", "expire"])
+async def test_cancel_loses_the_race(lab: Lab, end: str) -> None:
+    """A batch that ended before the cancel arrived has its results."""
+    service, batch_id, provider_id = await submitted(lab)
+    getattr(lab.provider, end)(provider_id)
+    summary = await service.cancel(batch_id)
+    assert summary.status is {"complete": BatchStatus.ENDED, "expire": BatchStatus.EXPIRED}[end]
+    outcomes = set((await finished(lab, service, batch_id)).values())
+    assert outcomes == {"succeeded" if end == "complete" else "expired"}
+
+
+async def test_cancel_then_completed_even_so(lab: Lab) -> None:
+    """A provider that completes a batch after it took the cancel is believed."""
+    service, batch_id, provider_id = await submitted(lab)
+    await service.cancel(batch_id)
+    batch = lab.provider._account.batch(provider_id)
+    batch.status = type(batch.status)("in_progress")
+    batch.total = 3
+    lab.complete_all()
+    assert set((await finished(lab, service, batch_id)).values()) == {"succeeded"}
+    assert (await service.status(batch_id)).status is BatchStatus.ENDED
+
+
+async def test_cancel_of_a_batch_that_failed_for_want_of_its_file(lab: Lab) -> None:
+    """A canceled batch is not created again."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.fail(provider_id, [NOT_FOUND])
+    await service.cancel(batch_id)
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+    assert lab.provider.count("create") == 1
+
+
+async def test_two_cancels_at_once(lab: Lab) -> None:
+    """Two terminals cancel at the same moment: the wish is recorded once, nothing breaks."""
+    _, batch_id, provider_id = await submitted(lab)
+    services = [lab.service(), lab.service()]
+    results = await asyncio.gather(
+        *(service.cancel(batch_id) for service in services), return_exceptions=True
+    )
+    assert all(not isinstance(r, BaseException) or isinstance(r, DomainError) for r in results)
+    assert (await lab.facts(services[0], batch_id)).count("CancelRequested") == 1
+    assert lab.provider.look(provider_id).report.raw_status == "cancelling"
+
+
+async def test_resubmitting_a_canceled_batch_does_not_revive_it(lab: Lab) -> None:
+    """The same command on canceled input finds the canceled batch; `new` makes another."""
+    service, batch_id, provider_id = await submitted(lab)
+    await service.cancel(batch_id)
+    lab.provider.finish_cancel(provider_id)
+    await service.wait(batch_id)
+    assert await service.submit(lab.lines()) == batch_id
+    assert lab.provider.count("create") == 1
+    assert await service.submit(lab.lines(), new=True) != batch_id
+
+
+@pytest.mark.parametrize("error", [UnavailableError("down"), NotFoundError("gone")])
+async def test_discard_that_fails_does_not_stop_a_cancel(lab: Lab, error: Exception) -> None:
+    """A file that cannot be deleted is left behind rather than the cancel undone."""
+
+    async def die(boundary: str) -> None:
+        if boundary == "after upload":
+            lab.provider.fail_next("create", UnavailableError("down"), times=99)
+
+    with pytest.raises(UnavailableError):
+        await lab.watched(die).submit(lab.lines())
+    lab.provider.fail_next("delete", error)
+    service = lab.service()
+    batch_id = (await service.batches())[0].id
+    assert (await service.cancel(batch_id)).status is BatchStatus.CANCELED
+
+
+async def test_lost_cancel_with_outcome_unknown(lab: Lab) -> None:
+    """Any lost answer of a cancel is repaired by the next poll."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.lose_next_answer("cancel", error=OutcomeUnknownError("502"))
+    with pytest.raises(OutcomeUnknownError):
+        await service.cancel(batch_id)
+    lab.clock.after(100, lambda: lab.provider.finish_cancel(provider_id))
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}

@@ -1,0 +1,485 @@
+"""Result files that break off, end early, lie or hold rubbish: every paid row is kept, once."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from batchtrail.application import collection
+from batchtrail.application.errors import NotFoundError, RateLimitedError, UnavailableError
+from batchtrail.domain.errors import NotTerminalError
+from batchtrail.domain.events import ResultApplied, ResultsCollected, ResultSkipped
+from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason
+from batchtrail.domain.values import RequestCounts, RequestError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.service import BatchService
+
+
+async def submitted(lab: Lab, *custom_ids: str) -> tuple[BatchService, UUID, str]:
+    """Submit; give the service, our id and the provider's."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines(*custom_ids))
+    return service, batch_id, lab.provider.batch_ids[-1]
+
+
+async def collected(lab: Lab, service: BatchService, batch_id: UUID) -> dict[str, str]:
+    """Collect what has ended, and check the promise."""
+    await service.refresh(batch_id)
+    await service.collect(batch_id)
+    await lab.assert_each_once(service, batch_id)
+    return await lab.outcomes(service, batch_id)
+
+
+async def skipped(lab: Lab, service: BatchService, batch_id: UUID) -> list[SkipReason]:
+    log = await lab.log(service, batch_id)
+    return [event.reason for event in log if isinstance(event, ResultSkipped)]
+
+
+ALL = {"a": "succeeded", "b": "succeeded", "c": "succeeded"}
+
+
+async def output_size(lab: Lab) -> int:
+    """Complete the one batch and measure its output file."""
+    lab.complete_all()
+    file_id = lab.provider.look(lab.provider.batch_ids[-1]).report.output_file_id
+    assert file_id
+    return len(lab.provider.content(file_id))
+
+
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.3, 0.34, 0.5, 0.99, 1])
+@pytest.mark.parametrize("chunk_size", [7, 65_536])
+@pytest.mark.parametrize("fault", ["break", "shorten"])
+async def test_download_stops_anywhere(
+    lab: Lab, fraction: float, chunk_size: int, fault: str
+) -> None:
+    """A transfer that breaks off or ends early is fetched again, wherever it stopped."""
+    lab.provider.chunk_size = chunk_size
+    service, batch_id, _ = await submitted(lab)
+    after_bytes = int(fraction * await output_size(lab))
+    if fault == "break":
+        lab.provider.break_download(after_bytes=after_bytes, times=3)
+    else:
+        lab.provider.shorten_download(after_bytes=after_bytes, times=2)
+    assert await collected(lab, service, batch_id) == ALL
+    assert await skipped(lab, service, batch_id) == []
+
+
+async def test_download_stops_within_the_only_line(lab: Lab) -> None:
+    """Every fiftieth byte of a file of one line: a short end and a break, and the line is whole."""
+    service, batch_id, _ = await submitted(lab, "a")
+    size = await output_size(lab)
+    for after_bytes in range(0, size, 50):
+        lab.provider.shorten_download(after_bytes=after_bytes)
+        lab.provider.break_download(after_bytes=after_bytes)
+        assert await collected(lab, service, batch_id) == {"a": "succeeded"}
+        assert await skipped(lab, service, batch_id) == []
+        lab.provider.heal()
+        batch_id = await service.submit(lab.lines("a"), new=True)
+        lab.complete_all()
+
+
+async def test_break_after_each_line_is_progress(lab: Lab) -> None:
+    """However often a transfer breaks: while each attempt brings something, none is the last."""
+    ids = [str(number) for number in range(30)]
+    service, batch_id, _ = await submitted(lab, *ids)
+    size = await output_size(lab)
+    for step in range(30):
+        lab.provider.break_download(after_bytes=size * step // 30 + 10)
+    assert set((await collected(lab, service, batch_id)).values()) == {"succeeded"}
+
+
+async def test_cut_last_line(lab: Lab) -> None:
+    """A file that truly ends within a line is fetched a few times, then taken as it is."""
+    lab.provider.cut_last_line()
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    outcomes = await collected(lab, service, batch_id)
+    assert sorted(outcomes.values()) == ["missing", "succeeded", "succeeded"]
+    assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
+    assert 1 < lab.provider.count("download") < 10
+
+
+async def test_last_line_without_newline(lab: Lab) -> None:
+    """A last line that is whole but for its newline counts at once."""
+    service, batch_id, _ = await submitted(lab)
+    lab.provider.shorten_download(after_bytes=await output_size(lab) - 1)
+    assert await collected(lab, service, batch_id) == ALL
+    assert lab.provider.count("download") == 1
+
+
+async def test_garbled_line(lab: Lab) -> None:
+    """An unreadable line is kept in the log, its request is missing, the others have theirs."""
+    lab.provider.garble_line("b")
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL | {"b": "missing"}
+    assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
+    assert (await service.status(batch_id)).totals.skipped_lines == 1
+    error = (await lab.completions(service, batch_id))[1].error
+    assert error
+    assert error.code == "missing"
+
+
+async def test_repeated_line(lab: Lab) -> None:
+    """The first line of a custom_id counts, a second one is skipped."""
+    lab.provider.repeat_line("b")
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    assert await skipped(lab, service, batch_id) == [SkipReason.REPEATED_CUSTOM_ID]
+
+
+async def test_same_request_in_both_files(lab: Lab) -> None:
+    """A request that both files mention has the outcome of the output file."""
+    again = {"custom_id": "a", "response": None, "error": {"code": "x", "message": "y"}}
+    lab.provider.add_line(msgspec.json.encode(again), ResultFile.ERROR)
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    assert await skipped(lab, service, batch_id) == [SkipReason.REPEATED_CUSTOM_ID]
+
+
+@pytest.mark.parametrize(
+    ("to", "reason"),
+    [("zzz", SkipReason.UNKNOWN_CUSTOM_ID), (None, SkipReason.UNREADABLE)],
+)
+async def test_unknown_and_missing_custom_id(lab: Lab, to: str | None, reason: SkipReason) -> None:
+    """A line that belongs to no request of ours is skipped, with the reason."""
+    lab.provider.rename_line("c", to)
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL | {"c": "missing"}
+    assert await skipped(lab, service, batch_id) == [reason]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"   ",
+        b"null",
+        b"[]",
+        b'"a"',
+        b"{}",
+        b"\xff\xfe",
+        b"\x00",
+        b"[" * 100_000,
+        b'{"custom_id": 1}',
+        b'{"custom_id": null, "response": {"status_code": 200, "body": {}}}',
+        b'{"custom_id": "\\ud83d"}',
+        "{}\u2028{}".encode(),
+        b"<html>502</html>\r",
+    ],
+)
+async def test_rubbish_between_the_lines(lab: Lab, raw: bytes) -> None:
+    """Whatever stands in a file beside our lines, ours are applied."""
+    lab.provider.add_line(raw)
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    kept = [e.line for e in await lab.log(service, batch_id) if isinstance(e, ResultSkipped)]
+    assert kept == ([raw] if raw.strip() else [])
+
+
+UNUSUAL = [
+    (b'{"custom_id":"x","response":{"status_code":"200","body":"text"}}', "succeeded"),
+    (b'{"custom_id":"x","response":{"body":{}}}', "succeeded"),
+    (b'{"custom_id":"x","response":{"status_code":204,"body":null}}', "succeeded"),
+    (b'{"custom_id":"x","response":{"status_code":199,"body":{}}}', "failed"),
+    (b'{"custom_id":"x","response":{"status_code":300,"body":{}}}', "failed"),
+    (b'{"custom_id":"x","response":{"status_code":[],"body":{}}}', "failed"),
+    (b'{"custom_id":"x","response":[]}', "failed"),
+    (b'{"custom_id":"x"}', "failed"),
+    (b'{"custom_id":"x","response":null,"error":"went wrong"}', "failed"),
+    (b'{"custom_id":"x","response":null,"error":{"code":7,"message":null}}', "failed"),
+    (b'{"custom_id":"x","response":null,"error":{"code":"batch_expired"}}', "expired"),
+    (b'{"custom_id":"x","response":null,"error":{"code":"batch_cancelled"}}', "canceled"),
+    (b'{"custom_id":"x","response":{"status_code":200,"body":{"usage":"none"}}}', "succeeded"),
+    (b'{"custom_id":"x","response":{"status_code":200,"body":{"usage":[1]}}}', "succeeded"),
+    (b'{"custom_id":"x","response":{"status_code":200,"body":{"error":{"code":1}}}}', "succeeded"),
+]
+
+
+@pytest.mark.parametrize(("raw", "outcome"), UNUSUAL)
+async def test_unusual_line(lab: Lab, raw: bytes, outcome: str) -> None:
+    """The content of a line decides, however a compatible server writes it; its bytes stay."""
+    lab.provider.drop_line("x")
+    lab.provider.add_line(raw)
+    service, batch_id, _ = await submitted(lab, "x", "y")
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == {"x": outcome, "y": "succeeded"}
+    assert (await lab.out(service, batch_id)).startswith(raw + b"\n")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"custom_id":"x","response":{"status_code":1000000000000000000000,"body":{}}}',
+        (
+            b'{"custom_id":"x","response":{"status_code":200,"body":{"usage":'
+            b'{"input_tokens":1000000000000000000000}}}}'
+        ),
+    ],
+)
+async def test_number_that_fits_nowhere(lab: Lab, raw: bytes) -> None:
+    """One absurd number in one line does not keep the other results from being recorded."""
+    lab.provider.drop_line("x")
+    lab.provider.add_line(raw)
+    service, batch_id, _ = await submitted(lab, "x", "y")
+    lab.complete_all()
+    assert (await collected(lab, service, batch_id))["y"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"output":"half an emoji: \\ud83d"}',
+        b'{"output":[{"logprob":-Infinity}]}',
+        b'{"output":NaN}',
+    ],
+)
+async def test_answer_that_only_lax_parsers_read(lab: Lab, body: bytes) -> None:
+    """A paid answer with what Python's own json writes and reads is not called missing."""
+    lab.provider.drop_line("x")
+    lab.provider.add_line(b'{"custom_id":"x","response":{"status_code":200,"body":' + body + b"}}")
+    service, batch_id, _ = await submitted(lab, "x", "y")
+    lab.complete_all()
+    assert (await collected(lab, service, batch_id))["x"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        RequestCounts(),
+        RequestCounts(3, 0, 0),
+        RequestCounts(3, 99, 99),
+        RequestCounts(999, 3, 0),
+        RequestCounts(3, 0, 3),
+    ],
+)
+async def test_wrong_counts(lab: Lab, counts: RequestCounts) -> None:
+    """What the lines say outranks what the provider counted, and lies cost no endless loop."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.complete_all()
+    lab.provider.show_counts(provider_id, counts)
+    assert await collected(lab, service, batch_id) == ALL
+    assert lab.provider.count("download") < 10
+
+
+async def test_line_that_the_counts_include_and_no_file_has(lab: Lab) -> None:
+    """A row that the provider lost is looked for a few times, and then called missing."""
+    lab.provider.drop_line("b")
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL | {"b": "missing"}
+    assert 1 < lab.provider.count("download") < 10
+    assert 1 < lab.clock.elapsed < 120
+
+
+async def test_all_failed(lab: Lab) -> None:
+    """A batch with only an error file has its rows, with the provider's words."""
+    for custom_id in "abc":
+        body = {"error": {"code": "bad", "message": f"no {custom_id}"}}
+        lab.provider.answer_with(custom_id, status_code=400, body=body)
+    service, batch_id, provider_id = await submitted(lab)
+    lab.complete_all()
+    assert lab.provider.look(provider_id).report.output_file_id is None
+    assert set((await collected(lab, service, batch_id)).values()) == {"failed"}
+    found = await lab.completions(service, batch_id)
+    assert [each.error for each in found] == [RequestError("bad", f"no {i}") for i in "abc"]
+    assert [each.status_code for each in found] == [400] * 3
+
+
+async def test_failures_in_the_output_file(lab: Lab) -> None:
+    """The line's content decides, not the file that it stands in."""
+    lab.provider.drop_line("b")
+    failure = {"custom_id": "b", "response": {"status_code": 500, "body": {}}, "error": None}
+    lab.provider.add_line(msgspec.json.encode(failure), ResultFile.OUTPUT)
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL | {"b": "failed"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFoundError("No such File object"),
+        UnavailableError("down"),
+        RateLimitedError("slow down", retry_after=40),
+    ],
+)
+async def test_file_out_of_reach_for_a_while(lab: Lab, error: Exception) -> None:
+    """A file that cannot be had is asked for again, with patience."""
+    lab.provider.fail_next("download", error, times=4)
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    if isinstance(error, RateLimitedError):
+        assert min(lab.clock.sleeps) >= 40
+
+
+async def test_file_that_stays_out_of_reach(lab: Lab) -> None:
+    """The error comes out, nothing is called missing, and a later collect has the rows."""
+    lab.provider.fail_next("download", NotFoundError("No such File object"), times=7)
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    await service.refresh(batch_id)
+    with pytest.raises(NotFoundError):
+        await service.collect(batch_id)
+    assert not (await service.status(batch_id)).results_collected
+    assert await collected(lab, service, batch_id) == ALL
+
+
+async def test_error_file_is_read_although_the_output_file_is_gone(lab: Lab) -> None:
+    """One file that is gone for good does not keep the rows of the other from being recorded."""
+    lab.provider.answer_with("b", status_code=400)
+    service, batch_id, provider_id = await submitted(lab)
+    lab.complete_all()
+    await service.refresh(batch_id)
+    file_id = lab.provider.look(provider_id).report.output_file_id
+    assert file_id
+    await lab.provider.delete_file(file_id)
+    with pytest.raises(NotFoundError):
+        await service.collect(batch_id)
+    assert (await lab.outcomes(service, batch_id))["b"] == "failed"
+
+
+@pytest.mark.parametrize("finished", [0, 1, 3])
+async def test_expired(lab: Lab, finished: int) -> None:
+    """Finished rows of an expired batch are kept; the rest has expired, and says so."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.expire(provider_id, finished=finished)
+    expected = ["succeeded"] * finished + ["expired"] * (3 - finished)
+    assert list((await collected(lab, service, batch_id)).values()) == expected
+    found = await lab.completions(service, batch_id)
+    assert [e.error and e.error.code for e in found[finished:]] == ["batch_expired"] * (
+        3 - finished
+    )
+    assert (await service.status(batch_id)).status is BatchStatus.EXPIRED
+
+
+@pytest.mark.parametrize("finished", [0, 2])
+async def test_canceled(lab: Lab, finished: int) -> None:
+    """Finished rows of a canceled batch are kept; the rest is canceled, and says so."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.work(provider_id, finished=0)
+    await service.cancel(batch_id)
+    lab.provider.finish_cancel(provider_id, finished=finished)
+    expected = ["succeeded"] * finished + ["canceled"] * (3 - finished)
+    assert list((await collected(lab, service, batch_id)).values()) == expected
+    found = await lab.completions(service, batch_id)
+    codes = [each.error and each.error.code for each in found[finished:]]
+    assert codes == ["batch_cancelled"] * (3 - finished)
+
+
+@pytest.mark.parametrize("end", ["expire", "finish_cancel"])
+async def test_rest_without_lines(lab: Lab, end: str) -> None:
+    """Where the error file says nothing of the rest, the batch's end decides."""
+    lab.provider.drop_line("c")
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.work(provider_id, finished=2)
+    if end == "finish_cancel":
+        await service.cancel(batch_id)
+    getattr(lab.provider, end)(provider_id)
+    outcomes = await collected(lab, service, batch_id)
+    rest, code = {
+        "expire": ("expired", "batch_expired"),
+        "finish_cancel": ("canceled", "batch_cancelled"),
+    }[end]
+    assert outcomes == ALL | {"c": rest}
+    error = (await lab.completions(service, batch_id))[2].error
+    assert error
+    assert error.code == code
+    last = msgspec.json.decode((await lab.out(service, batch_id)).splitlines()[2])
+    assert last["response"] is None
+    assert last["error"]["code"] == code
+
+
+async def test_failed_batch_settles_all(lab: Lab) -> None:
+    """A batch that failed as a whole has a failed outcome for each request, without a download."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.fail(provider_id)
+    assert set((await collected(lab, service, batch_id)).values()) == {"failed"}
+    assert lab.provider.count("download") == 0
+
+
+async def test_bodies_stay_intact(lab: Lab) -> None:
+    """Every byte of a line is kept: odd spacing, escapes, key order, line separators, length."""
+    odd = (
+        b' { "response" : {"body":{"output":"\\u00e4 \xc3\xa4 \xe2\x80\xa8 \\u2028 \\n '
+        + b"x" * 300_000
+        + b'" , "n":1.10e+02}, "status_code":200}, "z":1, "custom_id":"x" } \r'
+    )
+    lab.provider.chunk_size = 1_000
+    lab.provider.drop_line("x")
+    lab.provider.add_line(odd)
+    service, batch_id, _ = await submitted(lab, "x", "y")
+    lab.complete_all()
+    assert (await collected(lab, service, batch_id))["x"] == "succeeded"
+    found = await lab.completions(service, batch_id)
+    assert found[0].line == odd
+    assert found[0].body["output"].startswith("\u00e4 \u00e4 \u2028 \u2028 \n")
+
+
+async def test_custom_ids_of_every_kind(lab: Lab) -> None:
+    """Custom_ids are compared as text, whatever their escapes, length and alphabet."""
+    ids = ("\u00e4", "a\u0308", "\U0001f600", " a", "a ", "A", "a", "x" * 500, "0", "\n.", "null")
+    service, batch_id, _ = await submitted(lab, *ids)
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == dict.fromkeys(ids, "succeeded")
+
+
+async def test_crash_while_applying_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next process begins behind the last line committed, and applies no line twice."""
+    monkeypatch.setattr(collection, "CHUNK_LINES", 2)
+    service, batch_id, _ = await submitted(lab, *map(str, range(9)))
+    size = await output_size(lab)
+    await service.refresh(batch_id)
+    lab.provider.chunk_size = size // 9
+    pieces = 0
+
+    async def die(boundary: str) -> None:
+        nonlocal pieces
+        pieces += boundary == "after piece"
+        if pieces == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await lab.watched(die).collect(batch_id)
+    before = [e for e in await lab.log(service, batch_id) if isinstance(e, ResultApplied)]
+    assert 2 <= len(before) < 9
+    lab.close()
+    service = lab.service()
+    assert set((await collected(lab, service, batch_id)).values()) == {"succeeded"}
+    after = [e for e in await lab.log(service, batch_id) if isinstance(e, ResultApplied)]
+    assert after[: len(before)] == before
+    assert all(first.offset < second.offset for first, second in pairwise(after))
+    assert len(after) == 9
+    assert await skipped(lab, service, batch_id) == []
+
+
+async def test_collect_before_the_end_is_refused(lab: Lab) -> None:
+    """Results are settled only after the end."""
+    service, batch_id, _ = await submitted(lab)
+    with pytest.raises(NotTerminalError):
+        await service.collect(batch_id)
+
+
+async def test_totals_are_recorded(lab: Lab) -> None:
+    """The last event says what the batch came to, in agreement with the views."""
+    lab.provider.answer_with("b", status_code=500)
+    service, batch_id, _ = await submitted(lab)
+    lab.complete_all()
+    outcomes = await collected(lab, service, batch_id)
+    last = (await lab.log(service, batch_id))[-1]
+    assert isinstance(last, ResultsCollected)
+    assert last.totals == (await service.status(batch_id)).totals
+    assert last.totals.outcomes.succeeded == list(outcomes.values()).count("succeeded") == 2

@@ -1,0 +1,480 @@
+"""Every way in which an upload or a create can go wrong, and what must not come of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchtrail.application.errors import (
+    OutcomeUnknownError,
+    ProviderError,
+    QuotaError,
+    RateLimitedError,
+    RefusedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from batchtrail.application.progress import Delayed, Searching
+from batchtrail.domain.events import CreateNotDone, SiblingCanceled, SubmissionFailed, Submitted
+from batchtrail.domain.status import BatchStatus
+from batchtrail.domain.values import BatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.progress import Progress
+    from batchtrail.application.service import BatchService
+
+NOT_FOUND = BatchError(
+    "invalid_request", "Cannot find file file-1, or organization o does not have access.", "file_id"
+)
+TRANSIENT: list[Callable[[], ProviderError]] = [
+    lambda: UnavailableError("no connection"),
+    lambda: RateLimitedError("slow down", retry_after=77, http_status=429),
+    lambda: RateLimitedError("slow down", http_status=429),
+    lambda: OutcomeUnknownError("the answer was lost", http_status=502),
+]
+
+
+async def finish(lab: Lab, service: BatchService, batch_id: UUID) -> None:
+    """Bring a submitted batch to its end, and check that all is as if nothing had happened."""
+    lab.complete_all()
+    await service.wait(batch_id)
+    await lab.assert_each_once(service, batch_id)
+    assert set((await lab.outcomes(service, batch_id)).values()) == {"succeeded"}
+
+
+@pytest.mark.parametrize("operation", ["upload", "create"])
+@pytest.mark.parametrize("error", TRANSIENT)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_transient_fault_before_the_call(
+    lab: Lab, operation: str, error: Callable[[], ProviderError], times: int
+) -> None:
+    """A call that was not done is done in the end, and no batch is made twice."""
+    lab.provider.fail_next(operation, error(), times=times)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert len(lab.provider.batch_ids) == 1
+    await finish(lab, service, batch_id)
+
+
+@pytest.mark.parametrize("operation", ["upload", "create"])
+async def test_rate_limit_is_waited_for(lab: Lab, operation: str) -> None:
+    """Not a second earlier than the provider said, and told to whoever looks on."""
+    told: list[Progress] = []
+    error = RateLimitedError("slow down", retry_after=77, http_status=429)
+    lab.provider.fail_next(operation, error, times=2)
+    await lab.service().submit(lab.lines(), on_progress=told.append)
+    assert lab.clock.sleeps == [77, 77]
+    assert [each.seconds for each in told if isinstance(each, Delayed)] == [77, 77]
+
+
+@pytest.mark.parametrize("operation", ["upload", "create"])
+async def test_refusal_ends_the_batch(lab: Lab, operation: str) -> None:
+    """What the provider refuses for good is never sent again, and its words are kept."""
+    error = RefusedError("no such thing", code="bad", param="endpoint", request_id="req_1")
+    lab.provider.fail_next(operation, error)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    summary = await service.wait(batch_id)
+    assert summary.status is BatchStatus.FAILED
+    assert summary.errors == (BatchError("bad", "no such thing", "endpoint"),)
+    assert set((await lab.outcomes(service, batch_id)).values()) == {"failed"}
+    assert await service.submit(lab.lines()) == batch_id
+    assert lab.provider.batch_ids == ()
+    refusal = [e for e in await lab.log(service, batch_id) if isinstance(e, SubmissionFailed)]
+    assert [each.request_id for each in refusal] == ["req_1"]
+    await lab.assert_each_once(service, batch_id)
+
+
+@pytest.mark.parametrize("operation", ["upload", "create"])
+@pytest.mark.parametrize("error", [QuotaError("pay first"), UnauthorizedError("wrong key")])
+async def test_error_for_the_user_is_raised_and_repairable(
+    lab: Lab, operation: str, error: ProviderError
+) -> None:
+    """The user hears at once what is wrong; after the repair the same command goes on."""
+    lab.provider.fail_next(operation, error)
+    service = lab.service()
+    with pytest.raises(type(error)):
+        await service.submit(lab.lines())
+    assert lab.clock.elapsed == 0
+    batch_id = await service.submit(lab.lines())
+    assert lab.clock.elapsed == 0
+    assert (len(lab.provider.batch_ids), lab.provider.count("upload")) == (
+        1,
+        2 if operation == "upload" else 1,
+    )
+    await finish(lab, service, batch_id)
+
+
+@pytest.mark.parametrize("hidden", [1, 4])
+async def test_file_not_visible_yet(lab: Lab, hidden: int) -> None:
+    """A create that does not see its file is made again after a while, without an upload."""
+    lab.provider.hide_file(times=hidden)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (lab.provider.count("upload"), lab.provider.count("create")) == (1, hidden + 1)
+    assert lab.clock.elapsed > 0
+    log = await lab.log(service, batch_id)
+    reasons = [event.error for event in log if isinstance(event, CreateNotDone)]
+    assert [each.param for each in reasons] == ["file_id"] * hidden
+    await finish(lab, service, batch_id)
+
+
+@pytest.mark.parametrize("error", TRANSIENT[:3])
+async def test_provider_out_of_reach_then_again(
+    lab: Lab, error: Callable[[], ProviderError]
+) -> None:
+    """After minutes of failures submit gives up with the error; a repeat goes on."""
+    lab.provider.fail_always(error())
+    service = lab.service()
+    with pytest.raises((UnavailableError, RateLimitedError)):
+        await service.submit(lab.lines())
+    assert lab.clock.elapsed >= 60
+    lab.provider.heal()
+    batch_id = await service.submit(lab.lines())
+    assert len(lab.provider.batch_ids) == 1
+    await finish(lab, service, batch_id)
+
+
+async def test_lost_upload_answer(lab: Lab) -> None:
+    """An upload may be repeated: still one batch, from a whole file."""
+    lab.provider.lose_next_answer("upload")
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (lab.provider.count("upload"), lab.provider.count("create")) == (2, 1)
+    await finish(lab, service, batch_id)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutcomeUnknownError("502"),
+        asyncio.CancelledError(),
+        KeyboardInterrupt("at the terminal"),
+        RuntimeError("a bug in the adapter"),
+    ],
+)
+async def test_lost_create_answer_is_adopted(lab: Lab, error: BaseException) -> None:
+    """However the answer was lost, the batch that was made is found and not made again."""
+    lab.provider.lose_next_answer("create", error=error)
+    service = lab.service()
+    try:
+        await service.submit(lab.lines())
+    except type(error):
+        assert not isinstance(error, ProviderError)
+    batch_id = await lab.service().submit(lab.lines())
+    assert lab.provider.count("create") == 1
+    submitted = [e for e in await lab.log(service, batch_id) if isinstance(e, Submitted)]
+    assert [each.adopted for each in submitted] == [True]
+    await finish(lab, service, batch_id)
+
+
+@pytest.mark.parametrize("walks", [1, 5])
+async def test_lost_create_answer_and_a_list_that_lags(lab: Lab, walks: int) -> None:
+    """What the list does not show at first is still looked for, and adopted."""
+    told: list[Progress] = []
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=walks)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines(), on_progress=told.append)
+    assert lab.provider.count("create") == 1
+    assert any(isinstance(each, Searching) for each in told)
+    await finish(lab, service, batch_id)
+
+
+async def test_lost_create_answer_and_a_list_that_lags_half_a_minute(lab: Lab) -> None:
+    """By the clock: a list that is 30 s old does not lead to a second create."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=10_000)
+    lab.clock.after(30, lambda: lab.provider.hide_from_list(lab.provider.batch_ids[0], times=0))
+    service = lab.service(reconcile_wait=31)
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("create") == 1
+    await finish(lab, service, batch_id)
+
+
+async def test_lost_create_is_found_on_a_later_page(lab: Lab) -> None:
+    """Many batches of others, made since, do not hide ours."""
+    lab.provider.page_size = 2
+    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        await lab.service().submit(lab.lines())
+    for number in range(7):
+        lab.clock.pass_time(1)
+        await lab.service().submit(lab.lines(f"other {number}"))
+    creates = lab.provider.count("create")
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("create") == creates
+    await finish(lab, service, batch_id)
+
+
+async def test_batches_of_others_are_not_adopted(lab: Lab) -> None:
+    """A list full of other batches does not keep a lost create from being made again."""
+    for number in range(3):
+        await lab.service().submit(lab.lines(f"other {number}"))
+    lab.provider.fail_next("create", OutcomeUnknownError("lost on the way"))
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert len(lab.provider.batch_ids) == 4
+    assert (await service.status(batch_id)).provider_batch_id == lab.provider.batch_ids[3]
+
+
+async def test_create_that_was_surely_lost(lab: Lab) -> None:
+    """Only after the whole reconcile wait is a create made again, under the same file."""
+    moments: list[tuple[str, float]] = []
+
+    async def note(boundary: str) -> None:
+        moments.append((boundary, lab.clock.elapsed))
+
+    lab.provider.fail_next("create", OutcomeUnknownError("lost on the way"))
+    service = lab.watched(note, reconcile_wait=100)
+    batch_id = await service.submit(lab.lines())
+    creates = [moment for boundary, moment in moments if boundary == "before create"]
+    searches = [moment for boundary, moment in moments if boundary == "before list"]
+    assert creates == [0, pytest.approx(100)]
+    assert searches[-1] >= 100
+    assert len(searches) < 30
+    assert (lab.provider.count("upload"), len(lab.provider.batch_ids)) == (1, 1)
+    await finish(lab, service, batch_id)
+
+
+async def test_lost_create_while_the_list_fails(lab: Lab) -> None:
+    """A list that cannot be read proves nothing: no create before one was read late enough."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.fail_next("list", UnavailableError("down"), times=7)
+    service = lab.service(reconcile_wait=10)
+    batch_id = await service.submit(lab.lines())
+    assert lab.clock.elapsed > 10
+    assert lab.provider.count("create") == 1
+    await finish(lab, service, batch_id)
+
+
+async def test_lost_create_while_the_list_breaks_off(lab: Lab) -> None:
+    """A walk that breaks off at its second page proves nothing either."""
+    lab.provider.page_size = 1
+    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        await lab.service().submit(lab.lines())
+    await lab.service().submit(lab.lines("other"))
+    lab.clock.pass_time(1_000)
+    pages = 0
+
+    async def fail_second_page(boundary: str) -> None:
+        nonlocal pages
+        if boundary == "before list":
+            pages += 1
+            if pages == 1:
+                lab.provider.lose_next_answer("list")
+
+    service = lab.watched(fail_second_page)
+    await service.submit(lab.lines())
+    assert lab.provider.count("create") == 2
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknownError("time-out"), KeyboardInterrupt()])
+async def test_create_that_hangs_before_its_answer_is_lost(lab: Lab, error: BaseException) -> None:
+    """After a call that hung for minutes the list still has its time to become consistent."""
+
+    async def hang(boundary: str) -> None:
+        if boundary == "before create" and not lab.provider.batch_ids:
+            lab.clock.pass_time(300)
+            lab.provider.lose_next_answer("create", error=error)
+            lab.provider.hide_from_list(times=10_000)
+            lab.clock.after(30, show)
+
+    def show() -> None:
+        lab.provider.hide_from_list(lab.provider.batch_ids[0], times=0)
+
+    service = lab.watched(hang, reconcile_wait=120)
+    try:
+        await service.submit(lab.lines())
+    except KeyboardInterrupt:
+        lab.close()
+        await lab.watched(hang, reconcile_wait=120).submit(lab.lines())
+    assert lab.provider.count("create") == 1
+
+
+async def test_several_creates_lost_on_the_way(lab: Lab) -> None:
+    """Create after create is lost before it is done: one batch in the end."""
+    lab.provider.fail_next("create", OutcomeUnknownError("lost on the way"), times=3)
+    service = lab.service(reconcile_wait=20)
+    batch_id = await service.submit(lab.lines())
+    assert (lab.provider.count("create"), len(lab.provider.batch_ids)) == (4, 1)
+    await finish(lab, service, batch_id)
+
+
+async def test_batch_found_at_its_end_is_adopted(lab: Lab) -> None:
+    """A lost create whose batch is over by the time it is found was paid for: it is adopted."""
+    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        await lab.service().submit(lab.lines())
+    lab.complete_all()
+    lab.clock.pass_time(90_000)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    await service.wait(batch_id)
+    assert lab.provider.count("create") == 1
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_siblings_are_canceled_and_recorded(lab: Lab) -> None:
+    """Two provider batches of one submission: one is kept, the other is told to cancel."""
+    lab.provider.lose_next_answer("create", times=2)
+    for _ in range(2):
+        lab.provider.hide_from_list(times=10_000)
+    service = lab.service(reconcile_wait=10)
+
+    def show_all() -> None:
+        for batch_id in lab.provider.batch_ids:
+            lab.provider.hide_from_list(batch_id, times=0)
+
+    lab.clock.after(15, show_all)
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("create") == 2
+    assert len(lab.live()) == 1
+    canceled = [e for e in await lab.log(service, batch_id) if isinstance(e, SiblingCanceled)]
+    assert [each.provider_batch_id for each in canceled] == [lab.provider.batch_ids[1]]
+    assert all(each.request_id for each in canceled)
+    lab.provider.complete(lab.provider.batch_ids[0])
+    await service.wait(batch_id)
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_sibling_whose_cancel_fails_is_canceled_in_the_end(lab: Lab) -> None:
+    """A hiccup in the cancel call must not leave a second batch running."""
+    lab.provider.lose_next_answer("create", times=2)
+    for _ in range(2):
+        lab.provider.hide_from_list(times=10_000)
+    lab.provider.fail_next("cancel", UnavailableError("a hiccup"))
+    service = lab.service(reconcile_wait=10)
+
+    def show_all() -> None:
+        for batch_id in lab.provider.batch_ids:
+            lab.provider.hide_from_list(batch_id, times=0)
+
+    lab.clock.after(15, show_all)
+    batch_id = await service.submit(lab.lines())
+    lab.clock.after(200, lab.complete_all)
+    await service.wait(batch_id)
+    assert lab.live() == [lab.provider.batch_ids[0]]
+
+
+async def test_sibling_that_the_list_shows_late_is_canceled(lab: Lab) -> None:
+    """A lost create that appears after the second create was answered does not run on unseen."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=10_000)
+
+    def show_first() -> None:
+        lab.provider.hide_from_list(lab.provider.batch_ids[0], times=0)
+
+    lab.clock.after(15, show_first)
+    service = lab.service(reconcile_wait=10)
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("create") == 2
+    lab.clock.after(3_000, lab.complete_all)
+    await service.wait(batch_id)
+    assert len(lab.live()) == 1
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_failed_for_want_of_its_file_is_created_again(lab: Lab, times: int) -> None:
+    """A batch that failed because its file was not visible is made again, later, once each."""
+    moments: list[float] = []
+
+    async def note(boundary: str) -> None:
+        if boundary == "before create":
+            moments.append(lab.clock.elapsed)
+        if boundary == "before retrieve" and len(lab.provider.batch_ids) <= times:
+            newest = lab.provider.batch_ids[-1]
+            if lab.provider.look(newest).report.raw_status == "validating":
+                lab.provider.fail(newest, [NOT_FOUND])
+        elif boundary == "before retrieve":
+            lab.complete_all()
+
+    service = lab.watched(note)
+    batch_id = await service.submit(lab.lines())
+    summary = await service.wait(batch_id)
+    assert summary.status is BatchStatus.ENDED
+    assert (lab.provider.count("upload"), lab.provider.count("create")) == (1, times + 1)
+    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(moments))
+    assert (await lab.facts(service, batch_id)).count("InputNotVisible") == times
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_file_that_never_shows_fails_the_batch(lab: Lab) -> None:
+    """The creates for a file that stays away have an end."""
+
+    async def fail(boundary: str) -> None:
+        if boundary == "before retrieve":
+            lab.provider.fail(lab.provider.batch_ids[-1], [NOT_FOUND])
+
+    service = lab.watched(fail)
+    batch_id = await service.submit(lab.lines())
+    summary = await service.wait(batch_id)
+    assert summary.status is BatchStatus.FAILED
+    assert summary.errors == (NOT_FOUND,)
+    assert 2 < lab.provider.count("create") < 10
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_failed_batch_without_file_is_never_adopted(lab: Lab) -> None:
+    """After a lost second create the search passes by the first, failed, batch."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.provider.fail(lab.provider.batch_ids[0], [NOT_FOUND])
+    assert (await service.refresh(batch_id)).status is BatchStatus.PENDING
+    lab.provider.lose_next_answer("create")
+    await service.submit(lab.lines())
+    assert lab.provider.count("create") == 2
+    assert (await service.status(batch_id)).provider_batch_id == lab.provider.batch_ids[1]
+    await finish(lab, service, batch_id)
+
+
+async def test_lost_create_that_failed_for_want_of_its_file(lab: Lab) -> None:
+    """A lost create whose batch failed at once for its file is made again, not adopted."""
+    lab.provider.lose_next_answer("create")
+    lab.clock.after(0.1, lambda: lab.provider.fail(lab.provider.batch_ids[0], [NOT_FOUND]))
+    lab.provider.hide_from_list(times=1)
+    service = lab.service(reconcile_wait=30)
+    batch_id = await service.submit(lab.lines())
+    assert (await service.status(batch_id)).provider_batch_id == lab.provider.batch_ids[1]
+    await finish(lab, service, batch_id)
+
+
+async def test_failed_for_another_reason_is_not_created_again(lab: Lab) -> None:
+    """A batch that failed for its content or the token limit is over."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    error = BatchError("invalid_request", "bad line", "file_id", line=2)
+    lab.provider.fail(lab.provider.batch_ids[0], [error])
+    assert (await service.wait(batch_id)).status is BatchStatus.FAILED
+    assert lab.provider.count("create") == 1
+    errors = {c.custom_id: c.error for c in await lab.completions(service, batch_id)}
+    assert errors["b"]
+    assert errors["b"].message == "bad line"
+    assert errors["a"]
+    assert errors["a"].code == "batch_failed"
+
+
+async def test_every_call_that_changed_something_left_its_request_id(lab: Lab) -> None:
+    """The log names the provider's request id for upload, create and cancel."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    await service.cancel(batch_id)
+    lab.provider.finish_cancel(lab.provider.batch_ids[0])
+    await service.wait(batch_id)
+    named = {
+        type(event).__name__: event.__dict__["request_id"]
+        for event in await lab.log(service, batch_id)
+        if "request_id" in event.__dict__
+    }
+    assert set(named) == {"InputUploaded", "Submitted", "StatusChanged", "Canceled"}
+    assert all(request_id.startswith("req_") for request_id in named.values())

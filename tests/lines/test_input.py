@@ -1,0 +1,195 @@
+"""A whole input: what is stripped, what one line means for the others, and the chunks."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, strategies as st
+
+from batchtrail.application.request_lines import checked_chunks, custom_ids_of, normalized
+from batchtrail.domain.errors import RequestRefusedError
+from batchtrail.domain.requests import RequestCheck
+from batchtrail.domain.values import Limits, RequestChunk
+
+
+def line(custom_id: object = "a", **other: Any) -> bytes:
+    fields = {
+        "custom_id": custom_id,
+        "method": "POST",
+        "url": "/v1/responses",
+        "body": {"model": "gpt-5-nano"},
+    }
+    return json.dumps({**fields, **other}).encode() + b"\n"
+
+
+def chunks(limits: Limits, lines: Iterable[bytes], size: int = 1 << 20) -> list[RequestChunk]:
+    return list(checked_chunks(lines, RequestCheck(limits), chunk_bytes=size))
+
+
+def refusal(limits: Limits, *lines: bytes) -> tuple[int | None, str | None, str]:
+    with pytest.raises(RequestRefusedError) as refused:
+        chunks(limits, lines)
+    return refused.value.line, refused.value.field, refused.value.problem
+
+
+# What is stripped
+
+
+@pytest.mark.parametrize(
+    "given_lines",
+    [
+        [b"one\n", b"two\n"],
+        [b"one\n", b"two"],
+        [b"\xef\xbb\xbfone\n", b"two\n"],
+        [b"one\r\n", b"two\r\n"],
+        [b"\xef\xbb\xbfone\r\n", b"two\r\n", b"\r\n", b"\n", b" \t\n", b""],
+    ],
+)
+def test_decoration_is_left_out(given_lines: list[bytes]) -> None:
+    """BOM, line ends and blank lines at the end do not reach the provider."""
+    assert list(normalized(given_lines)) == [b"one", b"two"]
+
+
+def test_only_decoration_is_left_out() -> None:
+    """Spaces, other control bytes and a BOM anywhere else are the user's."""
+    odd = [b" one \n", b"\xef\xbb\xbftwo\n", b"a\rb\x0bc\x85\n", "\u2028x\n".encode()]
+    assert list(normalized(odd)) == [text.removesuffix(b"\n") for text in odd]
+    assert list(normalized([b"\xef\xbb\xbf\xef\xbb\xbfx"])) == [b"\xef\xbb\xbfx"]
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"  \t \n"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_blank_line_in_the_middle_is_refused(limits: Limits, blank: bytes, count: int) -> None:
+    """Every line of the input is one line of the results: the first blank one is named."""
+    assert refusal(limits, line("a"), line("b"), *[blank] * count, line("c")) == (
+        3,
+        None,
+        "is blank; remove it",
+    )
+
+
+def test_blank_line_at_the_beginning_is_refused(limits: Limits) -> None:
+    """Also when a BOM stands on it."""
+    assert refusal(limits, b"\xef\xbb\xbf\n", line("a"))[0] == 1
+
+
+@pytest.mark.parametrize("lines", [[], [b""], [b"\n"], [b"\xef\xbb\xbf"], [b"\r\n", b"\n"]])
+def test_empty_input_has_no_chunks(limits: Limits, lines: list[bytes]) -> None:
+    """Nothing to send is for the caller to refuse."""
+    assert chunks(limits, lines) == []
+
+
+# What one line means for the others
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "problem"),
+    [
+        (line("a"), "custom_id", "'a' was used on line 1 already"),
+        (line(""), "custom_id", "is blank"),
+        (line(" "), "custom_id", "is blank"),
+        (line(method="GET", custom_id="c"), "method", "'POST'"),
+        (line("c", url="/v1/embeddings"), "url", "differs from the batch's endpoint"),
+        (line("c", url="/v1/files"), "url", "differs from the batch's endpoint"),
+        (line("c", body={"model": "gpt-5"}), "body.model", "differs from the batch's model"),
+        (line("c", body={}), "body.model", "is missing"),
+        (line("c", body={"model": "gpt-5-nano", "stream": True}), "body.stream", "cannot stream"),
+        (line(5), "custom_id", "must be a string"),
+        (b"{\n", None, "is not valid JSON"),
+        (b"\xff\n", None, "is not UTF-8"),
+        (line("c", body={"model": "gpt-5-nano", "x": "x" * 1_000}), None, "1,000 bytes"),
+    ],
+)
+def test_bad_line_is_named(limits: Limits, bad: bytes, field: str | None, problem: str) -> None:
+    """The third line, the field, and the sentence."""
+    where, what, sentence = refusal(limits, line("a"), line("b"), bad, line("d"))
+    assert (where, what) == (3, field)
+    assert problem in sentence
+
+
+def test_request_limit(limits: Limits) -> None:
+    """Four are taken and the fifth is named."""
+    four = [line(name) for name in "abcd"]
+    assert [chunk.count for chunk in chunks(limits, four)] == [4]
+    where, what, sentence = refusal(limits, *four, line("e"))
+    assert (where, what) == (5, None)
+    assert "limit of 4 requests" in sentence
+
+
+def test_byte_limit_is_of_what_is_sent(limits: Limits) -> None:
+    """A missing last newline is sent too; a carriage return is not."""
+    exact = attrs.evolve(limits, max_bytes=2 * len(line("a")))
+    sent = line("a") + line("b")
+    assert chunks(exact, [line("a"), line("b").rstrip()])[0].lines == sent
+    assert chunks(exact, [line("a").replace(b"\n", b"\r\n"), line("b")])[0].lines == sent
+    assert refusal(attrs.evolve(exact, max_bytes=len(sent) - 1), line("a"), line("b"))[0] == 2
+
+
+# The chunks
+
+
+def test_chunks_hold_the_lines_as_they_will_be_sent(limits: Limits) -> None:
+    """Numbers go on from chunk to chunk, and each line ends with a newline."""
+    names = ["a", "b", "c"]
+    lines = [line(name) for name in names]
+    first, last = chunks(limits, [lines[0], lines[1], lines[2].rstrip()], 2 * len(lines[0]))
+    assert (first.first_number, first.custom_ids) == (1, ("a", "b"))
+    assert (last.first_number, last.custom_ids) == (3, ("c",))
+    assert first.lines + last.lines == b"".join(lines)
+    assert (last.endpoint, last.model) == ("/v1/responses", "gpt-5-nano")
+    assert custom_ids_of(first.lines) == ["a", "b"]
+
+
+def test_line_larger_than_a_chunk_stands_alone(limits: Limits) -> None:
+    """No line is cut."""
+    sizes = [chunk.count for chunk in chunks(limits, [line("a"), line("b"), line("c")], 1)]
+    assert sizes == [1, 1, 1]
+
+
+def test_addition_goes_on_with_the_numbers(limits: Limits) -> None:
+    """Lines added later are numbered behind the earlier ones, in the batch's own count."""
+    check = RequestCheck(limits)
+    list(checked_chunks([line("a"), line("b")], check))
+    (chunk,) = checked_chunks([line("c")], check)
+    assert chunk.first_number == 3
+    with pytest.raises(
+        RequestRefusedError, match="line 4, field custom_id: 'a' was used on line 1"
+    ):
+        list(checked_chunks([line("a")], check))
+
+
+def test_addition_numbers_blank_lines_alike(limits: Limits) -> None:
+    """One way of counting in all sentences about one batch."""
+    check = RequestCheck(limits)
+    list(checked_chunks([line("a"), line("b")], check))
+    with pytest.raises(RequestRefusedError) as refused:
+        list(checked_chunks([b"\n", line("c")], check))
+    assert refused.value.line == 3
+
+
+def test_first_line_of_an_addition_loses_its_bom(limits: Limits) -> None:
+    """Each addition is a file of its own, whatever number its first line has."""
+    check = RequestCheck(limits)
+    list(checked_chunks([line("a")], check))
+    (chunk,) = checked_chunks([b"\xef\xbb\xbf" + line("b"), line("c")], check)
+    assert chunk.lines == line("b") + line("c")
+    assert list(normalized([b"\xef\xbb\xbfx\n", b"y\n"], first_number=7)) == [b"x", b"y"]
+
+
+@given(
+    names=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique=True, max_size=30),
+    size=st.integers(1, 2_000),
+)
+def test_any_chunking_sends_the_same_bytes(names: list[str], size: int) -> None:
+    """Where chunks are cut changes neither bytes nor numbers nor custom_ids."""
+    names = [name for name in names if name.strip()]
+    wide = Limits(100, 1 << 20, frozenset({"/v1/responses"}))
+    lines = [line(name) for name in names]
+    found = chunks(wide, lines, size)
+    assert b"".join(chunk.lines for chunk in found) == b"".join(lines)
+    assert [name for chunk in found for name in chunk.custom_ids] == names
+    assert [name for chunk in found for name in custom_ids_of(chunk.lines)] == names
+    numbers = [chunk.first_number for chunk in found]
+    assert numbers == [1 + sum(c.count for c in found[:i]) for i in range(len(found))]

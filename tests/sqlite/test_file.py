@@ -1,0 +1,257 @@
+"""The database file: what it is made like, and which files are refused and left alone."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchtrail.adapters.sqlite import SQLiteBatchFactory
+from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
+from batchtrail.adapters.store_contract import Author, request_line
+from batchtrail.application.errors import StoreError
+from batchtrail.application.store import Batches
+
+OpenFile = Callable[[Path | str], Batches]
+Query = Callable[..., list[tuple[Any, ...]]]
+
+
+def refusal(path: Path | str) -> str:
+    """What the store says when it cannot use the file; always one sentence that names it."""
+    with pytest.raises(StoreError) as caught:
+        SQLiteBatchFactory(path)
+    text = str(caught.value)
+    assert str(path) in text
+    assert "\n" not in text
+    return text
+
+
+def foreign(path: Path, *statements: str) -> bytes:
+    """Make the database of another program."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_only_the_owner_may_read(
+    path: Path, open_file: OpenFile, author: Author, umask: int
+) -> None:
+    """Prompts and answers are private: the file and what SQLite puts beside it have mode 0600."""
+    before = os.umask(umask)
+    try:
+        store = open_file(path)
+        store.save_batch(author.draft([request_line("a")]))
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert set(modes) == {"batches.db", "batches.db-wal", "batches.db-shm"}
+    assert set(modes.values()) == {0o600}
+    store.close()
+
+
+def test_made_with_our_settings(path: Path, open_file: OpenFile, query: Query) -> None:
+    """A new file has large pages, a write-ahead log and our marks."""
+    open_file(path)
+    assert query("PRAGMA page_size") == [(32_768,)]
+    assert query("PRAGMA journal_mode") == [("wal",)]
+    assert query("PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert query("PRAGMA application_id") == [(int.from_bytes(b"btra"),)]
+
+
+def test_commits_are_durable(path: Path, open_file: OpenFile) -> None:
+    """Every connection waits for the disk: an intent survives a power cut."""
+    store: Any = open_file(path)
+    with store.recorder.datastore.transaction(commit=False) as cursor:
+        cursor.execute("PRAGMA synchronous")
+        assert cursor.fetchone()[0] == 2
+
+
+def test_closing_leaves_one_file(path: Path, author: Author) -> None:
+    """A closed database is one file that can be copied."""
+    store = Batches(SQLiteBatchFactory(path))
+    store.save_batch(author.draft([request_line("a")]))
+    store.close()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_empty_file_is_ours(path: Path, open_file: OpenFile, author: Author) -> None:
+    """An empty file, as `mktemp` leaves it, becomes a database with our settings."""
+    path.touch()
+    store = open_file(path)
+    batch = author.draft([request_line("a")])
+    store.save_batch(batch)
+    assert open_file(path).get(batch.id) == batch
+
+
+def test_path_may_be_text(path: Path, open_file: OpenFile, author: Author) -> None:
+    """A path is taken as a string, too."""
+    batch = author.draft([request_line("a")])
+    open_file(str(path)).save_batch(batch)
+    assert open_file(path).get(batch.id) == batch
+
+
+def test_memory_is_gone_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_file: OpenFile, author: Author
+) -> None:
+    """`:memory:` makes no file, and two of them share nothing."""
+    monkeypatch.chdir(tmp_path)
+    one, two = open_file(":memory:"), open_file(":memory:")
+    one.save_batch(author.draft([request_line("a")]))
+    assert len(one.views.summaries(limit=9)) == 1
+    assert two.views.summaries(limit=9) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        pytest.param(["CREATE TABLE notes (text)"], id="plain"),
+        pytest.param(["CREATE TABLE events (x)", "CREATE TABLE snapshots (y)"], id="our-names"),
+        pytest.param(["PRAGMA application_id=7"], id="marked-and-empty"),
+        pytest.param(["PRAGMA journal_mode=WAL", "CREATE TABLE notes (text)"], id="wal"),
+        pytest.param(["PRAGMA page_size=512", "CREATE TABLE notes (text)"], id="small-pages"),
+    ],
+)
+def test_foreign_database(path: Path, statements: list[str]) -> None:
+    """The database of another program is refused and stays as it is, byte for byte."""
+    content = foreign(path, *statements)
+    assert "another program" in refusal(path)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"hello\n" * 1_000, id="text"),
+        pytest.param(b'{"custom_id":"a"}\n', id="line"),
+        pytest.param(b"SQLite format 3\0" + b"junk" * 300, id="header-only"),
+        pytest.param(b"hi\n", id="tiny"),
+        pytest.param(b"\n", id="one-byte"),
+    ],
+)
+def test_other_file(path: Path, content: bytes) -> None:
+    """A file that is no database, such as the input, is refused and stays as it is."""
+    path.write_bytes(content)
+    refusal(path)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_newer_schema(path: Path, open_file: OpenFile, query: Query) -> None:
+    """A database of a newer version is refused with the remedy and stays as it is."""
+    open_file(path).close()
+    query(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    content = path.read_bytes()
+    assert "upgrade batchtrail" in refusal(path)
+    assert path.read_bytes() == content
+
+
+def test_directory(tmp_path: Path) -> None:
+    """A directory is refused."""
+    assert "is a directory" in refusal(tmp_path)
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    """A file in a directory that is not there is refused."""
+    assert "No such file or directory" in refusal(tmp_path / "none" / "batches.db")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_directory(tmp_path: Path) -> None:
+    """A directory in which no file can be made is refused."""
+    tmp_path.chmod(0o500)
+    try:
+        assert "Permission denied" in refusal(tmp_path / "batches.db")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_database_in_an_unwritable_directory(path: Path) -> None:
+    """A database beside which SQLite cannot put its log is refused."""
+    Batches(SQLiteBatchFactory(path)).close()
+    path.parent.chmod(0o500)
+    try:
+        refusal(path)
+    finally:
+        path.parent.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_read_only_file(path: Path) -> None:
+    """A database that may not be written is refused."""
+    Batches(SQLiteBatchFactory(path)).close()
+    path.chmod(0o400)
+    assert "Permission denied" in refusal(path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_full_device() -> None:
+    """A device without room is refused."""
+    refusal("/dev/full")
+
+
+def test_cut_off_database(path: Path, author: Author) -> None:
+    """A database that lost its end, as after a broken copy, is refused."""
+    store = Batches(SQLiteBatchFactory(path))
+    store.save_batch(author.draft(request_line(f"r{n}", "x" * 500) for n in range(1_000)))
+    store.close()
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refusal(path)
+
+
+def test_damaged_database(path: Path, open_file: OpenFile) -> None:
+    """A database with broken pages is an error of the store when it is opened."""
+    open_file(path).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:32_768] + b"Z" * (len(content) - 32_768))
+    with pytest.raises(StoreError):
+        open_file(path)
+
+
+@pytest.mark.parametrize("name", ["file:trail.db", "file:trail.db?mode=ro"])
+def test_file_with_the_name_of_a_uri(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_file: OpenFile, author: Author, name: str
+) -> None:
+    """The file that was checked and made private is the one that is used."""
+    monkeypatch.chdir(tmp_path)
+    store = open_file(name)
+    store.save_batch(author.draft([request_line("a")]))
+    store.close()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["mode=memory.db", "x:memory:.db"])
+def test_file_named_like_memory(tmp_path: Path, open_file: OpenFile, name: str) -> None:
+    """Whatever a file is called, it has a write-ahead log."""
+    store: Any = open_file(tmp_path / name)
+    with store.recorder.datastore.transaction(commit=False) as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        assert cursor.fetchone()[0] == "wal"
+
+
+def test_full_disk(path: Path, open_file: OpenFile, author: Author) -> None:
+    """When the disk is full nothing is written, and the store goes on when there is room again."""
+    store: Any = open_file(path)
+    with store.recorder.datastore.transaction(commit=False) as cursor:
+        cursor.execute("PRAGMA page_count")
+        pages = cursor.fetchone()[0]
+        cursor.execute(f"PRAGMA max_page_count={pages + 2}")
+    batch = author.draft(request_line(f"r{n}", "x" * 5_000) for n in range(100))
+    spent = list(batch.pending_events)
+    with pytest.raises(Exception, match="full"):
+        store.save_batch(batch)
+    with store.recorder.datastore.transaction(commit=False) as cursor:
+        cursor.execute("PRAGMA max_page_count=1000000")
+    assert store.views.summaries(limit=9) == []
+    assert list(store.history(batch.id)) == []
+    store.recorder.insert_events([store.mapper.to_stored_event(event) for event in spent])
+    assert store.get(batch.id) == batch

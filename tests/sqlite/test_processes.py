@@ -1,0 +1,134 @@
+"""Several processes on one file, and processes that are killed at work."""
+
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchtrail.adapters.store_contract import (
+    Author,
+    forget_views,
+    image_of,
+    positions_of,
+    request_line,
+    run_sql,
+    state_of,
+)
+from batchtrail.application.store import Batches
+from batchtrail.domain import events
+from batchtrail.domain.batch import Batch
+
+OpenFile = Callable[[Path | str], Batches]
+Query = Callable[..., list[tuple[Any, ...]]]
+Spawn = Callable[..., subprocess.Popen[str]]
+
+_SHARED = "shared"
+
+
+def start_together(processes: list[subprocess.Popen[str]]) -> None:
+    """Let all begin when all are ready."""
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
+def run_together(processes: list[subprocess.Popen[str]]) -> None:
+    """Wait until all have done their work without a word."""
+    start_together(processes)
+    reports = [(*process.communicate(), process.returncode) for process in processes]
+    assert reports == [("", "", 0)] * len(processes)
+
+
+def check_whole(store: Batches) -> None:
+    """Log, snapshots and views agree."""
+    assert positions_of(store)[0] == positions_of(store)[1]
+    image = image_of(store)
+    ids = [summary.id for summary in store.views.summaries(limit=999)]
+    states = [state_of(store.get(batch_id)) for batch_id in ids]
+    run_sql(store, "DELETE FROM snapshots")
+    assert [state_of(store.get(batch_id)) for batch_id in ids] == states
+    forget_views(store)
+    assert image_of(store) == image
+
+
+def test_eight_processes_open_a_new_file(
+    path: Path, open_file: OpenFile, query: Query, spawn: Spawn
+) -> None:
+    """Whoever is first makes the file; all of them can use it."""
+    run_together([spawn("open") for _ in range(8)])
+    store = open_file(path)
+    assert len(store.views.summaries(limit=99)) == 8
+    assert query("PRAGMA page_size") == [(32_768,)]
+    check_whole(store)
+
+
+def test_processes_save_at_once(
+    path: Path, open_file: OpenFile, query: Query, author: Author, spawn: Spawn
+) -> None:
+    """Four processes, batches of their own and one in common: no event is lost or doubled."""
+    names, count = "abcd", 6
+    store = open_file(path)
+    batch = author.draft([request_line("x")], identity=_SHARED)
+    store.save_batch(batch)
+    run_together([spawn("save", name, count) for name in names])
+    history = list(store.history(batch.id))
+    added = [event.file_id for event in history if isinstance(event, events.InputDiscarded)]
+    assert Counter(added) == Counter(f"{name}-{n}" for name in names for n in range(count))
+    assert [event.originator_version for event in history] == list(range(1, len(history) + 1))
+    for name in names:
+        own = [int(file_id[2:]) for file_id in added if file_id.startswith(name)]
+        assert own == list(range(count))
+    assert len(store.views.summaries(limit=999)) == len(names) * count + 1
+    positions = [position for (position,) in query("SELECT position FROM events ORDER BY position")]
+    assert positions == list(range(1, len(positions) + 1))
+    check_whole(store)
+
+
+@pytest.mark.parametrize(
+    ("kill", "left"),
+    [
+        ((1, "before"), 0),
+        ((2, "before"), 1),
+        ((3, "after"), 9),
+        ((5, "after"), 27),
+        ((6, "before"), 27),
+        ((7, "after"), 37),
+    ],
+)
+def test_killed_at_work(
+    path: Path, open_file: OpenFile, spawn: Spawn, kill: tuple[int, str], left: int
+) -> None:
+    """Killed around any commit, a process leaves all of a save or nothing of it."""
+    process = spawn("die", *kill)
+    start_together([process])
+    _, complaints = process.communicate()
+    assert (complaints, process.returncode) == ("", -signal.SIGKILL)
+    store = open_file(path)
+    history = list(store.history(Batch.id_for(_SHARED)))
+    assert [event.originator_version for event in history] == list(range(1, left + 1))
+    check_whole(store)
+    if history:
+        batch = store.get(Batch.id_for(_SHARED))
+        Author().discard(batch, "later")
+        store.save_batch(batch)
+        check_whole(store)
+
+
+def test_killed_while_others_work(path: Path, open_file: OpenFile, spawn: Spawn) -> None:
+    """A process killed with the write lock in its hands stops nobody."""
+    dying = [spawn("die", 4, "before")]
+    others = [spawn("open") for _ in range(3)]
+    start_together([*dying, *others])
+    assert [process.communicate() for process in [*dying, *others]] == [("", "")] * 4
+    assert [process.returncode for process in [*dying, *others]] == [-signal.SIGKILL, 0, 0, 0]
+    store = open_file(path)
+    assert len(store.views.summaries(limit=99)) == 4
+    check_whole(store)

@@ -1,0 +1,172 @@
+"""The tables: positions are for ever, and views can be thrown away."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchtrail.adapters.store_contract import (
+    AWKWARD_IDS,
+    LIMITS,
+    Author,
+    answer,
+    image_of,
+    positions_of,
+    request_line,
+)
+from batchtrail.application.errors import ConflictError
+from batchtrail.application.request_lines import checked_chunks
+from batchtrail.application.store import Batches
+from batchtrail.domain.requests import RequestCheck, RequestIndex
+
+OpenFile = Callable[[Path | str], Batches]
+Query = Callable[..., list[tuple[Any, ...]]]
+Reopen = Callable[..., Batches]
+
+_ROWS = (
+    "SELECT batch_id, created_at, identity, generation, summary FROM batches ORDER BY batch_id",
+    """
+    SELECT batch_id, number, custom_id, outcome, position
+    FROM completions JOIN batches USING (batch_no) ORDER BY batch_id, number
+    """,
+    "SELECT * FROM view_checkpoint",
+)
+
+
+@pytest.fixture
+def store(path: Path, open_file: OpenFile, author: Author) -> Batches:
+    """Give a store with some batches."""
+    store = open_file(path)
+    for batch in author.interleaved():
+        store.save_batch(batch)
+    return store
+
+
+@pytest.fixture
+def rows(query: Query) -> Callable[[], list[Any]]:
+    """Give what reads every row of the views, past the store."""
+    return lambda: [query(statement) for statement in _ROWS]
+
+
+@pytest.fixture
+def reopen(path: Path, store: Batches, open_file: OpenFile, query: Query) -> Reopen:
+    """Give what closes the store, changes the database past it and opens it again."""
+
+    def reopen(*statements: str) -> Batches:
+        store.close()
+        for statement in statements:
+            query(statement)
+        return open_file(path)
+
+    return reopen
+
+
+@pytest.mark.parametrize("name", ["view_checkpoint", "batches", "completions"])
+def test_missing_view(
+    store: Batches, reopen: Reopen, query: Query, rows: Callable[[], list[Any]], name: str
+) -> None:
+    """When a table of the views is missing, all are rebuilt to what they were."""
+    tables = "SELECT name, sql FROM sqlite_master ORDER BY name"
+    before, schema, image = rows(), query(tables), image_of(store)
+    again = reopen(f"DROP TABLE {name}")
+    assert rows() == before
+    assert query(tables) == schema
+    assert image_of(again) == image
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE view_checkpoint SET version=version-1",
+        "UPDATE view_checkpoint SET version=version+1",
+        "DELETE FROM view_checkpoint",
+        "INSERT INTO view_checkpoint SELECT * FROM view_checkpoint",
+    ],
+)
+def test_view_of_another_version(
+    reopen: Reopen, rows: Callable[[], list[Any]], statement: str
+) -> None:
+    """Views of another version, whatever they hold, are thrown away and rebuilt."""
+    before = rows()
+    spoiled = ["UPDATE batches SET summary='{}'", "DELETE FROM completions WHERE number=1"]
+    reopen(*spoiled, statement)
+    assert rows() == before
+
+
+def test_rebuilt_rows_are_the_same(
+    store: Batches, query: Query, rows: Callable[[], list[Any]]
+) -> None:
+    """A rebuild writes the same rows as the commands did, to the last column."""
+    before = rows()
+    query("DELETE FROM completions")
+    query("DELETE FROM batches")
+    query("UPDATE view_checkpoint SET position=0")
+    store.catch_up()
+    assert rows() == before
+
+
+def test_vacuum_keeps_positions(store: Batches, query: Query, author: Author) -> None:
+    """VACUUM renumbers nothing, and the log goes on behind its last position."""
+    log = "SELECT position, originator_id, originator_version FROM events ORDER BY position"
+    batch = author.draft(map(request_line, AWKWARD_IDS))
+    store.save_batch(batch)
+    query("DELETE FROM events WHERE position=2")  # a gap, so that renumbering would show
+    before, last = query(log), positions_of(store)[1]
+    query("VACUUM")
+    assert query(log) == before
+    batch.request_cancel(stamp=author.stamp())
+    store.save_batch(batch)
+    assert positions_of(store) == (last + 2, last + 2)
+
+
+@pytest.mark.parametrize("vacuum", [[], ["VACUUM"]], ids=["", "vacuum"])
+def test_positions_are_never_used_again(
+    store: Batches, reopen: Reopen, query: Query, author: Author, vacuum: list[str]
+) -> None:
+    """When the end of the log was deleted, new events get new positions, and views see them."""
+    last = positions_of(store)[1]
+    cut = "DELETE FROM events WHERE position>(SELECT max(position) - 3 FROM events)"
+    again = reopen(cut, "DELETE FROM snapshots", *vacuum)
+    batch = author.draft([request_line("a")])
+    again.save_batch(batch)
+    assert query("SELECT min(position) FROM events WHERE position>?", last - 3) == [(last + 1,)]
+    assert positions_of(again) == (last + 2, last + 2)
+    assert again.views.summaries(limit=1)[0].id == batch.id
+
+
+def test_log_cannot_hold_a_version_twice(store: Batches, query: Query) -> None:
+    """Optimistic concurrency rests on the database, not on our code."""
+    ((statement,),) = query("SELECT sql FROM sqlite_master WHERE name='events'")
+    assert "UNIQUE (originator_id, originator_version)" in statement
+    assert "AUTOINCREMENT" in statement
+    assert positions_of(store)[1] == query("SELECT count(*) FROM events")[0][0]
+
+
+def test_broken_views_are_no_conflict(
+    path: Path, open_file: OpenFile, query: Query, author: Author
+) -> None:
+    """A row too many in a view is an error: a caller that meets a conflict tries for ever."""
+    store = open_file(path)
+    batch = author.draft([request_line("a")])
+    store.save_batch(batch)
+    query("INSERT INTO completions SELECT batch_no, 2, 'b', 'pending', NULL FROM batches")
+    check = RequestCheck(LIMITS, model="m", known=RequestIndex(["a"]))
+    for chunk in checked_chunks([request_line("b")], check):
+        batch.add_requests(chunk, LIMITS, stamp=author.stamp())
+    with pytest.raises(Exception, match="UNIQUE") as caught:
+        store.save_batch(batch)
+    assert not isinstance(caught.value, ConflictError)
+
+
+@pytest.mark.parametrize("digits", [b"1" + b"0" * 20, b"9" * 40])
+def test_enormous_numbers(path: Path, open_file: OpenFile, author: Author, digits: bytes) -> None:
+    """One result line with an absurd number does not keep the others from being stored."""
+    store = open_file(path)
+    batch = author.draft(map(request_line, "ab"))
+    author.end(batch)
+    store.save_batch(batch)
+    absurd = answer("a").replace(b'"input_tokens": 7', b'"input_tokens": ' + digits)
+    author.apply(batch, store.request_index(batch.id), [absurd, answer("b")])
+    store.save_batch(batch)
+    assert store.get(batch.id) == batch
