@@ -22,6 +22,7 @@ Requests = (
 """Request lines as text, or as mappings that become lines."""
 
 _SPOOL_BYTES = 8 << 20
+_PIECE_BYTES = 1 << 20
 
 
 @frozen
@@ -120,17 +121,22 @@ def check_file(path: Path, limits: Limits) -> CheckedInput:
 
 
 def bounded_lines(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
-    """The lines of a file; one longer than a whole batch may be is refused, and not read."""
-    number = 0
-    while line := file.readline(limits.max_bytes + 2):
-        number += 1
-        if len(line) > limits.max_bytes + 1:
+    """The lines of a file; one longer than a whole batch may be is refused, and not read on."""
+    number, pieces, size = 1, list[bytes](), 0
+    while piece := file.readline(_PIECE_BYTES):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limits.max_bytes + 1:
             raise RequestRefusedError(
                 f"is longer than the {limits.max_bytes:,} bytes that one batch may have; "
                 "write one request a line",
                 line=number,
             )
-        yield line
+        if piece.endswith(b"\n"):
+            yield b"".join(pieces)
+            number, pieces, size = number + 1, [], 0
+    if pieces:
+        yield b"".join(pieces)
 
 
 def copy_stream(path: Path, file: IO[bytes], limits: Limits) -> None:

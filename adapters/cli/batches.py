@@ -47,10 +47,10 @@ class Place:
         """The settings, with these before all others."""
         return Settings.load(database=self.database, base_url=self.base_url)
 
-    def database_files(self) -> list[Path]:
-        """The files that hold the log."""
+    def taken(self) -> dict[Path, str]:
+        """The files that hold the log, and what to call them."""
         path = sqlite_path(self.settings().database)
-        return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
+        return {Path(f"{path}{suffix}"): "the database" for suffix in ("", "-wal", "-shm")}
 
 
 @frozen
@@ -109,7 +109,7 @@ async def run_batch(
     """Submit, wait, write the results and sum up."""
     what.check()
     if output is not None:
-        check_output(output, what.path, *place.database_files())
+        check_output(output, {what.path: "the input", **place.taken()})
     async with _trail(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
@@ -182,7 +182,7 @@ def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
 async def write_batch_results(batch: str, place: Place, output: Path | None) -> ExitStatus:
     """Collect what is over, and write the results."""
     if output is not None:
-        check_output(output, *place.database_files())
+        check_output(output, place.taken())
     async with _trail(place, Calls.PERHAPS) as trail:
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -12,24 +12,25 @@ from ...application.completions import Completion, output_line
 from ...application.errors import InputError
 
 
-def check_output(path: Path, *others: Path) -> None:
+def check_output(path: Path, taken: Mapping[Path, str]) -> None:
     """Raise `InputError` when results could not be written there, before any work is done.
 
-    `others` are files that the results must not replace: the input and the database.
+    `taken` are files that the results must not replace, and what they are.
     """
     target = path.resolve()
-    for other in others:
+    for other, what in taken.items():
         if target == other.resolve() or _same_file(path, other):
-            raise InputError(f"the output path {path} is {other}; name another file")
+            raise InputError(f"the output path {path} is {what}; name another file")
     if target.is_dir():
         raise InputError(f"the output path {path} is a directory; name a file")
     if target.exists() and not os.access(target, os.W_OK):
         raise InputError(f"the output path {path} is not writable")
     if _is_regular(target):
-        if not target.parent.is_dir():
-            raise InputError(f"the output directory {target.parent} does not exist; make it first")
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise InputError(f"the output directory {target.parent} is not writable")
+        parent = target.parent if path.is_symlink() else path.parent
+        if not parent.is_dir():
+            raise InputError(f"the output directory {parent} does not exist; make it first")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise InputError(f"the output directory {parent} is not writable")
 
 
 def _same_file(one: Path, other: Path) -> bool:

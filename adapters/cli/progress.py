@@ -56,11 +56,14 @@ def describe(progress: Progress) -> tuple[str, int | None, int | None]:
 @contextmanager
 def showing_progress() -> Iterator[OnProgress]:
     """Show each step until the end of the block; nothing of it goes to standard output."""
-    if sys.stderr.isatty():
-        with _bar() as bar:
-            yield _on_bar(bar)
-    else:
+    if not sys.stderr.isatty():
         yield _on_lines()
+        return
+    bar = _bar()
+    try:
+        yield _on_bar(bar)
+    finally:
+        bar.stop()
 
 
 def _bar() -> Bar:
@@ -80,6 +83,7 @@ def _on_bar(bar: Bar) -> OnProgress:
 
     def show(progress: Progress) -> None:
         text, done, total = describe(progress)
+        bar.start()  # not before there is something to show; again is nothing
         if isinstance(progress, Delayed):
             bar.console.print(Text(text))
             return

@@ -24,9 +24,8 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
     def __init__(self, path: Path | str) -> None:
         super().__init__({})
         if str(path) != MEMORY:
-            # An absolute path is never taken for a URI.
-            path = Path(path).absolute()
-            prepare_file(path)
+            prepare_file(Path(path))
+            path = Path(path).absolute()  # which is never taken for a URI
         self.datastore = BatchDatastore(str(path))
 
     def is_snapshotting_enabled(self) -> bool:

@@ -59,7 +59,7 @@ def refused(cli: Cli, emulator: Emulator, content: bytes) -> str:
         pytest.param(line("method", None), "line 2, field method", "must be a", id="method null"),
         pytest.param(line("url", MISSING), "line 2, field url", "is missing", id="-url"),
         pytest.param(line("url", ["/v1/responses"]), "line 2, field url", "must be a", id="url []"),
-        pytest.param(line("url", ""), "line 2, field url", "file of their own", id="url ''"),
+        pytest.param(line("url", ""), "line 2, field url", "is blank", id="url ''"),
         pytest.param(
             line("url", "/v1/chat/completions"),
             "line 2, field url",

@@ -130,7 +130,7 @@ def test_collected_batch_has_no_later_status(given: Stages) -> None:
     assert given.at("collected").poll("expired").facts() == []
 
 
-@pytest.mark.parametrize("stage", ["drafted", "filled", "refused", "withdrawn"])
+@pytest.mark.parametrize("stage", ["drafted", "filled"])
 def test_status_needs_a_provider_batch(given: Stages, stage: str) -> None:
     """What the provider has not taken has no status there."""
     story = given.at(stage)

@@ -48,7 +48,7 @@ def test_good_lines_are_counted(check: RequestCheck) -> None:
         (second(method="post"), "method", "is 'post'"),
         (second(method=""), "method", "is ''"),
         (second(url="/v1/embeddings"), "url", "differs from the batch's endpoint"),
-        (second(url=""), "url", "differs from the batch's endpoint"),
+        (second(url=""), "url", "is blank"),
         (second(model="gpt-5"), "body.model", "'gpt-5' differs from the batch's model"),
         (second(model=None), "body.model", "is missing"),
         (second(model=" "), "body.model", "is missing or blank"),
@@ -72,7 +72,7 @@ def test_second_line_is_refused(
     [
         (attrs.evolve(FIRST, url="/v1/files"), "url", "is no batch endpoint"),
         (attrs.evolve(FIRST, url="responses"), "url", "is no batch endpoint"),
-        (attrs.evolve(FIRST, url=""), "url", "is no batch endpoint"),
+        (attrs.evolve(FIRST, url=" "), "url", "is blank"),
         (attrs.evolve(FIRST, model=None), "body.model", "is missing"),
     ],
 )

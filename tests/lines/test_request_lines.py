@@ -60,7 +60,7 @@ def test_line_is_read() -> None:
 def test_missing_field_is_named(name: str) -> None:
     """Every line needs all four."""
     error = refusal(raw(**{name: ...}))
-    assert (error.field, error.problem) == (name, "is missing")
+    assert (error.field, error.problem) == (name, "is missing; every request needs one")
 
 
 @pytest.mark.parametrize("name", ["custom_id", "method", "url"])
@@ -68,7 +68,7 @@ def test_missing_field_is_named(name: str) -> None:
 def test_field_of_another_type_is_named(name: str, value: object) -> None:
     """A number is no custom_id, even if it looks like one."""
     error = refusal(raw(**{name: value}))
-    assert (error.field, error.problem) == (name, "must be a string")
+    assert (error.field, error.problem) == (name, "must be a string; put it in quotes")
 
 
 @pytest.mark.parametrize("body", [None, "text", 5, True, [], [{"model": "m"}]])
