@@ -104,7 +104,7 @@ def prepare_file(path: Path) -> None:
         head = file.read(len(_HEADER))
     if head not in {b"", _HEADER}:
         raise StoreError(f"{path} is no database; name another file")
-    connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None)
+    connection = sqlite3.connect(path.absolute(), timeout=_LOCK_TIMEOUT, isolation_level=None)
     try:
         _check_or_mark(connection, path)
     except sqlite3.DatabaseError as error:

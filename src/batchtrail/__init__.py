@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .domain.errors import DomainError
     from .domain.status import BatchStatus, Outcome
 
+    __version__: str
+
 __all__ = [
     "BatchNotFoundError",
     "BatchProvider",

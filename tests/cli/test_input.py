@@ -159,7 +159,7 @@ def test_endless_line(cli: Cli, emulator: Emulator) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_AS, (500 * megabyte, 500 * megabyte))
     text = sentence(finish(process))
     assert text.startswith("bad.jsonl")
-    assert "split the input" in text
+    assert "write one request a line" in text
     assert emulator.received() == {}
 
 

@@ -58,6 +58,7 @@ class Shelf:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Read the form to its end, without keeping it."""
         parts = []
+        size = 0
         async for part in await request.multipart():
             assert isinstance(part, BodyPartReader)
             digest, size = hashlib.sha256(), 0
