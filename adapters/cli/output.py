@@ -6,10 +6,13 @@ import tempfile
 from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from ...application.completions import Completion, output_line
 from ...application.errors import InputError
+
+_DESCRIPTORS = Path("/proc/self/fd")
 
 
 def check_output(path: Path, taken: Mapping[Path, str]) -> None:
@@ -65,24 +68,51 @@ def _whole_file(path: Path | None) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    target = path.resolve()
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    with _replacing(path.resolve()) as file:
+        yield file
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `target` at the end of the block."""
+    descriptor, name = _temporary(target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)
-        Path(temporary).chmod(_mode(target))
-        Path(temporary).replace(target)
+            if target.exists():
+                os.fchmod(descriptor, target.stat().st_mode & 0o777)
+            if name is None:
+                name = str(target.parent / f".{target.name}.{token_hex(4)}")
+                _give_name(descriptor, name)
+        Path(name).replace(target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
         raise
 
 
-def _mode(path: Path) -> int:
-    """The permissions of the file that is replaced, or those of any new file."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
+def _give_name(descriptor: int, name: str) -> None:
+    """Link an open file without a name into the file system."""
+    descriptors = os.open(_DESCRIPTORS, os.O_RDONLY)
+    try:
+        # Only with a directory given does Python make the call that follows this link.
+        os.link(str(descriptor), name, src_dir_fd=descriptors, follow_symlinks=True)
+    finally:
+        os.close(descriptors)
+
+
+def _temporary(directory: Path) -> tuple[int, str | None]:
+    """An open file without a name, which a killed process cannot leave behind.
+
+    Not every system and file system has them; there it gets a name at once.
+    """
+    with suppress(AttributeError, OSError):
+        if _DESCRIPTORS.is_dir():
+            return os.open(directory, os.O_TMPFILE | os.O_WRONLY, 0o666), None
+    descriptor, name = tempfile.mkstemp(dir=directory, prefix=".batchtrail-")
     umask = os.umask(0)
     os.umask(umask)
-    return 0o666 & ~umask
+    os.fchmod(descriptor, 0o666 & ~umask)
+    return descriptor, name
