@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from batchtrail.adapters.cli.output import write_results
 from batchtrail.application.completions import Completion
 from batchtrail.domain.status import Outcome
