@@ -114,7 +114,7 @@ class _Attempt:
         if self._failures > len(_FAILURE_DELAYS):
             raise error
         delay = _FAILURE_DELAYS[self._failures - 1]
-        return max(delay, getattr(error, "retry_after", None) or 0.0)
+        return max(delay, error.retry_after or 0.0)
 
     def after_short_files(self, *, went_on: bool) -> float:
         """Seconds until the files are fetched again."""

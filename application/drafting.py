@@ -1,18 +1,54 @@
-"""Recording a checked input as a draft; all of it runs on the store's thread."""
+"""From requests to a recorded draft: checked as a whole first, then stored in chunks."""
 
 import hashlib
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO
 from uuid import UUID
 
 import msgspec
 
 from ..domain.batch import Batch
 from ..domain.errors import BatchSubmittedError, RequestRefusedError
-from ..domain.values import Limits, NewBatch
+from ..domain.requests import RequestCheck
+from ..domain.values import Limits, NewBatch, RequestChunk
 from .errors import BatchNotFoundError, ConflictError, InputError
-from .input import CheckedInput
+from .input import (
+    CheckedInput,
+    Requests,
+    check_file,
+    check_input,
+    copy_stream,
+    fill,
+    is_stream,
+    reread,
+    spool,
+)
+from .request_lines import checked_chunks
 from .runtime import Runtime
 from .store import Batches
+
+
+@asynccontextmanager
+async def checked_input(
+    requests: Requests | Path, limits: Limits, runtime: Runtime
+) -> AsyncIterator[CheckedInput]:
+    """The requests, checked; what can be iterated only once is kept until the end of the block.
+
+    Raises `InputError` for the first line that breaks a rule.
+    """
+    if isinstance(requests, Path) and not is_stream(requests):
+        yield await runtime.in_store(check_file, requests, limits)
+        return
+    with spool() as file:
+        if isinstance(requests, Path):
+            await runtime.in_store(copy_stream, requests, file, limits)
+        else:
+            await fill(file, requests)
+        name = str(requests) if isinstance(requests, Path) else "the requests"
+        yield await runtime.in_store(check_input, name, partial(reread, file, limits), limits)
 
 
 def identity_of(provider: str, checked: CheckedInput) -> str:
@@ -76,3 +112,31 @@ def _add_requests(runtime: Runtime, batch: Batch, checked: CheckedInput, limits:
             runtime.batches.save_batch(batch)
     except (RequestRefusedError, OSError, msgspec.MsgspecError) as error:
         raise _changed(checked) from error
+
+
+def add_requests(runtime: Runtime, batch_id: UUID, file: IO[bytes], limits: Limits) -> int:
+    """Add the lines of a file to a draft, after all of them were checked; returns its requests.
+
+    Raises `InputError` for a line that breaks a rule, before any is added.
+    """
+    batch = runtime.batches.get(batch_id)
+
+    def chunks() -> Iterator[RequestChunk]:
+        check = RequestCheck(
+            limits,
+            endpoint=batch.endpoint,
+            model=batch.model,
+            known=runtime.batches.request_index(batch_id),
+            size=batch.input_size,
+        )
+        return checked_chunks(reread(file, limits), check)
+
+    try:
+        for _ in chunks():
+            pass
+    except RequestRefusedError as error:
+        raise InputError(f"the requests: {error}") from error
+    for chunk in chunks():
+        batch.add_requests(chunk, limits, stamp=runtime.stamp())
+        runtime.batches.save_batch(batch)
+    return batch.request_count

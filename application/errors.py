@@ -30,7 +30,8 @@ class ProviderError(BatchtrailError):
     """A provider call that did not succeed, with the provider's own words where it gave any.
 
     `code`, `param` and `message` are as the provider sent them; `http_status` and `request_id`
-    come from its answer. The subclasses tell what the caller may do next.
+    come from its answer; `retry_after` is how many seconds it asks to wait, None when it does
+    not say. The subclasses tell what the caller may do next.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class ProviderError(BatchtrailError):
         param: str | None = None,
         http_status: int | None = None,
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         self.message = message
         self.code = code
         self.param = param
         self.http_status = http_status
         self.request_id = request_id
+        self.retry_after = retry_after
         notes = [f"code {code}"] if code else []
         notes += [f"HTTP {http_status}"] if http_status else []
         notes += [f"request id {request_id}"] if request_id else []
@@ -62,25 +65,7 @@ class UnavailableError(ProviderError):
 
 
 class RateLimitedError(ProviderError):
-    """The call was not done because there were too many; repeat it after `retry_after` seconds.
-
-    `retry_after` is None when the provider did not say how long to wait.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        code: str | None = None,
-        param: str | None = None,
-        http_status: int | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        self.retry_after = retry_after
-        super().__init__(
-            message, code=code, param=param, http_status=http_status, request_id=request_id
-        )
+    """The call was not done because there were too many; repeat it after `retry_after` seconds."""
 
 
 class OutcomeUnknownError(ProviderError):

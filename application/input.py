@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -176,3 +176,29 @@ def request_bytes(number: int, request: object) -> bytes:
             f"the requests: line {number}: holds a line break; write each request on one line"
         )
     return raw + b"\n"
+
+
+async def fill(file: IO[bytes], requests: Requests) -> None:
+    """Write every request as a line. Raises `InputError` for what cannot be one."""
+    if isinstance(requests, str | bytes | Mapping):
+        raise InputError("the requests must be a Path, or an iterable of lines or mappings")
+    number = 0
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            file.write(request_bytes(number := number + 1, request))
+    else:
+        for request in requests:
+            file.write(request_bytes(number := number + 1, request))
+
+
+def is_stream(path: Path) -> bool:
+    """Whether the path is a pipe or a device, which can be read only once."""
+    with suppress(OSError):
+        return path.exists() and not path.is_file() and not path.is_dir()
+    return False
+
+
+def reread(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
+    """The lines of an open file, from its beginning."""
+    file.seek(0)
+    return bounded_lines(file, limits)

@@ -1,45 +1,28 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
-from functools import partial
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 from uuid import UUID
 
 from attrs import frozen
 
 from ..domain.batch import Batch
-from ..domain.errors import NotSubmittedError, RequestRefusedError
+from ..domain.errors import NotSubmittedError
 from ..domain.events import BatchEvent
-from ..domain.requests import RequestCheck
 from ..domain.status import BatchStatus
-from ..domain.values import Limits, NewBatch, RequestChunk
+from ..domain.values import NewBatch
 from .collection import CollectionFlow
 from .completions import Completion, completions
-from .drafting import identity_of, input_digest, record_input
-from .errors import InputError, NotFoundError, ProviderError, RefusedError
-from .input import (
-    CheckedInput,
-    Requests,
-    bounded_lines,
-    check_file,
-    check_input,
-    copy_stream,
-    request_bytes,
-    spool,
-)
-from .polling import DEFAULT_SCHEDULE, first_poll, poll_delay
-from .ports import BatchProvider, Clock, ProviderBatch
+from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
+from .errors import InputError, RefusedError
+from .input import CheckedInput, Requests, fill, spool
+from .polling import DEFAULT_SCHEDULE, Trouble, first_poll, poll_delay
+from .ports import BatchProvider, ProviderBatch
 from .progress import Delayed, OnProgress, Waiting, silent
 from .reconciliation import Reconciliation
-from .request_lines import checked_chunks
 from .runtime import Runtime
 from .submission import TRANSIENT, SubmissionFlow
 from .views import BatchSummary
-
-_NOT_FOUND_FOR = timedelta(hours=1)
 
 
 @frozen
@@ -95,26 +78,12 @@ class BatchService:
 
         Raises `InputError` before anything is recorded or sent.
         """
-        limits = self._provider.limits
-        if isinstance(requests, Path) and not _is_stream(requests):
-            checked = await self._runtime.in_store(check_file, requests, limits)
-            batch_id = await self._record(checked, endpoint, metadata, description, new=new)
-        else:
-            with spool() as file:
-                if isinstance(requests, Path):
-                    name = str(requests)
-                    await self._runtime.in_store(copy_stream, requests, file, limits)
-                else:
-                    name = "the requests"
-                    await _fill(file, requests)
-                checked = await self._runtime.in_store(
-                    check_input, name, partial(_read, file, limits), limits
-                )
-                batch_id = await self._record(checked, endpoint, metadata, description, new=new)
+        async with checked_input(requests, self._provider.limits, self._runtime) as checked:
+            batch_id = await self._record_input(checked, endpoint, metadata, description, new=new)
         await self._submission.advance(batch_id, on_progress)
         return batch_id
 
-    async def _record(
+    async def _record_input(
         self,
         checked: CheckedInput,
         endpoint: str | None,
@@ -167,32 +136,10 @@ class BatchService:
         `ConflictError` when another process adds to the same draft.
         """
         with spool() as file:
-            await _fill(file, requests)
-            return await self._runtime.in_store(self._add_requests, batch_id, file)
-
-    def _add_requests(self, batch_id: UUID, file: IO[bytes]) -> int:
-        limits = self._provider.limits
-
-        def chunks(batch: Batch) -> Iterator[RequestChunk]:
-            check = RequestCheck(
-                limits,
-                endpoint=batch.endpoint,
-                model=batch.model,
-                known=self._runtime.batches.request_index(batch_id),
-                size=batch.input_size,
+            await fill(file, requests)
+            return await self._runtime.in_store(
+                add_requests, self._runtime, batch_id, file, self._provider.limits
             )
-            return checked_chunks(_read(file, limits), check)
-
-        batch = self._runtime.batches.get(batch_id)
-        try:
-            for _ in chunks(batch):
-                pass
-        except RequestRefusedError as error:
-            raise InputError(f"the requests: {error}") from error
-        for chunk in chunks(batch):
-            batch.add_requests(chunk, limits, stamp=self._runtime.stamp())
-            self._runtime.batches.save_batch(batch)
-        return batch.request_count
 
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
         """Hand a draft to the provider; refused for a batch that was submitted before."""
@@ -214,7 +161,7 @@ class BatchService:
         self._check_provider(batch)
         if batch.status is BatchStatus.PENDING and batch.submission is None:
             raise NotSubmittedError(batch_id, "waiting for it")
-        trouble = _Trouble(self._runtime.clock)
+        trouble = Trouble(self._runtime.clock)
         while True:
             try:
                 batch = await self._advance(batch_id, on_progress)
@@ -360,49 +307,3 @@ class BatchService:
                 f"batch {batch.id} is at {batch.provider}, and this is {self._provider.name}; "
                 "set the base URL that the batch was submitted to"
             )
-
-
-class _Trouble:
-    """How long the provider has been saying that it does not have what we ask for."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._since: datetime | None = None
-
-    def wait_after(self, error: ProviderError) -> float:
-        """Seconds that the error asks for; raises it when it has lasted for too long."""
-        if not isinstance(error, NotFoundError):
-            self.is_over()
-            return getattr(error, "retry_after", None) or 0.0
-        self._since = self._since or self._clock.now()
-        if self._clock.now() - self._since > _NOT_FOUND_FOR:
-            raise error
-        return 0.0
-
-    def is_over(self) -> None:
-        """Something else happened; the next time counts from its own beginning."""
-        self._since = None
-
-
-async def _fill(file: IO[bytes], requests: Requests) -> None:
-    if isinstance(requests, str | bytes | Mapping):
-        raise InputError("the requests must be a Path, or an iterable of lines or mappings")
-    number = 0
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            file.write(request_bytes(number := number + 1, request))
-    else:
-        for request in requests:
-            file.write(request_bytes(number := number + 1, request))
-
-
-def _is_stream(path: Path) -> bool:
-    """Whether the path is a pipe or a device, which can be read only once."""
-    with suppress(OSError):
-        return path.exists() and not path.is_file() and not path.is_dir()
-    return False
-
-
-def _read(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
-    file.seek(0)
-    return bounded_lines(file, limits)

@@ -6,7 +6,6 @@ by another process, is taken up by calling `advance` again.
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
@@ -80,8 +79,7 @@ class SubmissionFlow:
     async def _pause(
         self, batch_id: UUID, error: ProviderError, seconds: float, on_progress: OnProgress
     ) -> None:
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            seconds = max(seconds, error.retry_after)
+        seconds = max(seconds, error.retry_after or 0.0)
         on_progress(Delayed(batch_id, str(error), seconds))
         await self._runtime.clock.sleep(seconds)
 
@@ -119,11 +117,13 @@ class SubmissionFlow:
         await self._runtime.command(batch_id, record)
 
     async def _create(self, batch: Batch) -> None:
-        with suppress(DomainError):  # another process sends this call, or the batch is over
+        try:
             started = await self._runtime.command(
                 batch.id, lambda batch, stamp: batch.start_create(stamp=stamp)
             )
-            await self._send_create(started)
+        except DomainError:
+            return  # another process sends this call, or the batch is over
+        await self._send_create(started)
 
     async def _send_create(self, batch: Batch) -> None:
         assert batch.submission is not None

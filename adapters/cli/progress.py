@@ -45,7 +45,12 @@ def describe(progress: Progress) -> tuple[str, int | None, int | None]:
             done = counts.completed + counts.failed if counts else 0
             total = (counts.total if counts else 0) or summary.request_count
             word = clean(summary.raw_status or summary.status.value)
-            text = f"waiting: {word}, {done:,} of {total:,} done; poll in {duration_text(seconds)}"
+            since = summary.submitted_at or summary.created_at
+            elapsed = duration_text((datetime.now(UTC) - since).total_seconds())
+            text = (
+                f"waiting for {elapsed}: {word}, {done:,} of {total:,} done; "
+                f"next poll in {duration_text(seconds)}"
+            )
             return text, done, total
         case Applying(applied=applied, requests=requests):
             return f"applying results: {applied:,} of {requests:,}", applied, requests
