@@ -48,7 +48,7 @@ def describe(progress: Progress) -> tuple[str, int | None, int | None]:
             since = summary.submitted_at or summary.created_at
             elapsed = duration_text((datetime.now(UTC) - since).total_seconds())
             text = (
-                f"waiting for {elapsed}: {word}, {done:,} of {total:,} done; "
+                f"waiting: {word}, {done:,} of {total:,} done after {elapsed}; "
                 f"next poll in {duration_text(seconds)}"
             )
             return text, done, total
