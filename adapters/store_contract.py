@@ -38,7 +38,7 @@ from ..domain.batch import Batch
 from ..domain.requests import RequestCheck, RequestIndex
 from ..domain.status import BatchStatus, Outcome, ResultFile
 from ..domain.values import (
-    BatchError,
+    BatchProblem,
     Limits,
     NewBatch,
     Provenance,
@@ -193,7 +193,7 @@ class Author:
         yield batch
         batch.start_create(stamp=self.stamp())
         yield batch
-        error = BatchError("rate_limit", "Später.", param=None, line=None)
+        error = BatchProblem("rate_limit", "Später.", param=None, line=None)
         batch.record_not_created(1, error, request_id="req_2", stamp=self.stamp())
         yield batch
         batch.start_create(stamp=self.stamp())
@@ -203,7 +203,7 @@ class Author:
             "batch_1", validating, adopted=False, request_id="req_3", stamp=self.stamp()
         )
         yield batch
-        unseen = BatchError("invalid_file", "No such file.", param="file_id")
+        unseen = BatchProblem("invalid_file", "No such file.", param="file_id")
         failed = StatusReport(BatchStatus.FAILED, "failed", errors=(unseen,))
         batch.record_status("batch_1", failed, request_id=None, stamp=self.stamp())
         yield batch
@@ -228,7 +228,7 @@ class Author:
             request_counts=RequestCounts(7, 3, 1),
             output_file_id="file-out",
             error_file_id="file-err",
-            errors=(BatchError(None, "", "p", 3),),
+            errors=(BatchProblem(None, "", "p", 3),),
             usage=TokenUsage(2**40, 2, 3, 4),
             is_canceling=True,
         )
@@ -249,8 +249,8 @@ class Author:
         yield batch
         self.upload(batch)
         yield batch
-        error = BatchError("invalid_request", "Nö.", param="model", line=2)
-        batch.record_refusal(error, request_id="req_9", stamp=self.stamp())
+        error = BatchProblem("invalid_request", "Nö.", param="model", line=2)
+        batch.record_refusal(error, create_attempt=1, request_id="req_9", stamp=self.stamp())
         yield batch
         batch.finish_collection(stamp=self.stamp())
         yield batch

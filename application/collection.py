@@ -20,9 +20,12 @@ from .runtime import Runtime
 
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 8 << 20
+SHORT_FETCHES = 3
+"""So often are files that are short of the provider's count fetched again."""
+
 
 _FAILURE_DELAYS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
-_SHORT_DELAYS = (1.0, 2.0, 4.0)
+_LONGEST_SHORT_DELAY = 60.0
 _FAILURES = (UnavailableError, RateLimitedError, NotFoundError)
 
 _log = logging.getLogger(__name__)
@@ -31,9 +34,13 @@ _log = logging.getLogger(__name__)
 class CollectionFlow:
     """Brings a batch from its end at the provider to an outcome for every request."""
 
-    def __init__(self, runtime: Runtime, provider: BatchProvider) -> None:
+    def __init__(
+        self, runtime: Runtime, provider: BatchProvider, *, short_delays: Sequence[float]
+    ) -> None:
+        """`short_delays` are the seconds before short files are fetched again, a minute at most."""
         self._runtime = runtime
         self._provider = provider
+        self._short_delays = [min(delay, _LONGEST_SHORT_DELAY) for delay in short_delays]
 
     async def collect(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Apply what both files hold, then settle the rest.
@@ -43,7 +50,7 @@ class CollectionFlow:
         then goes on later.
         """
         batch = await self._runtime.load(batch_id)
-        attempt = _Attempt()
+        attempt = _Attempt(self._short_delays)
         while not batch.results_collected:
             before = _positions(batch)
             try:
@@ -60,8 +67,25 @@ class CollectionFlow:
                 reason = "the result files hold fewer lines than the provider counted"
             on_progress(Delayed(batch_id, reason, delay))
             await self._runtime.clock.sleep(delay)
+            batch = await self._look_again(batch)
         return await self._runtime.command(
             batch_id, lambda batch, stamp: batch.finish_collection(stamp=stamp)
+        )
+
+    async def _look_again(self, batch: Batch) -> Batch:
+        """Ask once more which files there are; some servers show them only after the end."""
+        if batch.provider_batch_id is None:
+            return batch
+        try:
+            seen = await self._provider.retrieve_batch(batch.provider_batch_id)
+        except ProviderError as error:
+            _log.warning("batch %s cannot be looked at again: %s", batch.id, error)
+            return batch
+        return await self._runtime.command(
+            batch.id,
+            lambda batch, stamp: batch.amend_report(
+                seen.id, seen.report, request_id=seen.request_id, stamp=stamp
+            ),
         )
 
     async def _apply_files(self, batch: Batch, on_progress: OnProgress, *, final: bool) -> bool:
@@ -99,14 +123,15 @@ class CollectionFlow:
 class _Attempt:
     """Counts the downloads of one collection that brought nothing new."""
 
-    def __init__(self) -> None:
+    def __init__(self, short_delays: Sequence[float]) -> None:
+        self._short_delays = short_delays
         self._failures = 0
         self._short = 0
 
     @property
     def is_final(self) -> bool:
         """Whether short files are taken as they are now."""
-        return self._short == len(_SHORT_DELAYS)
+        return self._short == len(self._short_delays)
 
     def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
         """Seconds until the next attempt; raises the error when there have been enough."""
@@ -120,7 +145,7 @@ class _Attempt:
         """Seconds until the files are fetched again."""
         self._failures = 0
         self._short = 1 if went_on and self._short else self._short + 1
-        return _SHORT_DELAYS[self._short - 1]
+        return self._short_delays[self._short - 1]
 
 
 class _Applier:

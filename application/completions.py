@@ -12,7 +12,7 @@ from attrs import frozen
 from ..domain.batch import Batch
 from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
-from ..domain.values import RequestError, TokenUsage
+from ..domain.values import RequestProblem, TokenUsage
 from .runtime import Runtime
 from .store import Batches
 from .views import CompletionRow
@@ -30,7 +30,7 @@ class Completion:
     custom_id: str
     outcome: Outcome
     status_code: int | None = None
-    error: RequestError | None = None
+    error: RequestProblem | None = None
     usage: TokenUsage | None = None
     line: bytes | None = None
 
@@ -62,21 +62,21 @@ async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Complet
         after = page[-1][0].number
 
 
-def _errors_by_line(batches: Batches, batch: Batch) -> dict[int, RequestError]:
+def _errors_by_line(batches: Batches, batch: Batch) -> dict[int, RequestProblem]:
     """What the provider said of single lines when it failed the batch as a whole."""
     if batch.status is not BatchStatus.FAILED:
         return {}
     report = batches.last_report(batch.id)
     errors = report.errors if report is not None else ()
     return {
-        error.line: RequestError(error.code, error.message)
+        error.line: RequestProblem(error.code, error.message)
         for error in reversed(errors)
         if error.line is not None
     }
 
 
 def _completion(
-    batch: Batch, why: dict[int, RequestError], row: CompletionRow, result: ResultApplied | None
+    batch: Batch, why: dict[int, RequestProblem], row: CompletionRow, result: ResultApplied | None
 ) -> Completion:
     if result is None:
         pending = row.outcome is Outcome.PENDING
@@ -100,7 +100,7 @@ def output_line(completion: Completion) -> bytes:
     """
     if completion.line is not None:
         return completion.line + b"\n"
-    error = completion.error or RequestError("pending", "The request has no result yet.")
+    error = completion.error or RequestProblem("pending", "The request has no result yet.")
     return (
         msgspec.json.encode(
             {

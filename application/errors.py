@@ -2,9 +2,24 @@
 
 from uuid import UUID
 
+from ..domain.errors import BatchtrailError
 
-class BatchtrailError(Exception):
-    """An error that a user can act on; its text is one clear sentence."""
+__all__ = [
+    "BatchNotFoundError",
+    "BatchtrailError",
+    "ConflictError",
+    "DatabaseRefusedError",
+    "InputError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "ProviderError",
+    "QuotaError",
+    "RateLimitedError",
+    "RefusedError",
+    "StoreError",
+    "UnauthorizedError",
+    "UnavailableError",
+]
 
 
 class InputError(BatchtrailError):
@@ -19,7 +34,11 @@ class BatchNotFoundError(InputError):
 
 
 class StoreError(BatchtrailError):
-    """The store cannot be used: not ours, not writable, too new, or broken."""
+    """The store failed or holds what cannot be read."""
+
+
+class DatabaseRefusedError(StoreError, InputError):
+    """The named database is not ours, too new, or out of reach; nothing was changed."""
 
 
 class ConflictError(BatchtrailError):

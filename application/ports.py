@@ -20,7 +20,7 @@ class UploadedFile:
 
 
 @frozen
-class BatchRequest:
+class CreateRequest:
     """What a create call asks for; `metadata` carries our batch id, by which it is found again."""
 
     input_file_id: str
@@ -92,7 +92,7 @@ class BatchProvider(Protocol):
         """
         ...
 
-    async def create_batch(self, request: BatchRequest) -> ProviderBatch:
+    async def create_batch(self, request: CreateRequest) -> ProviderBatch:
         """Start a batch; this is the call that costs money and is sent exactly once.
 
         Raises `RefusedError`, `QuotaError`, `NotFoundError` when the input file is not visible

@@ -8,7 +8,7 @@ from uuid import UUID
 from ..domain.batch import Batch
 from ..domain.errors import BatchSubmittedError
 from ..domain.status import BatchStatus
-from ..domain.values import BatchError, Stamp, Submission
+from ..domain.values import BatchProblem, Stamp, Submission
 from .errors import NotFoundError, ProviderError, RefusedError
 from .ports import BatchProvider, ProviderBatch
 from .progress import OnProgress, Searching
@@ -21,9 +21,6 @@ _DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _OLDER_BATCHES = 100
 """A search ends after so many batches in a row from before the upload: lists are not in order."""
 
-_IN_FLIGHT = timedelta(hours=1)
-"""A call that was begun longer ago than this is under way no more, in no process."""
-
 _DEAD = (BatchStatus.CANCELED, BatchStatus.FAILED)
 
 _log = logging.getLogger(__name__)
@@ -33,25 +30,33 @@ class Reconciliation:
     """Searches the provider's list for the batches of a submission.
 
     `wait` (seconds) is how long a create call without an answer is searched for before it is
-    made again; lists may lag behind creates.
+    made again, twice as long after each one that was lost; lists may lag behind creates.
+    `create_timeout` (seconds) is how long another process may still be in its call.
     """
 
-    def __init__(self, runtime: Runtime, provider: BatchProvider, *, wait: float) -> None:
+    def __init__(
+        self, runtime: Runtime, provider: BatchProvider, *, wait: float, create_timeout: float
+    ) -> None:
         self._runtime = runtime
         self._provider = provider
-        self._wait = timedelta(seconds=wait)
+        self._wait = wait
+        self._create_timeout = timedelta(seconds=create_timeout)
+        self._lost: set[tuple[UUID, int]] = set()
+
+    def note_lost(self, batch_id: UUID, attempt: int) -> None:
+        """Remember that this process itself has given a create call up: it is under way no more."""
+        self._lost.add((batch_id, attempt))
 
     async def reconcile(
         self, batch: Batch, submission: Submission, on_progress: OnProgress
     ) -> None:
         """Find out whether a create call without an answer made a batch; adopt what it made.
 
-        The wait counts from here, not from the call: it may have hung for long before its answer
-        was lost, or another process may still be in it.
+        The wait counts from the loss of the answer; of another process's call nobody knows
+        whether it is lost before it must have timed out.
         """
-        assert submission.create_started_at is not None
-        now = self._runtime.clock.now()
-        until = now + self._wait if now - submission.create_started_at < _IN_FLIGHT else now
+        wait = timedelta(seconds=self._wait * 2**submission.lost_creates)
+        until = self._over_at(batch.id, submission) + wait
         searches = 0
         while True:
             searched_at = self._runtime.clock.now()
@@ -60,7 +65,7 @@ class Reconciliation:
                 await self.record_submitted(batch.id, *found, adopted=True)
                 return
             if searched_at >= until:
-                await self._record_not_found(batch.id, submission.create_attempt)
+                await self._record_not_found(batch.id, submission.create_attempt, wait)
                 return
             on_progress(Searching(batch.id, until))
             await self._pause(searches, until)
@@ -69,17 +74,25 @@ class Reconciliation:
             if not batch.is_submitting or batch.submission != submission:
                 return
 
+    def _over_at(self, batch_id: UUID, submission: Submission) -> datetime:
+        """The moment from which the call is under way in no process."""
+        assert submission.create_started_at is not None
+        now = self._runtime.clock.now()
+        if (batch_id, submission.create_attempt) in self._lost:
+            return now
+        return max(now, submission.create_started_at + self._create_timeout)
+
     async def _pause(self, searches: int, until: datetime) -> None:
         left = (until - self._runtime.clock.now()).total_seconds()
         delay = _DELAYS[min(searches, len(_DELAYS) - 1)]
         await self._runtime.clock.sleep(max(0.0, min(delay, left)))
 
-    async def _record_not_found(self, batch_id: UUID, attempt: int) -> None:
-        seconds = self._wait.total_seconds()
+    async def _record_not_found(self, batch_id: UUID, attempt: int, wait: timedelta) -> None:
+        seconds = wait.total_seconds()
         reason = f"The provider's list shows no batch of this submission after {seconds:g} seconds."
 
         def record(batch: Batch, stamp: Stamp) -> None:
-            error = BatchError("not_found", reason)
+            error = BatchProblem("not_found", reason)
             batch.record_not_created(attempt, error, request_id=None, stamp=stamp, searched=True)
 
         await self._runtime.command(batch_id, record)
@@ -123,7 +136,7 @@ class Reconciliation:
 
     async def look_for_siblings(self, batch: Batch) -> Batch:
         """Search again for what a call made that was given up; lists may lag for longer."""
-        if batch.submission is None or not batch.submission.created_again:
+        if batch.submission is None or not batch.submission.lost_creates:
             return batch
         for found in await self._search(batch.id, batch.submission):
             if found.id != batch.provider_batch_id and found.report.status not in _DEAD:

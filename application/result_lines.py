@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 import msgspec
 from attrs import frozen
 
-from ..domain.values import RequestError, ResultLine, TokenUsage
+from ..domain.values import RequestProblem, ResultLine, TokenUsage
 
 _MANY_TOKENS = 1 << 53
 _DIGITS = 16
@@ -118,10 +118,10 @@ def parse_result_line(line: RawLine) -> ResultLine:
     )
 
 
-def _error(error: _Error | None) -> RequestError | None:
+def _error(error: _Error | None) -> RequestProblem | None:
     if error is None:
         return None
-    return RequestError(None if error.code is None else str(error.code), error.message or "")
+    return RequestProblem(None if error.code is None else str(error.code), error.message or "")
 
 
 def _usage(usage: _Usage | None) -> TokenUsage | None:
@@ -201,13 +201,13 @@ def _storable(text: object) -> str:
     return str(text).encode(errors="backslashreplace").decode()
 
 
-def _lenient_error(error: object) -> RequestError | None:
+def _lenient_error(error: object) -> RequestProblem | None:
     if isinstance(error, str):
-        return RequestError(None, _storable(error))
+        return RequestProblem(None, _storable(error))
     if not isinstance(error, dict):
         return None
     code, message = error.get("code"), error.get("message")
-    return RequestError(
+    return RequestProblem(
         None if code is None else _storable(code),
         "" if message is None else _storable(message),
     )

@@ -34,7 +34,7 @@ class Runtime:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batchtrail-store")
 
     async def in_store(self, call: Callable[..., _T], *args: object) -> _T:
-        """Run a store call on the store's thread, the only one that touches the database."""
+        """Run a store call on the store's thread, the only one that uses it once it is open."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
         except PersistenceError as error:

@@ -11,7 +11,7 @@ from ..domain.errors import NotSubmittedError
 from ..domain.events import BatchEvent
 from ..domain.status import BatchStatus
 from ..domain.values import NewBatch
-from .collection import CollectionFlow
+from .collection import SHORT_FETCHES, CollectionFlow
 from .completions import Completion, completions
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
 from .errors import InputError, RefusedError
@@ -31,15 +31,16 @@ class ServiceSettings:
 
     `poll_schedule` is the time between the polls of one batch, the last repeats;
     `reconcile_wait` is how long a create without an answer is searched for before it is made
-    again.
+    again; `create_timeout` is after how long the provider adapter gives a create call up.
     """
 
     poll_schedule: Sequence[float] = DEFAULT_SCHEDULE
     reconcile_wait: float = 120.0
+    create_timeout: float = 60.0
 
 
 class BatchService:
-    """Runs batches: every method may be repeated, and goes on from what the log says.
+    """Runs batches, and goes on from what the log says; a repeat is safe unless a method denies it.
 
     Methods raise `BatchNotFoundError` for an unknown batch, `InputError` for input that breaks a
     rule, `DomainError` for what a batch's state forbids and `ProviderError` for what the
@@ -55,9 +56,16 @@ class BatchService:
         self._runtime = runtime
         self._provider = provider
         self._settings = settings
-        self._reconciliation = Reconciliation(runtime, provider, wait=settings.reconcile_wait)
+        self._reconciliation = Reconciliation(
+            runtime,
+            provider,
+            wait=settings.reconcile_wait,
+            create_timeout=settings.create_timeout,
+        )
         self._submission = SubmissionFlow(runtime, provider, self._reconciliation)
-        self._collection = CollectionFlow(runtime, provider)
+        self._collection = CollectionFlow(
+            runtime, provider, short_delays=settings.poll_schedule[:SHORT_FETCHES]
+        )
 
     async def submit(
         self,
@@ -74,7 +82,8 @@ class BatchService:
         `requests` is the path of a JSONL file or an iterable, plain or async, of lines or
         mappings; it is never all in memory. The same input for the same provider continues the
         earlier batch, whatever happened to it, unless `new` asks for another. `metadata` is
-        ours and is not sent. Returns the batch id.
+        ours and is not sent; a batch that goes on keeps what it was begun with. Returns the
+        batch id.
 
         Raises `InputError` before anything is recorded or sent.
         """
@@ -122,6 +131,8 @@ class BatchService:
 
     async def draft(self, new: NewBatch) -> UUID:
         """Begin a batch to which requests are added piece by piece; returns its id."""
+        if new.completion_handler is not None:
+            raise InputError("completion handlers are not run by this version; leave it out")
         if new.endpoint not in self._provider.limits.endpoints:
             raise InputError(f"{new.endpoint!r} is no batch endpoint of {self._provider.name}")
         batch = Batch.draft(new, stamp=self._runtime.stamp())
@@ -211,7 +222,8 @@ class BatchService:
         if batch.provider_batch_id is None:
             return batch
         batch = await self._reconciliation.look_for_siblings(batch)
-        assert batch.provider_batch_id is not None
+        if batch.provider_batch_id is None or batch.status.is_terminal:
+            return batch
         if batch.cancel_requested and not (batch.report and batch.report.is_canceling):
             return await self._send_cancel(batch)
         return await self._record_seen(

@@ -230,7 +230,7 @@ class Batches(Application[UUID]):
     def last_report(self, batch_id: UUID) -> StatusReport | None:
         """The last report of the provider, with every error; the state keeps a few only."""
         for event in self.events.get(batch_id, desc=True, limit=_LAST_EVENTS):
-            if isinstance(event, events.StatusChanged | events.Canceled):
+            if isinstance(event, events.StatusChanged | events.ReportAmended | events.Canceled):
                 return event.report
         return None
 

@@ -10,8 +10,13 @@ from functools import partial
 from uuid import UUID
 
 from ..domain.batch import Batch
-from ..domain.errors import DomainError
-from ..domain.values import BatchError, Stamp, Submission
+from ..domain.errors import (
+    AlreadyCancelingError,
+    BatchSubmittedError,
+    DomainError,
+    OutOfOrderError,
+)
+from ..domain.values import BatchProblem, Stamp, Submission
 from .errors import (
     NotFoundError,
     OutcomeUnknownError,
@@ -20,7 +25,7 @@ from .errors import (
     RefusedError,
     UnavailableError,
 )
-from .ports import BatchProvider, BatchRequest, UploadedFile
+from .ports import BatchProvider, CreateRequest, UploadedFile
 from .progress import Delayed, OnProgress, Uploading, silent
 from .reconciliation import BATCH_ID_KEY, Reconciliation
 from .runtime import Runtime
@@ -47,8 +52,8 @@ class SubmissionFlow:
         """Go on from wherever the log stands until the batch is submitted or over.
 
         Safe to repeat and to run in several processes at once. Raises `UnauthorizedError` and
-        `QuotaError`, and one of `TRANSIENT` when the trouble lasts for minutes; the same call
-        then goes on later.
+        `QuotaError`, one of `TRANSIENT` when the trouble lasts for minutes (the same call then
+        goes on later), and `CreatesLostError` when create calls vanish again and again.
         """
         batch = await self._runtime.load(batch_id)
         failures = 0
@@ -90,7 +95,7 @@ class SubmissionFlow:
                 lines, filename=submission.file_name, size=batch.input_size
             )
         except RefusedError as error:
-            await self._refuse(batch.id, error)
+            await self._refuse(batch.id, error, create_attempt=None)
             return
         try:
             await self._runtime.command(batch.id, partial(_record_upload, uploaded))
@@ -121,15 +126,16 @@ class SubmissionFlow:
             started = await self._runtime.command(
                 batch.id, lambda batch, stamp: batch.start_create(stamp=stamp)
             )
-        except DomainError:
+        except (AlreadyCancelingError, BatchSubmittedError, OutOfOrderError):
             return  # another process sends this call, or the batch is over
         await self._send_create(started)
 
     async def _send_create(self, batch: Batch) -> None:
         assert batch.submission is not None
         assert batch.submission.input_file_id is not None
+        attempt = batch.submission.create_attempt
         own = batch.metadata if batch.send_metadata else {}
-        request = BatchRequest(
+        request = CreateRequest(
             input_file_id=batch.submission.input_file_id,
             endpoint=batch.endpoint,
             completion_window=batch.completion_window,
@@ -138,11 +144,12 @@ class SubmissionFlow:
         try:
             created = await self._provider.create_batch(request)
         except RefusedError as error:
-            await self._refuse(batch.id, error)
+            await self._refuse(batch.id, error, create_attempt=attempt)
         except OutcomeUnknownError as error:
+            self._reconciliation.note_lost(batch.id, attempt)
             _log.warning("the answer to the create call of batch %s was lost: %s", batch.id, error)
         except ProviderError as error:
-            await self._record_not_created(batch.id, batch.submission.create_attempt, error)
+            await self._record_not_created(batch.id, attempt, error)
             raise
         else:
             await self._reconciliation.record_submitted(batch.id, created, adopted=False)
@@ -151,16 +158,22 @@ class SubmissionFlow:
         await self._runtime.command(
             batch_id,
             lambda batch, stamp: batch.record_not_created(
-                attempt, _batch_error(error), request_id=error.request_id, stamp=stamp
+                attempt, _problem(error), request_id=error.request_id, stamp=stamp
             ),
         )
 
-    async def _refuse(self, batch_id: UUID, error: RefusedError) -> None:
-        def record(batch: Batch, stamp: Stamp) -> None:
-            if batch.is_submitting:
-                batch.record_refusal(_batch_error(error), request_id=error.request_id, stamp=stamp)
-
-        await self._runtime.command(batch_id, record)
+    async def _refuse(
+        self, batch_id: UUID, error: RefusedError, *, create_attempt: int | None
+    ) -> None:
+        await self._runtime.command(
+            batch_id,
+            lambda batch, stamp: batch.record_refusal(
+                _problem(error),
+                create_attempt=create_attempt,
+                request_id=error.request_id,
+                stamp=stamp,
+            ),
+        )
 
     async def _abandon(self, batch: Batch) -> None:
         """End a submission that was canceled before its create call was sent."""
@@ -203,5 +216,5 @@ def _record_upload(uploaded: UploadedFile, batch: Batch, stamp: Stamp) -> None:
     )
 
 
-def _batch_error(error: ProviderError) -> BatchError:
-    return BatchError(error.code, error.message, error.param)
+def _problem(error: ProviderError) -> BatchProblem:
+    return BatchProblem(error.code, error.message, error.param)

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from ..domain.batch import Batch
 from ..domain.status import BatchStatus, Outcome
-from ..domain.values import BatchError, RequestCounts, Totals
+from ..domain.values import BatchProblem, RequestCounts, Totals
 
 
 @frozen
@@ -38,7 +38,7 @@ class BatchSummary:
     request_counts: RequestCounts | None
     totals: Totals
     results_collected: bool
-    errors: tuple[BatchError, ...]
+    errors: tuple[BatchProblem, ...]
     error_count: int
 
     @classmethod
@@ -98,7 +98,7 @@ class ViewWriter(Protocol):
         ...
 
     def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
-        """Give requests their outcome: pairs of number and outcome, with the event's position."""
+        """Give requests their outcome: triples of number, outcome and the event's position."""
         ...
 
     def settle_rest(self, batch_id: UUID, outcome: Outcome) -> None:

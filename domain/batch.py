@@ -15,6 +15,7 @@ from .errors import (
     AlreadyCancelingError,
     BatchFinishedError,
     BatchSubmittedError,
+    CreatesLostError,
     EmptyBatchError,
     NotSubmittedError,
     NotTerminalError,
@@ -25,11 +26,11 @@ from .outcomes import judge, rest_of
 from .requests import RequestIndex
 from .status import BatchStatus, ResultFile, SkipReason
 from .values import (
-    BatchError,
+    BatchProblem,
     Limits,
     NewBatch,
     RequestChunk,
-    RequestError,
+    RequestProblem,
     ResultLine,
     Stamp,
     StatusReport,
@@ -37,8 +38,11 @@ from .values import (
     Totals,
 )
 
-MAX_CREATES = 5
+MAX_LEFT_BATCHES = 5
 """So many provider batches may fail because their input file was not visible yet."""
+
+MAX_LOST_CREATES = 3
+"""So many create calls may vanish without a trace before somebody must look."""
 
 _NAMESPACE = UUID("6f0d2b52-7a0f-4c0e-9a2b-0d5f8f6f2c11")
 
@@ -75,8 +79,9 @@ class Batch(Aggregate):
     submission: Submission | None = _initially(None)
     provider_batch_id: str | None = _initially(None)
     siblings: tuple[str, ...] = _initially(())
+    canceled_siblings: tuple[str, ...] = _initially(())
     submitted_at: datetime | None = _initially(None)
-    failure: BatchError | None = _initially(None)
+    failure: BatchProblem | None = _initially(None)
     report: StatusReport | None = _initially(None)
     error_count: int = _initially(0)
     cancel_requested: bool = _initially(False)
@@ -84,7 +89,7 @@ class Batch(Aggregate):
         default_factory=lambda: {file: FilePosition() for file in ResultFile}, init=False
     )
     tally: Tally = field(default_factory=Tally, init=False)
-    rest_error: RequestError | None = _initially(None)
+    rest_error: RequestProblem | None = _initially(None)
     results_collected: bool = _initially(False)
 
     @staticmethod
@@ -120,7 +125,7 @@ class Batch(Aggregate):
         return self.tally.totals()
 
     @property
-    def errors(self) -> tuple[BatchError, ...]:
+    def errors(self) -> tuple[BatchProblem, ...]:
         """Why the batch failed as a whole, in the provider's words: the first `error_count`.
 
         Only the first few; the log has all.
@@ -242,12 +247,14 @@ class Batch(Aggregate):
             raise OutOfOrderError(
                 f"create call {submission.create_attempt} of batch {self.id} has no outcome yet"
             )
+        if submission.lost_creates == MAX_LOST_CREATES:
+            raise CreatesLostError(self.id, submission.lost_creates)
         self._trigger(events.CreateStarted, stamp, attempt=submission.create_attempt + 1)
 
     def record_not_created(
         self,
         attempt: int,
-        error: BatchError,
+        error: BatchProblem,
         *,
         request_id: str | None,
         stamp: Stamp,
@@ -284,12 +291,14 @@ class Batch(Aggregate):
         request_id: str | None,
         stamp: Stamp,
     ) -> None:
-        """Record the provider's batch, answered or found; finding it again is nothing.
+        """Record the provider's batch, answered or found.
 
+        Finding it again is nothing, and so is an answer about a batch that was left.
         Raises `BatchSubmittedError` when the log has another provider batch: the caller holds
-        a sibling, which must be canceled. Raises `OutOfOrderError` for a batch that no create
-        call can have made, or that was left.
+        a sibling, which must be canceled.
         """
+        if self.submission is not None and provider_batch_id in self.submission.left_batch_ids:
+            return
         if self.provider_batch_id == provider_batch_id:
             # Another process found it before its answer came; the answer's request id counts.
             self.record_status(
@@ -302,10 +311,8 @@ class Batch(Aggregate):
             return
         submission = self._open_submission("a provider batch")
         # An answer counts even when another process has given its call up in the meantime.
-        if submission.create_attempt == 0 or provider_batch_id in submission.left_batch_ids:
-            raise OutOfOrderError(
-                f"{provider_batch_id} is not what a create call of batch {self.id} made"
-            )
+        if submission.create_attempt == 0:
+            raise OutOfOrderError(f"no create call of batch {self.id} was sent")
         self._trigger(
             events.Submitted,
             stamp,
@@ -323,7 +330,7 @@ class Batch(Aggregate):
         """Record a second provider batch of this submission; a repeat is nothing."""
         if provider_batch_id == self.provider_batch_id:
             raise OutOfOrderError(f"{provider_batch_id} is batch {self.id} itself")
-        if provider_batch_id not in self.siblings:
+        if provider_batch_id not in (*self.siblings, *self.canceled_siblings):
             self._trigger(
                 events.SiblingFound,
                 stamp,
@@ -343,9 +350,27 @@ class Batch(Aggregate):
                 request_id=request_id,
             )
 
-    def record_refusal(self, error: BatchError, *, request_id: str | None, stamp: Stamp) -> None:
-        """Record that the provider refused the submission for good."""
-        self._open_submission("a refusal")
+    def record_refusal(
+        self,
+        error: BatchProblem,
+        *,
+        create_attempt: int | None,
+        request_id: str | None,
+        stamp: Stamp,
+    ) -> None:
+        """Record that the provider refused the submission for good.
+
+        `create_attempt` is the create call that was refused, None for the upload. A refusal is
+        nothing when another process has come farther in the meantime.
+        """
+        submission = self.submission
+        if not self.is_submitting or submission is None:
+            return
+        calling = submission.create_started_at is not None
+        in_question = submission.create_attempt if calling else None
+        uploaded = submission.input_file_id is not None
+        if create_attempt != in_question or (create_attempt is None and uploaded):
+            return
         self._trigger(events.SubmissionFailed, stamp, error=error, request_id=request_id)
 
     def record_status(
@@ -383,6 +408,25 @@ class Batch(Aggregate):
         event = events.Canceled if report.status is BatchStatus.CANCELED else events.StatusChanged
         self._trigger(event, stamp, report=report, request_id=request_id)
 
+    def amend_report(
+        self,
+        provider_batch_id: str,
+        report: StatusReport,
+        *,
+        request_id: str | None,
+        stamp: Stamp,
+    ) -> None:
+        """Record files or counts that the provider shows only after the end.
+
+        The status stays what it was; a repeat is nothing, and so is anything after the results
+        were collected.
+        """
+        if not self.status.is_terminal or provider_batch_id != self.provider_batch_id:
+            return
+        same_end = report.status is self.status
+        if same_end and not self.results_collected and report.in_brief() != self.report:
+            self._trigger(events.ReportAmended, stamp, report=report, request_id=request_id)
+
     def take_report(self, report: StatusReport) -> None:
         """Keep a report, but not its every error: the state stays small."""
         self.raw_status = report.raw_status
@@ -400,7 +444,7 @@ class Batch(Aggregate):
             self._trigger(events.Canceled, stamp, report=None, request_id=None)
 
     def abandon_submission(self, *, stamp: Stamp) -> None:
-        """End a canceled batch whose create has surely not been sent."""
+        """End a canceled batch whose create calls made nothing, as far as the log knows."""
         submission = self._open_submission("an abandonment")
         if not self.cancel_requested or submission.create_started_at is not None:
             raise OutOfOrderError(f"a create call of batch {self.id} may have been sent")
@@ -502,7 +546,9 @@ class Batch(Aggregate):
         )
 
     def _may_create_again(self) -> bool:
-        return self.submission is not None and len(self.submission.left_batch_ids) < MAX_CREATES
+        return (
+            self.submission is not None and len(self.submission.left_batch_ids) < MAX_LEFT_BATCHES
+        )
 
     def _open_submission(self, step: str) -> Submission:
         if self.status is not BatchStatus.PENDING:

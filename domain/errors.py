@@ -5,7 +5,11 @@ from uuid import UUID
 from .status import BatchStatus
 
 
-class DomainError(Exception):
+class BatchtrailError(Exception):
+    """An error that a user can act on; its text is one clear sentence."""
+
+
+class DomainError(BatchtrailError):
     """A command that the rules forbid; nothing was recorded."""
 
 
@@ -26,8 +30,8 @@ class BatchSubmittedError(DomainError):
 
     def __init__(self, batch_id: UUID, status: BatchStatus) -> None:
         super().__init__(
-            f"batch {batch_id} is {status.value} and cannot be submitted or added to again; "
-            "make a new batch"
+            f"batch {batch_id} is {status.value} and was handed over for submission already; "
+            "wait for it, it is not submitted twice"
         )
 
 
@@ -64,6 +68,16 @@ class NotTerminalError(DomainError):
 
     def __init__(self, batch_id: UUID, status: BatchStatus) -> None:
         super().__init__(f"batch {batch_id} is {status.value}; its results are not final")
+
+
+class CreatesLostError(DomainError):
+    """Too many create calls were lost without a trace to risk another."""
+
+    def __init__(self, batch_id: UUID, calls: int) -> None:
+        super().__init__(
+            f"{calls} create calls of batch {batch_id} were lost, and the provider's list shows "
+            "nothing of them; look there, then cancel this batch and submit anew"
+        )
 
 
 class OutOfOrderError(DomainError):

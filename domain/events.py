@@ -14,9 +14,9 @@ from eventsourcing.domain import Aggregate
 
 from .status import BatchStatus, Outcome, ResultFile, SkipReason
 from .values import (
-    BatchError,
+    BatchProblem,
     Provenance,
-    RequestError,
+    RequestProblem,
     StatusReport,
     Submission,
     TokenUsage,
@@ -25,6 +25,10 @@ from .values import (
 
 if TYPE_CHECKING:
     from .batch import Batch
+
+
+_REMEMBERED_SIBLINGS = 10
+"""More than can be made; the state stays small whatever the log holds."""
 
 
 def without(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
@@ -137,7 +141,7 @@ class CreateNotDone(BatchEvent):
     TOPIC: ClassVar[str] = "batchtrail.batch.create_not_done"
     attempt: int
     searched: bool
-    error: BatchError
+    error: BatchProblem
     request_id: str | None
 
     def apply(self, aggregate: "Batch") -> None:
@@ -146,7 +150,7 @@ class CreateNotDone(BatchEvent):
         aggregate.submission = evolve(
             aggregate.submission,
             create_started_at=None,
-            created_again=aggregate.submission.created_again or self.searched,
+            lost_creates=aggregate.submission.lost_creates + self.searched,
         )
 
 
@@ -172,7 +176,7 @@ class SubmissionFailed(BatchEvent):
     """The provider refused the submission for good, in its own words."""
 
     TOPIC: ClassVar[str] = "batchtrail.batch.submission_failed"
-    error: BatchError
+    error: BatchProblem
     request_id: str | None
 
     def apply(self, aggregate: "Batch") -> None:
@@ -221,6 +225,18 @@ class InputNotVisible(BatchEvent):
         aggregate.provider_batch_id = None
 
 
+class ReportAmended(BatchEvent):
+    """After the end the provider shows other files or counts than it did before."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.report_amended"
+    report: StatusReport
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the files; the status stays as it was."""
+        aggregate.take_report(self.report)
+
+
 class CancelRequested(BatchEvent):
     """Somebody wants the batch canceled; written before the provider is told."""
 
@@ -232,7 +248,7 @@ class CancelRequested(BatchEvent):
 
 
 class Canceled(BatchEvent):
-    """The batch ended by cancellation; without a report it had never been submitted."""
+    """The batch ended by cancellation; without a report the provider has no batch of it."""
 
     TOPIC: ClassVar[str] = "batchtrail.batch.canceled"
     report: StatusReport | None
@@ -266,6 +282,8 @@ class SiblingCanceled(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Nothing is left to do about it."""
+        done = (*aggregate.canceled_siblings, self.provider_batch_id)
+        aggregate.canceled_siblings = done[-_REMEMBERED_SIBLINGS:]
         aggregate.siblings = without(aggregate.siblings, self.provider_batch_id)
 
 
@@ -282,7 +300,7 @@ class ResultApplied(BatchEvent):
     number: int
     outcome: Outcome
     status_code: int | None
-    error: RequestError | None
+    error: RequestProblem | None
     usage: TokenUsage | None
     file: ResultFile
     offset: int
@@ -317,7 +335,7 @@ class ResultsCollected(BatchEvent):
     TOPIC: ClassVar[str] = "batchtrail.batch.results_collected"
     rest: int
     rest_outcome: Outcome
-    rest_error: RequestError
+    rest_error: RequestProblem
     totals: Totals
 
     def apply(self, aggregate: "Batch") -> None:
@@ -339,6 +357,7 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     SubmissionFailed,
     StatusChanged,
     InputNotVisible,
+    ReportAmended,
     CancelRequested,
     Canceled,
     SiblingFound,

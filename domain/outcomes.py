@@ -1,7 +1,7 @@
 """What became of a request: judged from its result line, or from the end of its batch."""
 
 from .status import BatchStatus, Outcome
-from .values import RequestError, ResultLine
+from .values import RequestProblem, ResultLine
 
 _NOT_RUN = {
     "batch_expired": Outcome.EXPIRED,
@@ -9,27 +9,29 @@ _NOT_RUN = {
     "batch_canceled": Outcome.CANCELED,
 }
 _NO_REASON = "The provider reported a failure without saying why."
-_REST: dict[BatchStatus, tuple[Outcome, RequestError]] = {
+_REST: dict[BatchStatus, tuple[Outcome, RequestProblem]] = {
     BatchStatus.ENDED: (
         Outcome.MISSING,
-        RequestError("missing", "The batch ended and neither result file mentions this request."),
+        RequestProblem("missing", "The batch ended and neither result file mentions this request."),
     ),
     BatchStatus.EXPIRED: (
         Outcome.EXPIRED,
-        RequestError("batch_expired", "The batch expired before this request was executed."),
+        RequestProblem("batch_expired", "The batch expired before this request was executed."),
     ),
     BatchStatus.CANCELED: (
         Outcome.CANCELED,
-        RequestError("batch_cancelled", "The batch was canceled before this request was executed."),
+        RequestProblem(
+            "batch_cancelled", "The batch was canceled before this request was executed."
+        ),
     ),
     BatchStatus.FAILED: (
         Outcome.FAILED,
-        RequestError("batch_failed", "The batch failed before this request was executed."),
+        RequestProblem("batch_failed", "The batch failed before this request was executed."),
     ),
 }
 
 
-def judge(line: ResultLine) -> tuple[Outcome, RequestError | None]:
+def judge(line: ResultLine) -> tuple[Outcome, RequestProblem | None]:
     """The outcome that a readable result line gives its request, and the error if it failed.
 
     The line's content decides, not the file it came from: compatible servers put failures
@@ -43,14 +45,14 @@ def judge(line: ResultLine) -> tuple[Outcome, RequestError | None]:
     return Outcome.FAILED, error
 
 
-def _error_of(line: ResultLine) -> RequestError:
+def _error_of(line: ResultLine) -> RequestProblem:
     """The first code and the first message that the line gives, beside or inside the body."""
     given = [error for error in (line.error, line.body_error) if error is not None]
     code = next((error.code for error in given if error.code), None)
     message = next((error.message for error in given if error.message), _NO_REASON)
-    return RequestError(code, message)
+    return RequestProblem(code, message)
 
 
-def rest_of(status: BatchStatus) -> tuple[Outcome, RequestError]:
+def rest_of(status: BatchStatus) -> tuple[Outcome, RequestProblem]:
     """The outcome of a request that no result line mentions, after the batch's end."""
     return _REST[status]

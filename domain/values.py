@@ -73,7 +73,7 @@ class RequestChunk:
 
 
 @frozen
-class RequestError:
+class RequestProblem:
     """Why one request has no success; the provider's own words where it gave any.
 
     In a result line either part may be missing; a judged outcome always has a message.
@@ -120,7 +120,7 @@ class RequestCounts:
 
 
 @frozen
-class BatchError:
+class BatchProblem:
     """One entry of the error list of a batch that failed as a whole, as the provider sent it.
 
     `line` is the 1-based line of the input file, where the error is about one line.
@@ -144,7 +144,7 @@ class StatusReport:
     request_counts: RequestCounts = RequestCounts()
     output_file_id: str | None = None
     error_file_id: str | None = None
-    errors: tuple[BatchError, ...] = ()
+    errors: tuple[BatchProblem, ...] = ()
     usage: TokenUsage | None = None
     model: str | None = None
     is_canceling: bool = False
@@ -176,8 +176,8 @@ class ResultLine:
     custom_id: str | None = None
     answered: bool = False
     status_code: int | None = None
-    error: RequestError | None = None
-    body_error: RequestError | None = None
+    error: RequestProblem | None = None
+    body_error: RequestProblem | None = None
     usage: TokenUsage | None = None
     problem: str | None = None
 
@@ -209,8 +209,8 @@ class Submission:
     Each field is filled by an event written before or after one provider call, so that after
     a crash the log says which calls may have happened. `left_batch_ids` are provider batches
     that failed because the input file was not visible; they are never ours again.
-    `created_again` is true once a call whose outcome nobody knows was given up: what it made, if
-    anything, may still show up in the provider's list.
+    `lost_creates` counts the calls whose outcome nobody knows and that were given up: what they
+    made, if anything, may still show up in the provider's list.
     """
 
     attempt: int
@@ -221,7 +221,7 @@ class Submission:
     create_attempt: int = 0
     create_started_at: datetime | None = None
     left_batch_ids: tuple[str, ...] = ()
-    created_again: bool = False
+    lost_creates: int = 0
 
 
 @frozen

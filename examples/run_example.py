@@ -1,6 +1,6 @@
 """Run the example requests: on the emulator, or at OpenAI with LIVE=1 and a key.
 
-`make run` calls it. Results, database and the emulator's address go into `out/`.
+`make run` calls it. Results and database go into `out/`.
 """
 
 import json
@@ -45,7 +45,10 @@ def emulator() -> Iterator[str]:
     process = subprocess.Popen([BATCHTRAIL, "emulator"], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        base_url = process.stdout.readline().strip()
+        if not base_url:
+            sys.exit("the emulator did not start; see above")
+        yield base_url
     finally:
         process.terminate()
         process.communicate()
@@ -66,7 +69,7 @@ def run(name: str, environment: dict[str, str]) -> int:
     status = subprocess.run(command, env=environment, check=False).returncode
     if results.is_file():
         show(results)
-    print(f"\nThe whole story: batchtrail status --db sqlite:///{database}")
+    print(f"\nTo look back: {BATCHTRAIL} status --db sqlite:///{database}")
     return status
 
 

@@ -17,7 +17,8 @@ goes on where it was, and never submits or pays twice.
 
 Settings come from options, then the environment, then a .env file: OPENAI_API_KEY,
 OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID, BATCHTRAIL_DB, BATCHTRAIL_POLL_SCHEDULE
-(seconds, comma-separated) and BATCHTRAIL_RECONCILE_WAIT (seconds).
+(seconds, comma-separated), BATCHTRAIL_RECONCILE_WAIT (seconds), and for Azure
+OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL_DEBUG=1 shows tracebacks.
 
 Exit status: 0 every request succeeded; 3 the batch is over and some request has no success;
 2 bad usage or bad input; 1 anything else; 130 interrupted.
@@ -122,10 +123,10 @@ def run(
 
         batchtrail run requests.jsonl -o results.jsonl
     """
-    from .batches import Place, Submission, run_batch  # noqa: PLC0415 (start-up time)
+    from .batches import Place, SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
 
     place = Place(database, base_url)
-    what = Submission(input_path, new, why, metadata)
+    what = SubmitOptions(input_path, new, why, metadata)
     _run(run_batch(what, place, _file(output), as_json=json))
 
 
@@ -146,9 +147,9 @@ def submit(
 
         batchtrail submit requests.jsonl
     """
-    from .batches import Place, Submission, submit_batch  # noqa: PLC0415
+    from .batches import Place, SubmitOptions, submit_batch  # noqa: PLC0415
 
-    what = Submission(input_path, new, why, metadata)
+    what = SubmitOptions(input_path, new, why, metadata)
     _run(submit_batch(what, Place(database, base_url), as_json=json))
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from attrs import frozen
 
 from ... import bootstrap
-from ...application.errors import InputError
+from ...application.errors import InputError, ProviderError
 from ...application.progress import OnProgress
 from ...application.service import BatchService
 from ...application.views import BatchSummary
@@ -19,7 +19,7 @@ from ...domain.events import BatchEvent, ResultApplied
 from ...domain.status import BatchStatus
 from ...settings import Settings, sqlite_path
 from .exits import ExitStatus
-from .output import check_output, write_results
+from .output import check_input, check_output, write_results
 from .progress import showing_progress
 from .render import (
     error_text,
@@ -54,7 +54,7 @@ class Place:
 
 
 @frozen
-class Submission:
+class SubmitOptions:
     """What to submit, and what to note about it."""
 
     path: Path
@@ -104,10 +104,11 @@ async def _trail(place: Place, calls: Calls) -> AsyncIterator[BatchService]:
 
 
 async def run_batch(
-    what: Submission, place: Place, output: Path | None, *, as_json: bool
+    what: SubmitOptions, place: Place, output: Path | None, *, as_json: bool
 ) -> ExitStatus:
     """Submit, wait, write the results and sum up."""
     what.check()
+    check_input(what.path, place.taken())
     if output is not None:
         check_output(output, {what.path: "the input", **place.taken()})
     async with _trail(place, Calls.SURELY) as trail:
@@ -122,9 +123,10 @@ async def run_batch(
     return _exit_status(summary)
 
 
-async def submit_batch(what: Submission, place: Place, *, as_json: bool) -> ExitStatus:
+async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> ExitStatus:
     """Submit and print the batch id."""
     what.check()
+    check_input(what.path, place.taken())
     async with _trail(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
@@ -134,7 +136,7 @@ async def submit_batch(what: Submission, place: Place, *, as_json: bool) -> Exit
     return ExitStatus.BAD_INPUT if summary.status is BatchStatus.FAILED else ExitStatus.OK
 
 
-async def _submit(trail: BatchService, what: Submission, on_progress: OnProgress) -> UUID:
+async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgress) -> UUID:
     return await trail.submit(
         what.path,
         metadata=what.labels(),
@@ -152,7 +154,7 @@ async def show_status(
         if batch is None:
             summaries = await trail.batches(limit=limit)
             if refresh:
-                summaries = [await trail.refresh(summary.id) for summary in summaries]
+                summaries = [await _refreshed(trail, summary) for summary in summaries]
             _show_list(summaries, as_json=as_json)
             return ExitStatus.OK
         batch_id = await trail.find(batch)
@@ -163,6 +165,15 @@ async def show_status(
         for name, value in summary_lines(summary):
             print(f"{name:<10} {value}")
     return ExitStatus.OK
+
+
+async def _refreshed(trail: BatchService, summary: BatchSummary) -> BatchSummary:
+    """The batch as the provider shows it, or as it was when that is not to be had."""
+    try:
+        return await trail.refresh(summary.id)
+    except (InputError, ProviderError) as error:
+        _say(clean(str(error)))
+        return summary
 
 
 def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:

@@ -11,7 +11,6 @@ from ...application.errors import (
     InputError,
     ProviderError,
     RefusedError,
-    StoreError,
     UnauthorizedError,
 )
 from ...domain.errors import DomainError
@@ -35,7 +34,7 @@ def exiting_on_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
-        _say("interrupted; a submitted batch goes on, and the same command resumes")
+        _say("interrupted; a submitted batch goes on, and the same command, without --new, resumes")
         sys.exit(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has seen enough.
@@ -46,7 +45,7 @@ def exiting_on_errors() -> Iterator[None]:
         what = f" {error.filename}" if error.filename else ""
         _say(f"cannot read or write{what}: {error.strerror}; run the same command again")
         sys.exit(ExitStatus.ERROR)
-    except (BatchtrailError, DomainError) as error:
+    except BatchtrailError as error:
         _say(f"{error}{_hint(error)}")
         sys.exit(_status_of(error))
     except Exception as error:
@@ -60,7 +59,7 @@ def exiting_on_errors() -> Iterator[None]:
 
 
 def _status_of(error: Exception) -> ExitStatus:
-    refused = (InputError, DomainError, StoreError, RefusedError, UnauthorizedError)
+    refused = (InputError, DomainError, RefusedError, UnauthorizedError)
     return ExitStatus.BAD_INPUT if isinstance(error, refused) else ExitStatus.ERROR
 
 

@@ -15,6 +15,16 @@ from ...application.errors import InputError
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
+def check_input(path: Path, taken: Mapping[Path, str]) -> None:
+    """Raise `InputError` when the input is one of our own files.
+
+    Reading the database as a file would, at its closing, drop the locks that keep it whole.
+    """
+    for other, what in taken.items():
+        if _same_file(path, other):
+            raise InputError(f"the input {path} is {what}; name a JSONL file of requests")
+
+
 def check_output(path: Path, taken: Mapping[Path, str]) -> None:
     """Raise `InputError` when results could not be written there, before any work is done.
 

@@ -46,7 +46,7 @@ def describe(progress: Progress) -> tuple[str, int | None, int | None]:
             total = (counts.total if counts else 0) or summary.request_count
             word = clean(summary.raw_status or summary.status.value)
             since = summary.submitted_at or summary.created_at
-            elapsed = duration_text((datetime.now(UTC) - since).total_seconds())
+            elapsed = duration_text(max(0.0, (datetime.now(UTC) - since).total_seconds()))
             text = (
                 f"waiting: {word}, {done:,} of {total:,} done after {elapsed}; "
                 f"next poll in {duration_text(seconds)}"

@@ -9,7 +9,7 @@ import msgspec
 from ...application.views import BatchSummary
 from ...domain import events
 from ...domain.status import Outcome
-from ...domain.values import BatchError
+from ...domain.values import BatchProblem
 from .text import clean, moment_text, size_text
 
 OUTCOMES = (
@@ -114,7 +114,7 @@ def tokens_text(summary: BatchSummary) -> str:
     )
 
 
-def error_text(error: BatchError) -> str:
+def error_text(error: BatchProblem) -> str:
     """An error of a whole batch: the provider's code, line and message as sent."""
     where = [error.code] if error.code else []
     where += [f"line {error.line}"] if error.line is not None else []
@@ -180,7 +180,7 @@ def _facts(event: events.BatchEvent) -> Iterator[str]:  # noqa: C901, PLR0912 (a
             yield f"{event.provider_batch_id}, {event.raw_status}{found}"
         case events.InputNotVisible() | events.SiblingFound() | events.SiblingCanceled():
             yield event.provider_batch_id
-        case events.StatusChanged() | events.Canceled():
+        case events.StatusChanged() | events.ReportAmended() | events.Canceled():
             yield from _report_facts(event)
         case events.ResultApplied():
             yield f"{event.custom_id} {event.outcome.value}"
@@ -197,7 +197,9 @@ def _facts(event: events.BatchEvent) -> Iterator[str]:  # noqa: C901, PLR0912 (a
             return
 
 
-def _report_facts(event: events.StatusChanged | events.Canceled) -> Iterator[str]:
+def _report_facts(
+    event: events.StatusChanged | events.ReportAmended | events.Canceled,
+) -> Iterator[str]:
     if event.report is None:
         yield "never submitted"
         return

@@ -29,7 +29,7 @@ class Timetable:
 
 
 @frozen
-class BatchError:
+class BatchProblem:
     """One entry of a batch's `errors` list; `line` counts from 1."""
 
     code: str
@@ -46,7 +46,7 @@ class Verdict:
     failing: int = 0
     """Requests that will be answered with an HTTP error."""
     model: str | None = None
-    errors: tuple[BatchError, ...] = ()
+    errors: tuple[BatchProblem, ...] = ()
 
 
 @frozen(kw_only=True)

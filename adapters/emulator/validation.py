@@ -13,7 +13,7 @@ from attrs import Factory, define, frozen
 
 from .failures import asked_failure
 from .models import snapshot_of
-from .records import BatchError, Verdict
+from .records import BatchProblem, Verdict
 
 _REQUIRED: Final = ("custom_id", "method", "url", "body")
 _STREAMING_NAMES: Final = {
@@ -42,9 +42,9 @@ class Rules:
     fail_every: int | None
 
 
-def file_not_found(file_id: str, organization: str) -> BatchError:
+def file_not_found(file_id: str, organization: str) -> BatchProblem:
     """Return the error of a batch whose input file does not exist (yet)."""
-    return BatchError(
+    return BatchProblem(
         "invalid_request",
         f"Cannot find file {file_id}, or organization {organization} does not have access to it.",
         "file_id",
@@ -80,7 +80,7 @@ class _Check:
     """What is carried from line to line."""
 
     _rules: Rules
-    _errors: list[BatchError] = Factory(list)
+    _errors: list[BatchProblem] = Factory(list)
     _custom_ids: set[str] = Factory(set)
     _model: str | None = None
     _total: int = 0
@@ -90,7 +90,7 @@ class _Check:
         """Return the findings, with those about the file as a whole."""
         if self._total > self._rules.max_requests:
             self._errors.append(
-                BatchError(
+                BatchProblem(
                     "too_many_tasks",
                     f"The batch input file contains {self._total} requests, more than the "
                     f"{self._rules.max_requests} maximum.",
@@ -98,7 +98,7 @@ class _Check:
             )
         if self._total == 0 and not self._errors:
             self._errors.append(
-                BatchError("empty_batch", "The batch input file contains no requests.")
+                BatchProblem("empty_batch", "The batch input file contains no requests.")
             )
         model = snapshot_of(self._model) if self._model else None
         if self._errors:
@@ -213,7 +213,7 @@ class _Check:
             )
 
     def _error(self, line: int, code: str, message: str, param: str | None) -> None:
-        self._errors.append(BatchError(code, message, param, line))
+        self._errors.append(BatchProblem(code, message, param, line))
 
 
 def _first_model(path: Path) -> str:
@@ -224,8 +224,8 @@ def _first_model(path: Path) -> str:
     return str(body.get("model")) if isinstance(body, dict) else "requested"
 
 
-def _too_large(rules: Rules, model: str) -> BatchError:
-    return BatchError(
+def _too_large(rules: Rules, model: str) -> BatchProblem:
+    return BatchProblem(
         "invalid_request",
         f"The batch input file is larger than the {rules.max_bytes} maximum for the {model} model. "
         "Please try again with a smaller batch.",

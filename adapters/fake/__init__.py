@@ -5,6 +5,7 @@ therefore imported only by name.
 """
 
 from .answers import Answer, Answering
+from .clock import VirtualClock
 from .input_file import InputRequest
 from .life import RawStatus
 from .operations import Call, Operation
@@ -18,4 +19,5 @@ __all__ = [
     "InputRequest",
     "Operation",
     "RawStatus",
+    "VirtualClock",
 ]

@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from ...application.errors import NotFoundError, RefusedError
-from ...application.ports import BatchRequest, UploadedFile
+from ...application.ports import CreateRequest, UploadedFile
 from ...domain.status import ResultFile
-from ...domain.values import BatchError, Limits, RequestError
+from ...domain.values import BatchProblem, Limits, RequestProblem
 from .answers import Answer, Answering
 from .input_file import begins_with_json, validate
 from .life import FakeBatch, RawStatus
@@ -86,7 +86,7 @@ class Account:
             )
         return UploadedFile(self._store(content), len(content), self.now(), request_id)
 
-    def create(self, request: BatchRequest, request_id: str, *, sees_file: bool) -> FakeBatch:
+    def create(self, request: CreateRequest, request_id: str, *, sees_file: bool) -> FakeBatch:
         """Start a batch, or raise `RefusedError` or, for its input file, `NotFoundError`."""
         _check_request(request, self.limits, request_id)
         if not sees_file or request.input_file_id not in self.files:
@@ -147,7 +147,7 @@ class Account:
             answer = self.answers.get(request.custom_id) or self._answering(request)
             batch.done.append(answered(request, answer, batch.number, created))
 
-    def fail(self, batch: FakeBatch, errors: Iterable[BatchError]) -> None:
+    def fail(self, batch: FakeBatch, errors: Iterable[BatchProblem]) -> None:
         """End the batch before any request is run."""
         batch.require("fail", (RawStatus.VALIDATING,))
         batch.errors = tuple(errors)
@@ -170,7 +170,7 @@ class Account:
         self.work(batch, len(batch.done) if finished is None else finished)
         self._end(batch, RawStatus.CANCELLED, CANCELLED)
 
-    def _end(self, batch: FakeBatch, status: RawStatus, rest: RequestError | None) -> None:
+    def _end(self, batch: FakeBatch, status: RawStatus, rest: RequestProblem | None) -> None:
         batch.status = status
         output = [each.line for each in batch.done if each.succeeded]
         failed = [each.line for each in batch.done if not each.succeeded]
@@ -194,7 +194,7 @@ class Account:
         return file_id
 
 
-def _check_request(request: BatchRequest, limits: Limits, request_id: str) -> None:
+def _check_request(request: CreateRequest, limits: Limits, request_id: str) -> None:
     """Raise `RefusedError` for what OpenAI refuses in a create call itself."""
     problem = (
         _not_among("endpoint", request.endpoint, limits.endpoints)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from ...domain.values import RequestError, TokenUsage
+from ...domain.values import RequestProblem, TokenUsage
 from .input_file import InputRequest
 
 
@@ -22,7 +22,7 @@ class Answer:
 
     status_code: int = 200
     body: Mapping[str, Any] | None = None
-    error: RequestError | None = None
+    error: RequestProblem | None = None
 
     @property
     def is_success(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from ...domain.values import BatchError, Limits
+from ...domain.values import BatchProblem, Limits
 
 
 @frozen
@@ -29,7 +29,7 @@ class Verdict:
     """The outcome of validation; with any error there is nothing to run."""
 
     requests: tuple[InputRequest, ...]
-    errors: tuple[BatchError, ...] = ()
+    errors: tuple[BatchProblem, ...] = ()
 
     @property
     def model(self) -> str | None:
@@ -64,7 +64,7 @@ class _Reader:
 
     def __init__(self, endpoint: str, limits: Limits) -> None:
         self.requests: list[InputRequest] = []
-        self.errors: list[BatchError] = []
+        self.errors: list[BatchProblem] = []
         self._endpoint = endpoint
         self._needs_model = endpoint not in limits.endpoints_without_model
         self._custom_ids: set[str] = set()
@@ -126,20 +126,20 @@ class _Reader:
         return True
 
     def _refuse(self, number: int, code: str, message: str, param: str | None = None) -> bool:
-        self.errors.append(BatchError(code, message, param, number))
+        self.errors.append(BatchProblem(code, message, param, number))
         return False
 
 
-def _too_large(limits: Limits) -> BatchError:
+def _too_large(limits: Limits) -> BatchProblem:
     # No source tells OpenAI's codes for these two.
-    return BatchError(
+    return BatchProblem(
         None,
         f"The batch input file is larger than the {limits.max_bytes} maximum. "
         "Please try again with a smaller batch.",
     )
 
 
-def _too_many(limits: Limits) -> BatchError:
-    return BatchError(
+def _too_many(limits: Limits) -> BatchProblem:
+    return BatchProblem(
         None, f"The batch input file contains more than the {limits.max_requests} maximum requests."
     )

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from attrs import Factory, define
 
-from ...application.ports import BatchRequest, ProviderBatch
+from ...application.ports import CreateRequest, ProviderBatch
 from ...domain.status import BatchStatus
-from ...domain.values import BatchError, RequestCounts, StatusReport, TokenUsage
+from ...domain.values import BatchProblem, RequestCounts, StatusReport, TokenUsage
 from .input_file import Verdict
 from .results import DoneRequest
 
@@ -57,13 +57,13 @@ class FakeBatch:
 
     number: int
     id: str
-    request: BatchRequest
+    request: CreateRequest
     created_at: datetime
     verdict: Verdict
     status: RawStatus = RawStatus.VALIDATING
     total: int = 0
     done: list[DoneRequest] = Factory(list)
-    errors: tuple[BatchError, ...] = ()
+    errors: tuple[BatchProblem, ...] = ()
     output_file_id: str | None = None
     error_file_id: str | None = None
     shown_status: str | None = None

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count, islice
 
 from ...application.errors import RefusedError
-from ...application.ports import OPENAI_LIMITS, BatchRequest, ProviderBatch, UploadedFile
+from ...application.ports import OPENAI_LIMITS, CreateRequest, ProviderBatch, UploadedFile
 from ...domain.values import Limits
 from .account import Account, seconds_from_start
 from .answers import Answering, plain_answer
@@ -65,7 +65,7 @@ class FakeBatchProvider(Script):
             self._lag.files.made(uploaded.id)
             return uploaded
 
-    async def create_batch(self, request: BatchRequest) -> ProviderBatch:
+    async def create_batch(self, request: CreateRequest) -> ProviderBatch:
         """Start a batch; whatever is wrong inside its file shows only after `validating`."""
         with self._call(Operation.CREATE, request.input_file_id) as request_id:
             sees_file = self._lag.files.look(request.input_file_id)

@@ -7,15 +7,15 @@ import msgspec
 from attrs import Factory, define, evolve, frozen
 
 from ...domain.status import ResultFile
-from ...domain.values import RequestError, TokenUsage
+from ...domain.values import RequestProblem, TokenUsage
 from .answers import Answer, body_of, usage_of
 from .input_file import InputRequest
 
-EXPIRED = RequestError(
+EXPIRED = RequestProblem(
     "batch_expired",
     "This request could not be executed before the completion window expired.",
 )
-CANCELLED = RequestError(
+CANCELLED = RequestProblem(
     "batch_cancelled", "This request could not be executed because the batch was cancelled."
 )
 
@@ -43,7 +43,7 @@ def answered(request: InputRequest, answer: Answer, batch: int, created: int) ->
     return DoneRequest(line, answer.is_success, usage_of(body))
 
 
-def not_run(request: InputRequest, error: RequestError, batch: int) -> Mapping[str, Any]:
+def not_run(request: InputRequest, error: RequestProblem, batch: int) -> Mapping[str, Any]:
     """Make the line of a request without an HTTP answer."""
     return _line(request, batch, None, {"code": error.code, "message": error.message})
 

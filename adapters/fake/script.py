@@ -6,7 +6,7 @@ from typing import Any
 from ...application.errors import OutcomeUnknownError, ProviderError, UnavailableError
 from ...application.ports import ProviderBatch
 from ...domain.status import ResultFile
-from ...domain.values import BatchError, RequestCounts, RequestError
+from ...domain.values import BatchProblem, RequestCounts, RequestProblem
 from .account import Account
 from .answers import Answer
 from .faults import CallFault, Faults, TransferFault
@@ -14,7 +14,7 @@ from .life import RawStatus
 from .operations import Call, Operation
 from .visibility import Lag
 
-TOKEN_LIMIT = BatchError(
+TOKEN_LIMIT = BatchProblem(
     "token_limit_exceeded",
     "Enqueued token limit reached for this model. "
     "Please try again once some in_progress batches have been completed.",
@@ -91,7 +91,7 @@ class Script:
         """
         self._account.expire(self._account.batch(batch_id), finished)
 
-    def fail(self, batch_id: str, errors: Iterable[BatchError] = (TOKEN_LIMIT,)) -> None:
+    def fail(self, batch_id: str, errors: Iterable[BatchProblem] = (TOKEN_LIMIT,)) -> None:
         """Fail a validating batch as a whole; by default for want of enqueued tokens."""
         self._account.fail(self._account.batch(batch_id), errors)
 
@@ -111,7 +111,7 @@ class Script:
         *,
         status_code: int = 200,
         body: Mapping[str, Any] | None = None,
-        error: RequestError | None = None,
+        error: RequestProblem | None = None,
     ) -> None:
         """Answer the requests with this custom_id so, in every batch; see `Answer`."""
         self._account.answers[custom_id] = Answer(status_code, body, error)

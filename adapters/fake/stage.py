@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
-from ...application.ports import BatchProvider, BatchRequest, ProviderBatch, UploadedFile
+from ...application.ports import BatchProvider, CreateRequest, ProviderBatch, UploadedFile
 from ...domain.values import StatusReport
 
 
@@ -95,9 +95,9 @@ class Actor:
         """Upload one valid request for each custom_id."""
         return await self.upload(b"".join(map(self.line, custom_ids)))
 
-    def request(self, input_file_id: str, *, endpoint: str | None = None) -> BatchRequest:
+    def request(self, input_file_id: str, *, endpoint: str | None = None) -> CreateRequest:
         """Make a create call's argument with this actor's mark."""
-        return BatchRequest(input_file_id, endpoint or self.endpoint, "24h", self.metadata)
+        return CreateRequest(input_file_id, endpoint or self.endpoint, "24h", self.metadata)
 
     async def start(self, custom_ids: Iterable[str] = ("a", "b")) -> ProviderBatch:
         """Upload and create."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 
 from ...application.errors import NotFoundError, RefusedError, UnavailableError
-from ...application.ports import OPENAI_LIMITS, BatchRequest, ProviderBatch, UploadedFile
+from ...application.ports import OPENAI_LIMITS, CreateRequest, ProviderBatch, UploadedFile
 from ...domain.values import Limits
 from . import wire
 from .bodies import JsonBody, UploadBody, WrongSizeError
@@ -110,7 +110,7 @@ class OpenAIBatchProvider:
             )
         return uploaded
 
-    async def create_batch(self, request: BatchRequest) -> ProviderBatch:
+    async def create_batch(self, request: CreateRequest) -> ProviderBatch:
         """Start a batch; sent at most once, and given up after `create_timeout` seconds in all.
 
         OpenAI documents no idempotency key, so a second call makes a second batch that costs

@@ -107,7 +107,7 @@ def error_for(call: Call, failure: Failure) -> ProviderError:  # noqa: PLR0911 -
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return _error(UnauthorizedError, failure)
     if status == HTTPStatus.TOO_MANY_REQUESTS or _is_told_to_wait(call, failure):
-        return _rate_limited(failure)
+        return _error(RateLimitedError, failure)
     if _is_trouble(status):
         return _error(_lost(call, failure), failure)
     if status == HTTPStatus.NOT_FOUND and call.names_a_resource:
@@ -217,15 +217,5 @@ def _error(kind: type[ProviderError], failure: Failure) -> ProviderError:
         param=failure.param,
         http_status=failure.status,
         request_id=failure.request_id,
-    )
-
-
-def _rate_limited(failure: Failure) -> RateLimitedError:
-    return RateLimitedError(
-        failure.message,
         retry_after=failure.retry_after,
-        code=failure.code,
-        param=failure.param,
-        http_status=failure.status,
-        request_id=failure.request_id,
     )

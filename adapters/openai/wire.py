@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from ...application.ports import BatchRequest, ProviderBatch, UploadedFile
+from ...application.ports import CreateRequest, ProviderBatch, UploadedFile
 from ...domain.status import BatchStatus
-from ...domain.values import BatchError, RequestCounts, StatusReport, TokenUsage
+from ...domain.values import BatchProblem, RequestCounts, StatusReport, TokenUsage
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def read_deleted(body: bytes) -> bool:
     return not body.strip() or _object(_decoded(body)).get("deleted") is not False
 
 
-def create_body(request: BatchRequest) -> bytes:
+def create_body(request: CreateRequest) -> bytes:
     """Write the body of a create call; metadata is left out when there is none."""
     body: dict[str, Any] = {
         "input_file_id": request.input_file_id,
@@ -227,7 +227,7 @@ def _usage(value: Any) -> TokenUsage | None:
     return usage if usage != TokenUsage() else None
 
 
-def _batch_errors(value: Any) -> tuple[BatchError, ...]:
+def _batch_errors(value: Any) -> tuple[BatchProblem, ...]:
     """OpenAI sends an object around a list; others send the list, one object, or a text."""
     if isinstance(value, dict):
         value = value.get("data", [value])
@@ -235,11 +235,11 @@ def _batch_errors(value: Any) -> tuple[BatchError, ...]:
     return tuple(_batch_error(entry) for entry in entries if entry)
 
 
-def _batch_error(entry: Any) -> BatchError:
+def _batch_error(entry: Any) -> BatchProblem:
     if not isinstance(entry, dict):
-        return BatchError(None, str(entry))
+        return BatchProblem(None, str(entry))
     code = _word(entry.get("code"))
-    return BatchError(
+    return BatchProblem(
         code=code,
         message=_text(entry.get("message")) or code or "the provider gave no reason",
         param=_word(entry.get("param")),

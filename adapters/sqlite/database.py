@@ -15,7 +15,7 @@ from eventsourcing.sqlite import (
     SQLiteTransaction,
 )
 
-from ...application.errors import StoreError
+from ...application.errors import DatabaseRefusedError
 
 APPLICATION_ID = 0x62747261
 """Marks a SQLite file as a batchtrail database ("btra")."""
@@ -28,7 +28,9 @@ _PAGE_SIZE = 32_768
 
 _CACHE_KIB = 16_384
 _LOCK_TIMEOUT = 60
-_HEADER = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
+"""A database that holds anything is longer; SQLite takes some shorter files for its own."""
+
 MEMORY = ":memory:"
 
 
@@ -91,26 +93,38 @@ class BatchDatastore(SQLiteDatastore):
 def prepare_file(path: Path) -> None:
     """Make the file if there is none, readable by its owner only, and check whose it is.
 
-    Raises `StoreError` when the file cannot be used. Safe beside other processes.
+    Raises `DatabaseRefusedError` when the file cannot be used. Safe beside other processes.
     """
-    if path.is_dir():
-        raise StoreError(f"the database path {path} is a directory; name a file")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.close(descriptor)
-    except OSError as error:
-        raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
-    with path.open("rb") as file:
-        head = file.read(len(_HEADER))
-    if head not in {b"", _HEADER}:
-        raise StoreError(f"{path} is no database; name another file")
+    _make_private(path)
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise DatabaseRefusedError(f"the database {path} cannot be read and written")
+    if 0 < path.stat().st_size < _HEADER_BYTES:
+        raise DatabaseRefusedError(f"{path} is no database; name another file")
     connection = sqlite3.connect(path.absolute(), timeout=_LOCK_TIMEOUT, isolation_level=None)
     try:
         _check_or_mark(connection, path)
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"cannot use {path} as a batchtrail database: {error}") from error
+        raise DatabaseRefusedError(
+            f"cannot use {path} as a batchtrail database: {error}"
+        ) from error
     finally:
         connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Make the file when there is none, for its owner only.
+
+    An existing file is never opened here: closing it would drop the locks that SQLite holds on
+    it elsewhere in this process, and another process could then throw away its latest commits.
+    """
+    if path.is_dir():
+        raise DatabaseRefusedError(f"the database path {path} is a directory; name a file")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise DatabaseRefusedError(f"cannot open the database {path}: {error.strerror}") from error
 
 
 def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
@@ -125,9 +139,9 @@ def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
         return
     connection.execute("ROLLBACK")
     if application_id != APPLICATION_ID:
-        raise StoreError(f"{path} is a database of another program; name another file")
+        raise DatabaseRefusedError(f"{path} is a database of another program; name another file")
     if version > SCHEMA_VERSION:
-        raise StoreError(
+        raise DatabaseRefusedError(
             f"{path} was made by a newer version of batchtrail (schema {version}, "
             f"this one knows {SCHEMA_VERSION}); upgrade batchtrail"
         )

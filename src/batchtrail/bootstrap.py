@@ -99,11 +99,17 @@ def service_settings(settings: Settings) -> ServiceSettings:
     return ServiceSettings(
         poll_schedule=settings.poll_schedule or DEFAULT_SCHEDULE,
         reconcile_wait=_reconcile_wait(settings),
+        create_timeout=_create_timeout(settings),
     )
 
 
 def _reconcile_wait(settings: Settings) -> float:
     return _RECONCILE_WAIT if settings.reconcile_wait is None else settings.reconcile_wait
+
+
+def _create_timeout(settings: Settings) -> float:
+    """A create call is not waited for longer than its batch would be searched for."""
+    return max(_LEAST_CREATE_TIMEOUT, min(_CREATE_TIMEOUT, _reconcile_wait(settings)))
 
 
 @asynccontextmanager
@@ -118,10 +124,7 @@ async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
             organization=settings.organization,
             project=settings.project,
             api_version=settings.api_version,
-            # A create call is given up before anybody may search for its batch and repeat it.
-            create_timeout=max(
-                _LEAST_CREATE_TIMEOUT, min(_CREATE_TIMEOUT, _reconcile_wait(settings))
-            ),
+            create_timeout=_create_timeout(settings),
             **options,
         )
     except ValueError as error:

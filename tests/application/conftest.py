@@ -27,7 +27,7 @@ from attrs import Factory, define
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.completions import Completion, output_line
-from batchtrail.application.ports import BatchProvider, BatchRequest, ProviderBatch, UploadedFile
+from batchtrail.application.ports import BatchProvider, CreateRequest, ProviderBatch, UploadedFile
 from batchtrail.application.runtime import Runtime
 from batchtrail.application.service import BatchService, ServiceSettings
 from batchtrail.application.store import Batches
@@ -134,7 +134,7 @@ class WatchedProvider:
         await self._hook("after upload")
         return uploaded
 
-    async def create_batch(self, request: BatchRequest) -> ProviderBatch:
+    async def create_batch(self, request: CreateRequest) -> ProviderBatch:
         await self._hook("before create")
         created = await self._inner.create_batch(request)
         await self._hook("after create")

@@ -20,7 +20,7 @@ from batchtrail.domain.errors import (
     DomainError,
 )
 from batchtrail.domain.status import BatchStatus
-from batchtrail.domain.values import BatchError, NewBatch
+from batchtrail.domain.values import BatchProblem, NewBatch
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from batchtrail.application.service import BatchService
 
-NOT_FOUND = BatchError("invalid_request", "Cannot find file file-1.", "file_id")
+NOT_FOUND = BatchProblem("invalid_request", "Cannot find file file-1.", "file_id")
 DRAFT = NewBatch(provider="fake", endpoint="/v1/responses")
 
 

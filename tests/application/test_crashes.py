@@ -214,7 +214,8 @@ async def test_crash_before_the_create_is_sent(lab: Lab) -> None:
     service = lab.service(reconcile_wait=90)
     await service.submit(lab.lines())
     assert lab.provider.count("create") == 1
-    assert lab.clock.elapsed == pytest.approx(90)
+    # As long as the dead process may still have been in its call, and then the wait.
+    assert lab.clock.elapsed == pytest.approx(60 + 90)
 
 
 async def test_interrupt_at_every_boundary_of_the_same_process(lab: Lab) -> None:

@@ -10,7 +10,7 @@ import pytest
 from batchtrail.application.errors import RefusedError
 from batchtrail.domain.events import SiblingCanceled
 from batchtrail.domain.status import BatchStatus
-from batchtrail.domain.values import BatchError
+from batchtrail.domain.values import BatchProblem
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from batchtrail.application.service import BatchService
 
-NOT_FOUND = BatchError("invalid_request", "Cannot find file file-1.", "file_id")
+NOT_FOUND = BatchProblem("invalid_request", "Cannot find file file-1.", "file_id")
 
 
 class Gate:

@@ -12,7 +12,7 @@ from batchtrail.domain.events import BatchEvent
 from batchtrail.domain.requests import RequestIndex
 from batchtrail.domain.status import BatchStatus, ResultFile
 from batchtrail.domain.values import (
-    BatchError,
+    BatchProblem,
     Limits,
     NewBatch,
     Provenance,
@@ -48,7 +48,7 @@ def report(raw_status: str, **also: Any) -> StatusReport:
 
 NOT_VISIBLE = report(
     "failed",
-    errors=(BatchError("invalid_request", "No such File object: file-1", param="file_id"),),
+    errors=(BatchProblem("invalid_request", "No such File object: file-1", param="file_id"),),
 )
 
 
@@ -143,7 +143,7 @@ class Story:
         return self
 
     def not_created(self, attempt: int = 1, *, searched: bool = False) -> "Story":
-        error = BatchError("rate_limit_exceeded", "Slow down.")
+        error = BatchProblem("rate_limit_exceeded", "Slow down.")
         self.batch.record_not_created(
             attempt, error, request_id="req-create", stamp=self.stamp(), searched=searched
         )
@@ -178,8 +178,15 @@ class Story:
         return self
 
     def refuse(self) -> "Story":
-        error = BatchError("billing_hard_limit_reached", "Billing hard limit has been reached.")
-        self.batch.record_refusal(error, request_id="req-create", stamp=self.stamp())
+        error = BatchProblem("billing_hard_limit_reached", "Billing hard limit has been reached.")
+        submission = self.batch.submission
+        calling = submission is not None and submission.create_started_at is not None
+        self.batch.record_refusal(
+            error,
+            create_attempt=submission.create_attempt if submission and calling else None,
+            request_id="req-create",
+            stamp=self.stamp(),
+        )
         return self
 
     def poll(

@@ -115,6 +115,6 @@ def test_only_a_draft_takes_requests(given: Stages) -> None:
     """Once its submission is intended, the input of a batch is fixed."""
     for stage in set(given.names) - {"drafted", "filled"}:
         story = given.at(stage)
-        with pytest.raises(BatchSubmittedError, match="cannot be submitted or added to again"):
+        with pytest.raises(BatchSubmittedError, match="handed over for submission already"):
             story.add("d")
         assert story.facts() == [], stage

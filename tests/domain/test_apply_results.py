@@ -11,7 +11,7 @@ from batchtrail.domain.requests import RequestIndex
 from batchtrail.domain.status import Outcome, ResultFile, SkipReason
 from batchtrail.domain.values import (
     OutcomeCounts,
-    RequestError,
+    RequestProblem,
     ResultLine,
     TokenUsage,
     Totals,
@@ -34,7 +34,7 @@ def test_finished_rows_of_every_end_are_kept(given: Stages, stage: str) -> None:
 def test_result_is_recorded_whole(given: Stages) -> None:
     """The line as received, where it stood, and what it came to."""
     story = given.at("ended")
-    error, usage = RequestError("invalid_prompt", "No."), TokenUsage(5, 1, 2, 1)
+    error, usage = RequestProblem("invalid_prompt", "No."), TokenUsage(5, 1, 2, 1)
     line = story.line(
         "b", file=ERR, status_code=400, body_error=error, usage=usage, raw=b'{"x": \xff}'
     )

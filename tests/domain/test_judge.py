@@ -6,11 +6,11 @@ import pytest
 
 from batchtrail.domain.outcomes import judge, rest_of
 from batchtrail.domain.status import BatchStatus, Outcome
-from batchtrail.domain.values import RequestError, ResultLine
+from batchtrail.domain.values import RequestProblem, ResultLine
 
-ABOVE = RequestError("above", "said beside the response")
-INSIDE = RequestError("inside", "said in the body")
-FIXED = RequestError(None, "The provider reported a failure without saying why.")
+ABOVE = RequestProblem("above", "said beside the response")
+INSIDE = RequestProblem("inside", "said in the body")
+FIXED = RequestProblem(None, "The provider reported a failure without saying why.")
 
 
 def line(**facts: Any) -> ResultLine:
@@ -19,7 +19,7 @@ def line(**facts: Any) -> ResultLine:
 
 @pytest.mark.parametrize("status_code", [None, 200, 201, 204, 299])
 @pytest.mark.parametrize("errors", [{}, {"error": ABOVE}, {"body_error": INSIDE}])
-def test_success(status_code: int | None, errors: dict[str, RequestError]) -> None:
+def test_success(status_code: int | None, errors: dict[str, RequestProblem]) -> None:
     """A 2xx answer is a success, an absent code counts as 200, and no error is reported."""
     assert judge(line(answered=True, status_code=status_code, **errors)) == (
         Outcome.SUCCEEDED,
@@ -43,22 +43,22 @@ def test_any_other_code_is_a_failure(status_code: int) -> None:
         ({"error": ABOVE}, ABOVE),
         ({"body_error": INSIDE}, INSIDE),
         ({}, FIXED),
-        ({"error": RequestError("above", "")}, RequestError("above", FIXED.message)),
-        ({"error": RequestError(None, ""), "body_error": RequestError(None, "")}, FIXED),
+        ({"error": RequestProblem("above", "")}, RequestProblem("above", FIXED.message)),
+        ({"error": RequestProblem(None, ""), "body_error": RequestProblem(None, "")}, FIXED),
         (
-            {"error": RequestError("above", ""), "body_error": INSIDE},
-            RequestError("above", INSIDE.message),
+            {"error": RequestProblem("above", ""), "body_error": INSIDE},
+            RequestProblem("above", INSIDE.message),
         ),
         (
-            {"error": RequestError(None, ABOVE.message), "body_error": INSIDE},
-            RequestError("inside", ABOVE.message),
+            {"error": RequestProblem(None, ABOVE.message), "body_error": INSIDE},
+            RequestProblem("inside", ABOVE.message),
         ),
-        ({"error": RequestError("", ""), "body_error": INSIDE}, INSIDE),
+        ({"error": RequestProblem("", ""), "body_error": INSIDE}, INSIDE),
     ],
 )
 @pytest.mark.parametrize("answer", [{"answered": True, "status_code": 500}, {"answered": False}])
 def test_message_of_a_failure(
-    errors: dict[str, RequestError], said: RequestError, answer: dict[str, Any]
+    errors: dict[str, RequestProblem], said: RequestProblem, answer: dict[str, Any]
 ) -> None:
     """First code and first message, beside the response or in its body; else a fixed sentence."""
     assert judge(line(**answer, **errors)) == (Outcome.FAILED, said)
@@ -76,14 +76,14 @@ def test_message_of_a_failure(
 )
 def test_request_that_never_ran(code: str | None, outcome: Outcome) -> None:
     """Without a response, the error's code says which end overtook the request."""
-    error = RequestError(code, "It did not run.")
+    error = RequestProblem(code, "It did not run.")
     assert judge(line(error=error)) == (outcome, error)
 
 
 @pytest.mark.parametrize("code", ["batch_expired", "batch_cancelled"])
 def test_request_that_was_answered_ran(code: str) -> None:
     """An HTTP error is a failure, whatever code stands beside it."""
-    error = RequestError(code, "Odd.")
+    error = RequestProblem(code, "Odd.")
     assert judge(line(answered=True, status_code=400, error=error)) == (Outcome.FAILED, error)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from batchtrail.domain.errors import NotSubmittedError
 from batchtrail.domain.status import BatchStatus
-from batchtrail.domain.values import ERRORS_IN_BRIEF, BatchError, RequestCounts, TokenUsage
+from batchtrail.domain.values import ERRORS_IN_BRIEF, BatchProblem, RequestCounts, TokenUsage
 
 if TYPE_CHECKING:
     from tests.domain.conftest import Stages
@@ -64,9 +64,9 @@ def test_repeat_that_answers_a_call_is_recorded(given: Stages) -> None:
     assert story.batch.report == before
 
 
-def errors(count: int) -> tuple[BatchError, ...]:
+def errors(count: int) -> tuple[BatchProblem, ...]:
     return tuple(
-        BatchError("invalid_json_line", "This line is not JSON.", None, line)
+        BatchProblem("invalid_json_line", "This line is not JSON.", None, line)
         for line in range(1, count + 1)
     )
 

@@ -128,7 +128,7 @@ def test_answer_without_intent_is_refused(given: Stages, stage: str) -> None:
 def test_answer_without_create_call_is_refused(given: Stages, stage: str, adopted: bool) -> None:
     """A create call that the log does not know cannot have an answer."""
     story = given.at(stage)
-    with pytest.raises(OutOfOrderError, match="is not what a create call"):
+    with pytest.raises(OutOfOrderError, match="no create call"):
         story.answer(adopted=adopted)
     assert story.facts() == []
 
@@ -159,6 +159,7 @@ def test_sibling_is_remembered_until_it_is_canceled(given: Stages) -> None:
     for stage in ("submitted", "in_progress", *given.terminal):
         story = given.at(stage)
         before = {**story.state(), "_version": 0, "_modified_on": None}
+        before["canceled_siblings"] = ("batch_2",)
         story.sibling("batch_2")
         assert story.facts() == [
             ("SiblingFound", {"provider_batch_id": "batch_2", "request_id": "req-create"})
@@ -169,6 +170,7 @@ def test_sibling_is_remembered_until_it_is_canceled(given: Stages) -> None:
             ("SiblingCanceled", {"provider_batch_id": "batch_2", "request_id": "req-cancel"})
         ], stage
         assert {**story.state(), "_version": 0, "_modified_on": None} == before, stage
+        assert story.sibling("batch_2").facts() == [], stage
 
 
 def test_siblings_are_canceled_one_by_one(given: Stages) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given as examples, settings, strategies as s
 
 from batchtrail.domain.errors import DomainError
 from batchtrail.domain.status import BatchStatus, ResultFile
-from batchtrail.domain.values import BatchError, RequestCounts, StatusReport, TokenUsage
+from batchtrail.domain.values import BatchProblem, RequestCounts, StatusReport, TokenUsage
 
 if TYPE_CHECKING:
     from tests.domain.conftest import Stages, Story
@@ -20,7 +20,7 @@ Step = Callable[["Story"], Any]
 RAW_WORDS = ["validating", "in_progress", "finalizing", "cancelling"]
 ENDS = ["completed", "expired", "cancelled", "failed"]
 STAGES = 17
-NOT_VISIBLE = (BatchError("invalid_request", "No such File object.", param="file_id"),)
+NOT_VISIBLE = (BatchProblem("invalid_request", "No such File object.", param="file_id"),)
 
 _names = st.sampled_from(["a", "b", "c", "d", "e", "nobody"])
 _usages = st.none() | st.builds(

@@ -80,6 +80,7 @@ def test_calls_have_a_place_for_their_id() -> None:
         "Submitted",
         "SubmissionFailed",
         "StatusChanged",
+        "ReportAmended",
         "InputNotVisible",
         "Canceled",
         "SiblingFound",

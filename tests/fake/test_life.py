@@ -6,7 +6,7 @@ from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.adapters.fake.stage import Actor
 from batchtrail.application.errors import NotFoundError, RefusedError
 from batchtrail.domain.status import BatchStatus
-from batchtrail.domain.values import BatchError, RequestCounts, TokenUsage
+from batchtrail.domain.values import BatchProblem, RequestCounts, TokenUsage
 
 FOUR = ("a", "b", "c", "d")
 
@@ -149,7 +149,7 @@ async def test_expire_needs_a_running_batch(provider: FakeBatchProvider, actor: 
 async def test_fail_shows_the_errors(provider: FakeBatchProvider, actor: Actor) -> None:
     """A failed batch shows the errors it was given, and no files."""
     batch = await actor.start()
-    errors = (BatchError("model_not_found", "no such model", "body.model", 2),)
+    errors = (BatchProblem("model_not_found", "no such model", "body.model", 2),)
     provider.fail(batch.id, errors)
     report = provider.look(batch.id).report
     assert report.status is BatchStatus.FAILED

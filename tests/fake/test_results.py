@@ -7,7 +7,7 @@ import pytest
 from batchtrail.adapters.fake import Answer, FakeBatchProvider, InputRequest
 from batchtrail.adapters.fake.stage import Actor
 from batchtrail.domain.status import ResultFile
-from batchtrail.domain.values import RequestCounts, RequestError, StatusReport
+from batchtrail.domain.values import RequestCounts, RequestProblem, StatusReport
 
 MANY = tuple(f"request-{number:02d}" for number in range(20))
 BODIES: dict[str, dict[str, Any]] = {
@@ -105,7 +105,7 @@ async def test_answer_with_an_error_beside_the_response(
     provider: FakeBatchProvider, actor: Actor
 ) -> None:
     """An error that is no HTTP answer leaves the line without a response."""
-    provider.answer_with("a", error=RequestError("request_timeout", "too slow"))
+    provider.answer_with("a", error=RequestProblem("request_timeout", "too slow"))
     report = await completed(actor, provider, "a")
     (row,) = await actor.rows(report.error_file_id)
     assert row["response"] is None

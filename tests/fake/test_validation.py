@@ -12,7 +12,7 @@ from batchtrail.adapters.fake.stage import Actor, Pieces
 from batchtrail.application.errors import NotFoundError, RefusedError
 from batchtrail.application.ports import OPENAI_LIMITS
 from batchtrail.domain.status import BatchStatus
-from batchtrail.domain.values import BatchError, Limits
+from batchtrail.domain.values import BatchProblem, Limits
 
 
 def line(**changes: Any) -> bytes:
@@ -22,7 +22,9 @@ def line(**changes: Any) -> bytes:
     return msgspec.json.encode({k: v for k, v in request.items() if v is not None}) + b"\n"
 
 
-async def errors_of(provider: FakeBatchProvider, actor: Actor, content: bytes) -> list[BatchError]:
+async def errors_of(
+    provider: FakeBatchProvider, actor: Actor, content: bytes
+) -> list[BatchProblem]:
     """Validate a file and return what the failed batch reports."""
     file = await actor.upload(content)
     batch = await provider.create_batch(actor.request(file.id))

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from batchtrail.application.result_lines import RawLine, parse_result_line
 from batchtrail.domain.outcomes import judge
 from batchtrail.domain.status import Outcome
-from batchtrail.domain.values import RequestError, ResultLine, TokenUsage
+from batchtrail.domain.values import RequestProblem, ResultLine, TokenUsage
 
 NESTED = 100_000
 
@@ -110,7 +110,7 @@ def test_http_error() -> None:
     assert parsed.status_code == 400
     assert judge(parsed) == (
         Outcome.FAILED,
-        RequestError("context_length_exceeded", "Too long."),
+        RequestProblem("context_length_exceeded", "Too long."),
     )
 
 
@@ -126,13 +126,13 @@ def test_request_that_never_ran(code: str, outcome: Outcome) -> None:
     """No response, and a code that says why."""
     parsed = parse(line(None, {"code": code, "message": "It did not run."}))
     assert (parsed.answered, parsed.status_code) == (False, None)
-    assert judge(parsed) == (outcome, RequestError(code, "It did not run."))
+    assert judge(parsed) == (outcome, RequestProblem(code, "It did not run."))
 
 
 def test_response_may_be_left_out() -> None:
     """Missing and null mean the same."""
     parsed = parse({"custom_id": "a", "error": {"code": "x", "message": "No."}})
-    assert judge(parsed) == (Outcome.FAILED, RequestError("x", "No."))
+    assert judge(parsed) == (Outcome.FAILED, RequestProblem("x", "No."))
 
 
 # Compatible servers
@@ -141,23 +141,23 @@ def test_response_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (line(None, "boom"), RequestError(None, "boom")),
-        (answer({"error": "boom"}, 500), RequestError(None, "boom")),
-        (answer({"error": {"message": "boom", "code": 404}}, 404), RequestError("404", "boom")),
-        (answer({"error": {"message": "boom", "code": 1.5}}, 404), RequestError("1.5", "boom")),
-        (line({"status_code": 500, "body": None}, "boom"), RequestError(None, "boom")),
+        (line(None, "boom"), RequestProblem(None, "boom")),
+        (answer({"error": "boom"}, 500), RequestProblem(None, "boom")),
+        (answer({"error": {"message": "boom", "code": 404}}, 404), RequestProblem("404", "boom")),
+        (answer({"error": {"message": "boom", "code": 1.5}}, 404), RequestProblem("1.5", "boom")),
+        (line({"status_code": 500, "body": None}, "boom"), RequestProblem(None, "boom")),
         (
             line({"status_code": 500, "body": None}, {"code": "x", "message": "boom"}),
-            RequestError("x", "boom"),
+            RequestProblem("x", "boom"),
         ),
-        (line("oops", {"code": "x", "message": "boom"}), RequestError("x", "boom")),
+        (line("oops", {"code": "x", "message": "boom"}), RequestProblem("x", "boom")),
         (
             answer({"error": {"message": ["boom"], "code": None}}, 500),
-            RequestError(None, "['boom']"),
+            RequestProblem(None, "['boom']"),
         ),
     ],
 )
-def test_error_in_odd_shapes(content: object, said: RequestError) -> None:
+def test_error_in_odd_shapes(content: object, said: RequestProblem) -> None:
     """Strings, numbers and lists: the words are kept."""
     assert judge(parse(content)) == (Outcome.FAILED, said)
 
@@ -311,7 +311,7 @@ def test_empty_message_is_none_however_odd_the_line() -> None:
                 {"code": None, "message": ""},
             )
         )
-        assert judge(parsed)[1] == RequestError(None, "real")
+        assert judge(parsed)[1] == RequestProblem(None, "real")
 
 
 @pytest.mark.parametrize("message", ["", None])
@@ -319,8 +319,8 @@ def test_error_without_message_has_none(message: str | None) -> None:
     """What the line does not say is left to `judge`, which has one sentence for it."""
     for status_code in (400, "400"):
         parsed = parse(answer({"error": {"code": "x", "message": message}}, status_code))
-        assert parsed.body_error == RequestError("x", "")
-        assert judge(parsed)[1] == RequestError(
+        assert parsed.body_error == RequestProblem("x", "")
+        assert judge(parsed)[1] == RequestProblem(
             "x", "The provider reported a failure without saying why."
         )
 

@@ -19,13 +19,13 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from batchtrail.application.ports import BatchProvider, BatchRequest
+from batchtrail.application.ports import BatchProvider, CreateRequest
 from batchtrail.domain.status import BatchStatus
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
 
-REQUEST = BatchRequest("file-1", "/v1/responses", "24h", {"batchtrail_id": "b-1"})
+REQUEST = CreateRequest("file-1", "/v1/responses", "24h", {"batchtrail_id": "b-1"})
 BATCH = {"id": "batch_1", "status": "validating", "input_file_id": "file-1", "created_at": 1}
 
 

@@ -17,14 +17,14 @@ from batchtrail.application.errors import (
     RefusedError,
     UnavailableError,
 )
-from batchtrail.application.ports import BatchRequest
+from batchtrail.application.ports import CreateRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ServeRaw = Callable[[RawHandler], Awaitable[str]]
 Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
 
-REQUEST = BatchRequest("file-1", "/v1/responses", "24h", {})
+REQUEST = CreateRequest("file-1", "/v1/responses", "24h", {})
 BATCH = json.dumps({"id": "batch_1", "status": "validating"}).encode()
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from batchtrail.adapters.openai import AuthStyle, OpenAIBatchProvider
 from batchtrail.application.errors import ProviderError, RefusedError, UnavailableError
-from batchtrail.application.ports import BatchRequest
+from batchtrail.application.ports import CreateRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -233,7 +233,7 @@ async def test_the_key_shows_nowhere(  # noqa: PLR0917 -- fixtures and a table
 
     provider = await provider_for(await serve(answer), auth=auth, max_attempts=2)
     calls: list[Callable[[], Awaitable[object]]] = [
-        lambda: provider.create_batch(BatchRequest("f", "/v1/responses", "24h", {})),
+        lambda: provider.create_batch(CreateRequest("f", "/v1/responses", "24h", {})),
         lambda: provider.upload(lines(), filename="a.jsonl", size=3),
         lambda: provider.retrieve_batch("b"),
         lambda: provider.delete_file("f"),

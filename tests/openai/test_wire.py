@@ -8,9 +8,9 @@ from hypothesis import given, strategies as st
 
 from batchtrail.adapters.openai import wire
 from batchtrail.adapters.openai.wire import UnexpectedAnswerError
-from batchtrail.application.ports import BatchRequest, ProviderBatch
+from batchtrail.application.ports import CreateRequest, ProviderBatch
 from batchtrail.domain.status import BatchStatus
-from batchtrail.domain.values import BatchError, RequestCounts, TokenUsage
+from batchtrail.domain.values import BatchProblem, RequestCounts, TokenUsage
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -141,16 +141,19 @@ def test_usage_of_zeros_is_not_known_yet(usage: Any) -> None:
         (None, ()),
         ([], ()),
         ({"object": "list", "data": None}, ()),
-        ("it broke", (BatchError(None, "it broke"),)),
+        ("it broke", (BatchProblem(None, "it broke"),)),
         (
             {"object": "list", "data": [{"code": "c", "message": "m", "param": "p", "line": 4}]},
-            (BatchError("c", "m", "p", 4),),
+            (BatchProblem("c", "m", "p", 4),),
         ),
-        ([{"code": "c", "message": ""}, None, "t"], (BatchError("c", "c"), BatchError(None, "t"))),
-        ({"code": "c", "message": "m"}, (BatchError("c", "m"),)),
+        (
+            [{"code": "c", "message": ""}, None, "t"],
+            (BatchProblem("c", "c"), BatchProblem(None, "t")),
+        ),
+        ({"code": "c", "message": "m"}, (BatchProblem("c", "m"),)),
     ],
 )  # fmt: skip
-def test_errors_are_read_in_every_shape(errors: Any, expected: tuple[BatchError, ...]) -> None:
+def test_errors_are_read_in_every_shape(errors: Any, expected: tuple[BatchProblem, ...]) -> None:
     """An object around a list, a bare list, one object, a text, or nothing."""
     assert expected == read(errors=errors).report.errors
 
@@ -306,9 +309,9 @@ def test_a_delete_answer_says_whether_the_file_is_gone(body: bytes, gone: bool) 
 
 def test_a_create_body_has_metadata_only_when_there_is_some() -> None:
     """Some compatible servers refuse an empty object."""
-    bare = json.loads(wire.create_body(BatchRequest("file-1", "/v1/responses", "24h", {})))
+    bare = json.loads(wire.create_body(CreateRequest("file-1", "/v1/responses", "24h", {})))
     assert bare == {
         "input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "24h",
     }  # fmt: skip
-    tagged = wire.create_body(BatchRequest("file-1", "/v1/responses", "24h", {"id": "1"}))
+    tagged = wire.create_body(CreateRequest("file-1", "/v1/responses", "24h", {"id": "1"}))
     assert json.loads(tagged) == bare | {"metadata": {"id": "1"}}
