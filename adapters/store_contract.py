@@ -26,6 +26,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from attrs import evolve
 from eventsourcing.persistence import Notification, OperationalError, StoredEvent
 
 from ..application.errors import BatchNotFoundError, ConflictError, StoreError
@@ -169,7 +170,7 @@ class Author:
         """Batches that together record every kind of event; each is given after each command."""
         return [self.long_life(), self.refused_life(), self.withdrawn_life()]
 
-    def long_life(self) -> Iterator[Batch]:
+    def long_life(self) -> Iterator[Batch]:  # noqa: PLR0915 (one life, event by event)
         """Two creates that came to nothing, a sibling, a cancellation, results, odd lines."""
         batch = self.draft(
             metadata={"campaign": "42", "näme": "✓\n\0"},
@@ -233,6 +234,9 @@ class Author:
             is_canceling=True,
         )
         batch.record_status("batch_2", over, request_id="req_5", stamp=self.stamp())
+        yield batch
+        late = evolve(over, error_file_id="file_late")
+        batch.amend_report("batch_2", late, request_id="req_6", stamp=self.stamp())
         yield batch
         index = RequestIndex(AWKWARD_IDS)
         odd = [b"\xff\x00 not json\r", b"", answer("stranger"), answer(AWKWARD_IDS[2])]

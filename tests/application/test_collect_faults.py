@@ -483,3 +483,16 @@ async def test_totals_are_recorded(lab: Lab) -> None:
     assert isinstance(last, ResultsCollected)
     assert last.totals == (await service.status(batch_id)).totals
     assert last.totals.outcomes.succeeded == list(outcomes.values()).count("succeeded") == 2
+
+
+async def test_file_that_shows_up_after_the_end(lab: Lab) -> None:
+    """A server that names the output file only after it said "completed" loses no result."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.complete_all()
+    batch = lab.provider._account.batch(provider_id)
+    hidden, batch.output_file_id = batch.output_file_id, None
+    await service.refresh(batch_id)
+    batch.output_file_id = hidden
+    assert await collected(lab, service, batch_id) == ALL
+    names = [type(event).__name__ async for event in service.history(batch_id)]
+    assert names.count("ReportAmended") == 1

@@ -52,7 +52,7 @@ def test_output_is_the_database(cli: Cli, emulator: Emulator, output: str) -> No
         ("sqlite:///no/trail.db", "no/trail.db: No such file or directory"),
         ("sqlite:////no/such/trail.db", "/no/such/trail.db: No such file or directory"),
         ("sqlite:///folder", "the database path folder is a directory; name a file"),
-        ("sqlite:///in.jsonl", "in.jsonl is no database; name another file"),
+        ("sqlite:///in.jsonl", "the input in.jsonl is the database; name a JSONL file"),
         ("sqlite:///other.db", "other.db is a database of another program; name another file"),
         ("sqlite:///newer.db", "newer.db was made by a newer version of batchtrail (schema 99"),
         ("trail.db", "'trail.db' is not understood; write sqlite:///batchtrail.db for"),
