@@ -20,52 +20,114 @@ if TYPE_CHECKING:
         UnauthorizedError,
         UnavailableError,
     )
-    from .application.ports import BatchProvider, Clock
-    from .application.service import BatchService, ServiceSettings
+    from .application.ports import (
+        BatchProvider,
+        Clock,
+        CreateRequest,
+        ProviderBatch,
+        UploadedFile,
+    )
+    from .application.progress import (
+        Applying,
+        Delayed,
+        OnProgress,
+        Progress,
+        Searching,
+        Uploading,
+        Waiting,
+    )
+    from .application.service import BatchService
     from .application.views import BatchSummary
     from .bootstrap import open_trail
-    from .domain.errors import DomainError
+    from .domain.errors import (
+        AlreadyCancelingError,
+        BatchFinishedError,
+        BatchSubmittedError,
+        CreatesLostError,
+        DomainError,
+        NotSubmittedError,
+    )
+    from .domain.events import BatchEvent
     from .domain.status import BatchStatus, Outcome
+    from .domain.values import (
+        BatchProblem,
+        Limits,
+        NewBatch,
+        RequestCounts,
+        RequestProblem,
+        StatusReport,
+        TokenUsage,
+        Totals,
+    )
+    from .settings import Settings
 
     __version__: str
 
 __all__ = [
+    "AlreadyCancelingError",
+    "Applying",
+    "BatchEvent",
+    "BatchFinishedError",
     "BatchNotFoundError",
+    "BatchProblem",
     "BatchProvider",
     "BatchService",
     "BatchStatus",
+    "BatchSubmittedError",
     "BatchSummary",
     "BatchtrailError",
     "Clock",
     "Completion",
     "ConflictError",
+    "CreateRequest",
+    "CreatesLostError",
+    "Delayed",
     "DomainError",
     "InputError",
+    "Limits",
+    "NewBatch",
     "NotFoundError",
+    "NotSubmittedError",
+    "OnProgress",
     "Outcome",
     "OutcomeUnknownError",
+    "Progress",
+    "ProviderBatch",
     "ProviderError",
     "QuotaError",
     "RateLimitedError",
     "RefusedError",
-    "ServiceSettings",
+    "RequestCounts",
+    "RequestProblem",
+    "Searching",
+    "Settings",
+    "StatusReport",
     "StoreError",
+    "TokenUsage",
+    "Totals",
     "UnauthorizedError",
     "UnavailableError",
+    "UploadedFile",
+    "Uploading",
+    "Waiting",
     "__version__",
     "open_trail",
 ]
 
 # Imported when asked for, so that the command line starts without aiohttp and the event store.
 _HOMES = (
-    "bootstrap",
     "application.completions",
     "application.errors",
     "application.ports",
+    "application.progress",
     "application.service",
     "application.views",
+    "bootstrap",
     "domain.errors",
+    "domain.events",
     "domain.status",
+    "domain.values",
+    "settings",
 )
 
 

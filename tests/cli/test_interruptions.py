@@ -33,7 +33,8 @@ def test_interrupt(slow_cli: Cli, slow: Emulator, after: str) -> None:
     result = finish(process)
     assert (result.status, result.stdout) == (130, b"")
     assert result.err.splitlines()[-1] == (
-        "batchtrail: interrupted; a submitted batch goes on, and the same command, without --new, resumes"
+        "batchtrail: interrupted; a submitted batch goes on, "
+        "and the same command, without --new, resumes"
     )
     assert "Traceback" not in result.err
     assert not (slow_cli.home / "out.jsonl").exists()
