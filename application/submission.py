@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from uuid import UUID
 
-from ..domain.batch import Batch
+from ..domain.batch import MAX_LEFT_BATCHES, Batch
 from ..domain.errors import (
     AlreadyCancelingError,
     BatchSubmittedError,
@@ -34,6 +34,9 @@ TRANSIENT = (UnavailableError, RateLimitedError, OutcomeUnknownError, NotFoundEr
 """After these a step is taken again; NotFoundError means a file that is not visible yet."""
 
 _DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+
+_NOT_VISIBLE_DELAYS = (2.0, 5.0, 10.0, 30.0, 60.0)
+assert len(_NOT_VISIBLE_DELAYS) == MAX_LEFT_BATCHES
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +82,14 @@ class SubmissionFlow:
         elif batch.submission.input_file_id is None:
             await self._upload(batch, batch.submission, on_progress)
         else:
+            await self._let_file_appear(batch.submission)
             await self._create(batch)
+
+    async def _let_file_appear(self, submission: Submission) -> None:
+        """Wait, the longer the oftener, after batches that failed for want of their input file."""
+        left = len(submission.left_batch_ids)
+        if left:
+            await self._runtime.clock.sleep(_NOT_VISIBLE_DELAYS[left - 1])
 
     async def _pause(
         self, batch_id: UUID, error: ProviderError, seconds: float, on_progress: OnProgress

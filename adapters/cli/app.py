@@ -96,7 +96,7 @@ def _file(output: Path | None) -> Path | None:
 
 
 def _run(work: Coroutine[Any, Any, ExitStatus]) -> None:
-    # Here and not only in `main`: typer has its own idea of what an interrupt prints.
+    # Here and not only around the whole: typer has its own idea of what an interrupt prints.
     with exiting_on_errors():
         status = asyncio.run(work)
     raise typer.Exit(status)
@@ -318,7 +318,7 @@ def options(
     del version
 
 
-def main() -> None:
-    """Run the command line."""
+def run_command_line() -> None:
+    """Run the command that was typed."""
     with exiting_on_errors():
         app()

@@ -19,7 +19,7 @@ from ...domain.events import BatchEvent, ResultApplied
 from ...domain.status import BatchStatus
 from ...settings import Settings, sqlite_path
 from .exits import ExitStatus
-from .output import check_input, check_output, write_results
+from .output import check_input, check_output, check_standard_output, write_results
 from .progress import showing_progress
 from .render import (
     error_text,
@@ -34,6 +34,7 @@ from .render import (
 from .text import clean, moment_text
 
 _SHOWN_ERRORS = 10
+_DATABASE_FILES = ("", "-wal", "-shm", "-journal")
 
 
 @frozen
@@ -50,7 +51,7 @@ class Place:
     def taken(self) -> dict[Path, str]:
         """The files that hold the log, and what to call them."""
         path = sqlite_path(self.settings().database)
-        return {Path(f"{path}{suffix}"): "the database" for suffix in ("", "-wal", "-shm")}
+        return {Path(f"{path}{suffix}"): "the database" for suffix in _DATABASE_FILES}
 
 
 @frozen
@@ -109,6 +110,8 @@ async def run_batch(
     """Submit, wait, write the results and sum up."""
     what.check()
     check_input(what.path, place.taken())
+    if output is None and not as_json:
+        check_standard_output()
     if output is not None:
         check_output(output, {what.path: "the input", **place.taken()})
     async with _trail(place, Calls.SURELY) as trail:
@@ -192,7 +195,9 @@ def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
 
 async def write_batch_results(batch: str, place: Place, output: Path | None) -> ExitStatus:
     """Collect what is over, and write the results."""
-    if output is not None:
+    if output is None:
+        check_standard_output()
+    else:
         check_output(output, place.taken())
     async with _trail(place, Calls.PERHAPS) as trail:
         batch_id = await trail.find(batch)

@@ -15,6 +15,12 @@ from ...application.errors import InputError
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
+def check_standard_output() -> None:
+    """Raise `InputError` when it was closed before we began: the results would be lost."""
+    if sys.__stdout__ is None:
+        raise InputError("standard output is closed; name a file for the results with -o")
+
+
 def check_input(path: Path, taken: Mapping[Path, str]) -> None:
     """Raise `InputError` when the input is one of our own files.
 
@@ -30,9 +36,18 @@ def check_output(path: Path, taken: Mapping[Path, str]) -> None:
 
     `taken` are files that the results must not replace, and what they are.
     """
+    try:
+        _check_place(path, taken)
+    except OSError as error:
+        raise InputError(f"the output path {path} cannot be used: {error.strerror}") from error
+    except RuntimeError:  # from Python below 3.13
+        raise InputError(f"the output path {path} is a loop of links; name another file") from None
+
+
+def _check_place(path: Path, taken: Mapping[Path, str]) -> None:
     target = path.resolve()
     for other, what in taken.items():
-        if target == other.resolve() or _same_file(path, other):
+        if _same_file(path, other) or target == other.absolute():
             raise InputError(f"the output path {path} is {what}; name another file")
     if target.is_dir():
         raise InputError(f"the output path {path} is a directory; name a file")
@@ -94,7 +109,7 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
             if target.exists():
                 os.fchmod(descriptor, target.stat().st_mode & 0o777)
             if name is None:
-                name = str(target.parent / f".{target.name}.{token_hex(4)}")
+                name = str(target.parent / f".batchtrail-{token_hex(4)}")
                 _give_name(descriptor, name)
         Path(name).replace(target)
     except BaseException:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from eventsourcing.persistence import OperationalError
@@ -95,10 +95,14 @@ def prepare_file(path: Path) -> None:
 
     Raises `DatabaseRefusedError` when the file cannot be used. Safe beside other processes.
     """
-    _make_private(path)
+    try:
+        _make_private(path)
+        size = path.stat().st_size
+    except OSError as error:
+        raise DatabaseRefusedError(f"cannot open the database {path}: {error.strerror}") from error
     if not os.access(path, os.R_OK | os.W_OK):
         raise DatabaseRefusedError(f"the database {path} cannot be read and written")
-    if 0 < path.stat().st_size < _HEADER_BYTES:
+    if 0 < size < _HEADER_BYTES:
         raise DatabaseRefusedError(f"{path} is no database; name another file")
     connection = sqlite3.connect(path.absolute(), timeout=_LOCK_TIMEOUT, isolation_level=None)
     try:
@@ -119,12 +123,8 @@ def _make_private(path: Path) -> None:
     """
     if path.is_dir():
         raise DatabaseRefusedError(f"the database path {path} is a directory; name a file")
-    try:
+    with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise DatabaseRefusedError(f"cannot open the database {path}: {error.strerror}") from error
 
 
 def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:

@@ -11,6 +11,7 @@ from .application.errors import InputError
 
 DEFAULT_DATABASE = "sqlite:///batchtrail.db"
 _MEMORY = ":memory:"
+_LONGEST = 365 * 86_400.0
 
 
 @frozen(kw_only=True)
@@ -91,8 +92,10 @@ def _seconds(name: str, text: str | None) -> float | None:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise InputError(f"{name} is {text!r}; write a number of seconds, for example 120")
+    if not 0 <= seconds <= _LONGEST:
+        raise InputError(
+            f"{name} is {text!r}; write a number of seconds, at most a year, for example 120"
+        )
     return seconds
 
 
