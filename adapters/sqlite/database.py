@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ _PAGE_SIZE = 32_768
 
 _CACHE_KIB = 16_384
 _LOCK_TIMEOUT = 60
+_LOCK_PAUSE = 0.01
 _HEADER_BYTES = 100
 """A database that holds anything is longer; SQLite takes some shorter files for its own."""
 
@@ -107,6 +109,7 @@ def prepare_file(path: Path) -> None:
     connection = sqlite3.connect(path.absolute(), timeout=_LOCK_TIMEOUT, isolation_level=None)
     try:
         _check_or_mark(connection, path)
+        _switch_to_wal(connection)
     except sqlite3.DatabaseError as error:
         raise DatabaseRefusedError(
             f"cannot use {path} as a batchtrail database: {error}"
@@ -145,6 +148,24 @@ def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was made by a newer version of batchtrail (schema {version}, "
             f"this one knows {SCHEMA_VERSION}); upgrade batchtrail"
         )
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new file to its write-ahead log, which lasts.
+
+    SQLite does not wait for locks here, however long its time-out: the first processes on a new
+    file would fail beside each other.
+    """
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
