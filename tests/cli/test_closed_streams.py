@@ -46,16 +46,16 @@ def test_database_file_does_not_take_the_place_of_a_stream(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "words"),
     [
-        "run in.jsonl -o loop",
-        "run loop -o out.jsonl",
-        f"run in.jsonl -o {'b' * 300}",
-        f"status --db sqlite:///{'b' * 300}",
-        "run in.jsonl -o batchtrail.db-journal",
+        ("run in.jsonl -o loop", b"the output path loop"),
+        ("run loop -o out.jsonl", b"loop cannot be read"),
+        (f"run in.jsonl -o {'b' * 300}", b"cannot be used: File name too long"),
+        (f"status --db sqlite:///{'b' * 300}", b"cannot open the database"),
+        ("run in.jsonl -o batchtrail.db-journal", b"is the database; name another file"),
     ],
 )
-def test_names_that_cannot_be_used(tmp_path: Path, arguments: str) -> None:
+def test_names_that_cannot_be_used(tmp_path: Path, arguments: str, words: bytes) -> None:
     """One sentence and no traceback, before anything is sent."""
     (tmp_path / "in.jsonl").write_bytes(b"{}\n")
     (tmp_path / "loop").symlink_to("loop")
@@ -64,4 +64,5 @@ def test_names_that_cannot_be_used(tmp_path: Path, arguments: str) -> None:
 
     assert done.returncode == 2
     assert done.stderr.startswith(b"batchtrail: ")
+    assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
