@@ -51,14 +51,20 @@ async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Complet
 
     Raises `BatchNotFoundError`.
     """
+    async for page in completion_pages(runtime, batch_id):
+        for completion in page:
+            yield completion
+
+
+async def completion_pages(runtime: Runtime, batch_id: UUID) -> AsyncIterator[list[Completion]]:
+    """The completions of a batch in input order, some megabytes at a time."""
     batch = await runtime.load(batch_id)
     why = await runtime.in_store(_errors_by_line, runtime.batches, batch)
     after = 0
     while page := await runtime.in_store(
         partial(runtime.batches.completions_page, batch_id, after=after)
     ):
-        for row, result in page:
-            yield _completion(batch, why, row, result)
+        yield [_completion(batch, why, row, result) for row, result in page]
         after = page[-1][0].number
 
 

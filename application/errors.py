@@ -9,6 +9,9 @@ __all__ = [
     "BatchtrailError",
     "ConflictError",
     "DatabaseRefusedError",
+    "HandlerError",
+    "HandlerFailedError",
+    "HandlerUnavailableError",
     "InputError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -31,6 +34,18 @@ class BatchNotFoundError(InputError):
 
     def __init__(self, batch_id: UUID | str) -> None:
         super().__init__(f"there is no batch {batch_id} in this database; `status` lists them")
+
+
+class HandlerError(BatchtrailError):
+    """The completion handler of a batch did not run to its end; the batch's results are safe."""
+
+
+class HandlerUnavailableError(HandlerError):
+    """The completion handler cannot be had in this process: not allowed, or not importable."""
+
+
+class HandlerFailedError(HandlerError):
+    """The completion handler raised; the error is its `__cause__`."""
 
 
 class StoreError(BatchtrailError):

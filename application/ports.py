@@ -132,6 +132,17 @@ class BatchProvider(Protocol):
         ...
 
 
+class CompletionHandlers(Protocol):
+    """Where the users' completion handlers come from."""
+
+    def load(self, reference: str) -> object:
+        """The handler that `package.module:Name` names, made anew.
+
+        Raises `HandlerUnavailableError` when this process may not or cannot import it.
+        """
+        ...
+
+
 class Clock(Protocol):
     """Time as the services see it; a test's clock moves by itself."""
 

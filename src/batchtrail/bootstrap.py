@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, cast
 
 from . import __version__
+from .adapters.handlers import ImportedHandlers
 from .adapters.sqlite import SQLiteBatchFactory
 from .application.errors import InputError
+from .application.lifecycle import DEFAULT_MAX_AGE, ServiceSettings
 from .application.polling import DEFAULT_SCHEDULE
 from .application.ports import OPENAI_LIMITS, BatchProvider, Clock
 from .application.runtime import Runtime
-from .application.service import BatchService, ServiceSettings
+from .application.service import BatchService
 from .application.store import Batches
 from .domain.values import Limits
 from .settings import Settings, sqlite_path
@@ -91,7 +93,8 @@ async def open_trail(
         stack.callback(runtime.close)
         if provider is None:
             provider = await stack.enter_async_context(_openai(settings))
-        yield BatchService(runtime, provider, service_settings(settings))
+        handlers = ImportedHandlers(settings.handlers)
+        yield BatchService(runtime, provider, service_settings(settings), handlers)
 
 
 def service_settings(settings: Settings) -> ServiceSettings:
@@ -100,6 +103,7 @@ def service_settings(settings: Settings) -> ServiceSettings:
         poll_schedule=settings.poll_schedule or DEFAULT_SCHEDULE,
         reconcile_wait=_reconcile_wait(settings),
         create_timeout=_create_timeout(settings),
+        max_age=DEFAULT_MAX_AGE if settings.max_age is None else settings.max_age,
     )
 
 
@@ -148,3 +152,8 @@ def _user() -> str:
 def command_line_actor() -> str:
     """The actor of a command typed in a terminal."""
     return f"cli:{_user()}"
+
+
+def worker_actor() -> str:
+    """The actor of a worker process."""
+    return f"worker:{_user()}:{os.getpid()}"

@@ -30,6 +30,8 @@ class Settings:
     auth: str = "bearer"
     poll_schedule: tuple[float, ...] | None = None
     reconcile_wait: float | None = None
+    max_age: float | None = None
+    handlers: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Settings(database={self.database!r}, base_url={self.base_url!r}, …)"
@@ -65,6 +67,8 @@ class Settings:
             auth=_auth(get("BATCHTRAIL_AUTH")),
             poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
             reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
+            max_age=_max_age(get("BATCHTRAIL_MAX_AGE")),
+            handlers=_packages(get("BATCHTRAIL_HANDLERS")),
         )
 
 
@@ -97,6 +101,24 @@ def _seconds(name: str, text: str | None) -> float | None:
             f"{name} is {text!r}; write a number of seconds, at most a year, for example 120"
         )
     return seconds
+
+
+def _max_age(text: str | None) -> float | None:
+    seconds = _seconds("BATCHTRAIL_MAX_AGE", text)
+    if seconds == 0:
+        raise InputError("BATCHTRAIL_MAX_AGE is '0'; write seconds above 0, for example 93600")
+    return seconds
+
+
+def _packages(text: str | None) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise InputError(
+                f"BATCHTRAIL_HANDLERS names {name!r}, which is no package; "
+                "write names separated by commas, for example shop,billing.batches"
+            )
+    return names
 
 
 def _schedule(text: str | None) -> tuple[float, ...] | None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,9 +27,10 @@ from attrs import Factory, define
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.completions import Completion, output_line
+from batchtrail.application.lifecycle import ServiceSettings
 from batchtrail.application.ports import BatchProvider, CreateRequest, ProviderBatch, UploadedFile
 from batchtrail.application.runtime import Runtime
-from batchtrail.application.service import BatchService, ServiceSettings
+from batchtrail.application.service import BatchService
 from batchtrail.application.store import Batches
 from batchtrail.domain.events import BatchEvent, ResultApplied
 from batchtrail.domain.values import Limits
@@ -174,10 +175,15 @@ class WatchedProvider:
         return request_id
 
 
+class Crash(BaseException):
+    """The process is gone; unlike an interrupt it does not end the event loop as well."""
+
+
 @define
 class Lab:
     """One database file and one provider; every service is a process of its own on them."""
 
+    Crash: ClassVar = Crash
     path: Path
     clock: VirtualClock
     provider: FakeBatchProvider
