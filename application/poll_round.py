@@ -1,7 +1,7 @@
 """A round of polls: many batches asked for with few calls."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
@@ -34,16 +34,17 @@ class PollRounds:
         """Whether the provider is left alone because it did not answer."""
         return self._resting_until is not None and self._clock.now() < self._resting_until
 
-    async def ask(self, batch_ids: Iterable[str]) -> None:
-        """Ask for provider batches; one that was not asked for because of an outage stays due.
+    async def ask(self, due: Iterable[str], known: Collection[str]) -> None:
+        """Ask for the provider batches that are due, and take what is seen of others on the way.
 
         Walking the list costs a call for each page, so it ends as soon as the batches that it
-        has not shown yet are no more than the pages so far: asking for those costs no more.
+        has not shown yet are no more than the pages so far: asking for those costs no more. What
+        was not asked for because of an outage stays due.
         """
-        left = dict.fromkeys(batch_ids)
+        left = dict.fromkeys(due)
         try:
-            if len(left) > 1:
-                await self._ask_list(left)
+            if len(known) > 1:
+                await self._ask_list(left, known)
             for batch_id in left:
                 await self._ask_for(batch_id)
         except ProviderError as error:
@@ -53,15 +54,15 @@ class PollRounds:
             _log.info("the provider answers again")
         self._outages = 0
 
-    async def _ask_list(self, left: dict[str, None]) -> None:
+    async def _ask_list(self, left: dict[str, None], known: Container[str]) -> None:
         listed = 0
         async with aclosing(self._provider.list_batches()) as newest_first:
             async for seen in newest_first:
                 listed += 1
-                if seen.id in left:
-                    del left[seen.id]
+                if seen.id in known:
+                    left.pop(seen.id, None)
                     await self._take(seen.id, seen)
-                if len(left) <= listed / LIST_PAGE:
+                if listed % LIST_PAGE == 0 and len(left) <= listed // LIST_PAGE:
                     return
 
     async def _ask_for(self, batch_id: str) -> None:

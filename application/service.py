@@ -24,7 +24,7 @@ from .retrying import requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
 from .views import BatchSummary
-from .worker import DEFAULT_PARALLEL, Worker
+from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
 
 
 class BatchService:
@@ -316,6 +316,18 @@ class BatchService:
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
 
-    def worker(self, *, parallel: int = DEFAULT_PARALLEL) -> Worker:
-        """A worker that keeps every open batch of this database at this provider going."""
-        return Worker(self._runtime, self._provider, self._lifecycle, parallel=parallel)
+    def worker(
+        self, *, parallel: int = DEFAULT_PARALLEL, look_interval: float = LOOK_INTERVAL
+    ) -> Worker:
+        """A worker that keeps every open batch of this database at this provider going.
+
+        `parallel` is how many batches are submitted or collected at once; every `look_interval`
+        seconds it looks for batches that other processes have begun.
+        """
+        return Worker(
+            self._runtime,
+            self._provider,
+            self._lifecycle,
+            parallel=parallel,
+            look_interval=look_interval,
+        )

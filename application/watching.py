@@ -80,6 +80,16 @@ class WatchFlow:
         age = max(0.0, (moment - (batch.submitted_at or batch.updated_at)).total_seconds())
         return moment + timedelta(seconds=self._delay(batch.id, age))
 
+    def next_round_at(self, batch: OpenBatch) -> datetime:
+        """The next poll of a batch that was seen just now, before its time or at it.
+
+        Half an interval away at least: a list shows batches whose own moment is close.
+        """
+        now = self._runtime.clock.now()
+        soonest = self.next_poll_at(batch, now)
+        following = self.next_poll_at(batch, soonest)
+        return following if soonest - now < (following - soonest) / 2 else soonest
+
     def _delay(self, batch_id: UUID, age: float) -> float:
         delay = poll_delay(self._schedule, age, batch_id)
         return max(_SHORTEST, min(delay, self.max_age - age)) if age < self.max_age else delay

@@ -35,9 +35,6 @@ _HEAD_START = timedelta(seconds=15)
 """Whoever began a submission goes on with it; after so long without an event it is taken up."""
 
 _FAILURE_DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0)
-_EARLY = 0.2
-"""A poll that comes due within this part of its waiting time joins a round that is made now."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +44,6 @@ class _Track:
 
     batch: OpenBatch
     due: datetime | None  # None: parked until the next start
-    polled: datetime
     seen: StatusReport | None = None
     failures: int = 0
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -140,8 +136,7 @@ class Worker:
         self._tracks.update((id_, track) for id_, track in known.items() if track.task is not None)
 
     def _begin(self, batch: OpenBatch) -> _Track:
-        now = self._runtime.clock.now()
-        return _Track(batch, self._first_due(batch, now), polled=now)
+        return _Track(batch, self._first_due(batch, self._runtime.clock.now()))
 
     def _go_on(self, track: _Track, batch: OpenBatch) -> None:
         moved = batch.next_step is not track.batch.next_step
@@ -172,25 +167,13 @@ class Worker:
         ]
         polls = [track for track in due if self._is_for_round(track)]
         if polls and self._round is None and not self._rounds.is_resting:
-            self._start_round(now)
+            self._round = self._start(self._run_round(polls))
         for track in due:
             if not self._is_for_round(track):
                 track.task = self._start(self._work(track))
 
     def _is_for_round(self, track: _Track) -> bool:
         return track.is_plain_poll and not self._lifecycle.watch.is_aged(track.batch)
-
-    def _start_round(self, now: datetime) -> None:
-        """Poll what is due, and what will be soon: one call shows a hundred batches."""
-        self._polled = {
-            track.batch.provider_batch_id: track
-            for track in self._tracks.values()
-            if track.batch.provider_batch_id is not None
-            and track.due is not None
-            and track.due - (track.due - track.polled) * _EARLY <= now
-            and self._is_for_round(track)
-        }
-        self._round = self._start(self._run_round())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
@@ -233,7 +216,7 @@ class Worker:
 
     async def _succeed(self, track: _Track, batch: Batch) -> None:
         await self._resume(track, batch)
-        track.due = track.polled + timedelta(seconds=self._lifecycle.watch.delay(batch))
+        track.due = self._after(self._lifecycle.watch.delay(batch))
 
     async def _resume(self, track: _Track, batch: Batch) -> None:
         if batch.trouble is not None:
@@ -242,7 +225,6 @@ class Worker:
             )
         _tell(batch)
         track.failures = 0
-        track.polled = self._runtime.clock.now()
 
     async def _fail(self, track: _Track, error: Exception) -> None:
         """Log, back off, and leave a note in the batch's log, for its status."""
@@ -253,8 +235,7 @@ class Worker:
             delay = max(delay, error.retry_after or 0.0)
         parked = isinstance(error, HandlerUnavailableError)
         track.failures += 1
-        track.polled = self._runtime.clock.now()
-        track.due = None if parked else track.polled + timedelta(seconds=delay)
+        track.due = None if parked else self._after(delay)
         _log.error(
             "batch %s: again %s: %s",
             track.batch.id,
@@ -264,6 +245,9 @@ class Worker:
             extra=_about(track.batch.id),
         )
         await self._note_failure(track, problem)
+
+    def _after(self, seconds: float) -> datetime:
+        return self._runtime.clock.now() + timedelta(seconds=seconds)
 
     async def _note_failure(self, track: _Track, problem: str) -> None:
         step = track.batch.next_step
@@ -282,9 +266,18 @@ class Worker:
 
     # Many batches.
 
-    async def _run_round(self) -> None:
+    async def _run_round(self, due: list[_Track]) -> None:
+        """Poll what is due, and what the provider's list shows beside it: a call shows many."""
+        self._polled = {
+            track.batch.provider_batch_id: track
+            for track in self._tracks.values()
+            if track.batch.provider_batch_id is not None
+            and track.due is not None
+            and self._is_for_round(track)
+        }
+        ids = [track.batch.provider_batch_id or "" for track in due]
         try:
-            await self._rounds.ask(self._polled)
+            await self._rounds.ask(ids, self._polled)
         finally:
             self._round = None
 
@@ -303,13 +296,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)
             await self._fail(track, error)
         else:
-            self._wait_for_next_poll(track)
-
-    def _wait_for_next_poll(self, track: _Track) -> None:
-        """From the moment that it was due, lest one polled early be polled again at once."""
-        track.polled = self._runtime.clock.now()
-        base = max(track.polled, track.due or track.polled)
-        track.due = self._lifecycle.watch.next_poll_at(track.batch, base)
+            track.due = self._lifecycle.watch.next_round_at(track.batch)
 
 
 def _tell(batch: Batch) -> None:
