@@ -364,6 +364,15 @@ def emulator(
     fail_every: Annotated[
         int | None, typer.Option(min=1, help="Let each N-th request fail with HTTP 500.")
     ] = None,
+    dialect: Annotated[
+        str, typer.Option(metavar="openai|azure", help="Whose spelling of the API it speaks.")
+    ] = "openai",
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL", help="A deployment and the model behind it. May be repeated."
+        ),
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -382,9 +391,11 @@ def emulator(
         batchtrail emulator --port 8080
     """
     from ..emulator import EmulatorSettings  # noqa: PLC0415
-    from .emulate import parse_faults, serve  # noqa: PLC0415
+    from .emulate import parse_deployments, parse_dialect, parse_faults, serve  # noqa: PLC0415
 
     settings = EmulatorSettings(
+        dialect=parse_dialect(dialect),
+        deployments=parse_deployments(deployment),
         host=host,
         port=port,
         data_dir=data_dir,
