@@ -11,7 +11,7 @@ errors that repeat the status.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from aiohttp import web
@@ -24,6 +24,7 @@ from .lifecycle import Stage, Status, expires_at
 from .manners import Manners, canonical, check_key
 from .records import BatchProblem, BatchRecord, FileRecord
 from .shapes import BARE_RESULT_LINE, BARE_UNDONE_LINE
+from .wire import Object
 
 _TICKS: Final = 10_000_000  # .NET's, 100 ns each
 _DENIED: Final = (
@@ -59,7 +60,7 @@ def _unknown_route(_request: web.Request) -> ApiError:
     return ApiError(404, "Resource not found")
 
 
-def _envelope(error: ApiError) -> dict[str, Any]:
+def _envelope(error: ApiError) -> Object:
     return {"error": {"code": error.code or str(error.status), "message": error.message}}
 
 
@@ -67,14 +68,14 @@ def _headers(_milliseconds: int) -> dict[str, str]:
     return {"apim-request-id": str(uuid4()), "x-content-type-options": "nosniff"}
 
 
-def _file_object(record: FileRecord) -> dict[str, Any]:
+def _file_object(record: FileRecord) -> Object:
     """Return a File; its times are Unix seconds even where those of batches are not."""
     shown = wire.file_object(record)
     del shown["status_details"]
     return shown
 
 
-def _batch_object(record: BatchRecord, stage: Stage) -> dict[str, Any]:
+def _batch_object(record: BatchRecord, stage: Stage) -> Object:
     """Return a Batch, without OpenAI's later fields `model` and `usage`.
 
     A batch that fails validation seems to have run: its times are set, but not `failed_at`.

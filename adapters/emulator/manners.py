@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from attrs import frozen
@@ -13,8 +13,7 @@ from .errors import ApiError, incorrect_key
 from .lifecycle import Stage
 from .records import BatchProblem, BatchRecord, FileRecord
 from .shapes import RESULT_LINE, UNDONE_LINE
-
-Object = dict[str, Any]
+from .wire import Object
 
 
 @frozen(kw_only=True)

@@ -118,7 +118,7 @@ class Actor:
         return b"".join([piece async for piece in self.provider.download(file_id)])
 
     async def rows(self, file_id: str | None) -> list[dict[str, Any]]:
-        """Read the lines of a result file; none without a file."""
+        """Read the lines of a result file; none without a file, and none in an empty one."""
         content = await self.content(file_id) if file_id else b""
         return [
             msgspec.json.decode(line, type=dict[str, Any])

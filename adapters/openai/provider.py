@@ -9,12 +9,14 @@ from http import HTTPMethod
 from urllib.parse import quote
 
 import aiohttp
+from attrs import evolve
 
 from ...application.errors import NotFoundError, RefusedError, UnavailableError
-from ...application.ports import OPENAI_LIMITS, CreateRequest, ProviderBatch, UploadedFile
+from ...application.ports import CreateRequest, ProviderBatch, UploadedFile
 from ...domain.values import Limits
 from . import wire
 from .bodies import JsonBody, UploadBody, WrongSizeError
+from .dialect import create_endpoint
 from .retry import Call, Failure
 from .settings import OpenAISettings
 from .transport import Answer, Request, Surroundings, Transport
@@ -70,8 +72,11 @@ class OpenAIBatchProvider:
 
     @property
     def limits(self) -> Limits:
-        """50,000 requests and 209,715,200 bytes a batch (OpenAI's API reference, Aug 2026)."""
-        return OPENAI_LIMITS
+        """50,000 requests (Azure 100,000) and 209,715,200 bytes a batch.
+
+        Sources: OpenAI's API reference, Aug 2026; Azure's batch guide, 2025.
+        """
+        return self._settings.limits
 
     async def upload(
         self, lines: AsyncIterable[bytes], *, filename: str, size: int
@@ -120,7 +125,8 @@ class OpenAIBatchProvider:
         file that is not visible, which happens right after its upload (issue reports): wait
         and create again. Only then is a repeat safe; else look through `list_batches` first.
         """
-        content = wire.create_body(request)
+        endpoint = create_endpoint(self._settings.spoken, request.endpoint)
+        content = wire.create_body(evolve(request, endpoint=endpoint))
         return await self._transport.fetch(
             Request(
                 Call.CREATE,

@@ -48,18 +48,17 @@ class SystemClock:
 class _NoProvider:
     """Stands for the provider where no key is set: the log can be read, no call can be made."""
 
-    limits: Limits = OPENAI_LIMITS
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, limits: Limits) -> None:
         self.name = name
+        self.limits = limits
 
     def __getattr__(self, name: str) -> NoReturn:
         raise InputError(NO_KEY)
 
 
-def no_provider(name: str = "no provider") -> BatchProvider:
+def no_provider(name: str = "no provider", limits: Limits = OPENAI_LIMITS) -> BatchProvider:
     """A provider for reading the log alone: every call raises `InputError`."""
-    return cast(BatchProvider, _NoProvider(name))
+    return cast(BatchProvider, _NoProvider(name, limits))
 
 
 @asynccontextmanager
@@ -118,13 +117,14 @@ def _create_timeout(settings: Settings) -> float:
 
 @asynccontextmanager
 async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
-    from .adapters.openai import AuthStyle, OpenAISettings, connect  # noqa: PLC0415 (start-up time)
+    from .adapters.openai import OpenAISettings, connect  # noqa: PLC0415 (start-up time)
 
     options: dict[str, Any] = {} if settings.base_url is None else {"base_url": settings.base_url}
     try:
         openai = OpenAISettings(
             api_key=settings.api_key or "none",
-            auth=AuthStyle(settings.auth),
+            auth=settings.auth,
+            dialect=settings.dialect,
             organization=settings.organization,
             project=settings.project,
             api_version=settings.api_version,
@@ -134,7 +134,7 @@ async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
     except ValueError as error:
         raise InputError(f"the OpenAI settings cannot be used: {error}") from error
     if settings.api_key is None:
-        yield no_provider(openai.name)
+        yield no_provider(openai.name, openai.limits)
         return
     async with connect(openai) as provider:
         yield provider

@@ -27,7 +27,8 @@ class Settings:
     organization: str | None = None
     project: str | None = None
     api_version: str | None = None
-    auth: str = "bearer"
+    auth: str | None = None
+    dialect: str = "auto"
     poll_schedule: tuple[float, ...] | None = None
     reconcile_wait: float | None = None
     max_age: float | None = None
@@ -64,7 +65,11 @@ class Settings:
             organization=get("OPENAI_ORG_ID"),
             project=get("OPENAI_PROJECT_ID"),
             api_version=get("OPENAI_API_VERSION"),
-            auth=_auth(get("BATCHTRAIL_AUTH")),
+            auth=_one_of("BATCHTRAIL_AUTH", get("BATCHTRAIL_AUTH"), "bearer", "api-key"),
+            dialect=_one_of(
+                "BATCHTRAIL_DIALECT", get("BATCHTRAIL_DIALECT"), "auto", "openai", "azure"
+            )
+            or "auto",
             poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
             reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
             max_age=_max_age(get("BATCHTRAIL_MAX_AGE")),
@@ -83,10 +88,10 @@ def _env_file(path: Path) -> dict[str, str]:
         raise InputError(f"{path} cannot be read: {error}") from error
 
 
-def _auth(text: str | None) -> str:
-    if text not in {None, "bearer", "api-key"}:
-        raise InputError(f"BATCHTRAIL_AUTH is {text!r}; write bearer or api-key")
-    return text or "bearer"
+def _one_of(name: str, text: str | None, *words: str) -> str | None:
+    if text is not None and text not in words:
+        raise InputError(f"{name} is {text!r}; write {', '.join(words[:-1])} or {words[-1]}")
+    return text
 
 
 def _seconds(name: str, text: str | None) -> float | None:
