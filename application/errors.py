@@ -22,7 +22,20 @@ __all__ = [
     "StoreError",
     "UnauthorizedError",
     "UnavailableError",
+    "problem_text",
 ]
+
+_LONGEST_PROBLEM = 2_000
+"""Characters. A foreign exception may carry a whole answer; the log tells enough of it."""
+
+
+def problem_text(error: Exception) -> str:
+    """What went wrong, as a text that can be stored: an error of ours speaks for itself."""
+    ours = isinstance(error, BatchtrailError)
+    text = str(error) if ours else f"{type(error).__name__}: {error}"
+    if len(text) > _LONGEST_PROBLEM:
+        text = f"{text[:_LONGEST_PROBLEM]}…"
+    return text.encode(errors="backslashreplace").decode()
 
 
 class InputError(BatchtrailError):

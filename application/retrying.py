@@ -26,7 +26,7 @@ async def requests_to_retry(
     found = False
     async for completion in completions(runtime, batch.id):
         line = await anext(lines)
-        if _is_wanted(completion, only):
+        if _is_wanted(batch, completion, only):
             found = True
             yield line
         else:
@@ -35,11 +35,17 @@ async def requests_to_retry(
         raise NothingToRetryError(batch.id, _why_nothing(left, only))
 
 
-def _is_wanted(completion: Completion, only: Collection[Outcome] | None) -> bool:
+def _is_wanted(batch: Batch, completion: Completion, only: Collection[Outcome] | None) -> bool:
     if only is not None:
         return completion.outcome in only
-    code = completion.error.code if completion.error else None
-    return is_worth_retrying(completion.outcome, completion.status_code, code)
+    return is_worth_retrying(completion.outcome, completion.status_code, _code(batch, completion))
+
+
+def _code(batch: Batch, completion: Completion) -> str | None:
+    """Why a request failed; one that only went down with its batch, why that did."""
+    if completion.error == batch.rest_error and batch.errors:
+        return batch.errors[0].code
+    return completion.error.code if completion.error else None
 
 
 def _why_nothing(left: Counter[Outcome], only: Collection[Outcome] | None) -> str:

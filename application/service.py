@@ -13,7 +13,7 @@ from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
 from .completions import Completion, completions
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
-from .errors import HandlerError, InputError
+from .errors import HandlerError, InputError, problem_text
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
@@ -174,7 +174,7 @@ class BatchService:
         await self._runtime.command(
             batch_id,
             lambda batch, stamp: batch.record_work_failed(
-                WorkStep.COMPLETION_HANDLER, str(error), retry_at=None, stamp=stamp
+                WorkStep.COMPLETION_HANDLER, problem_text(error), retry_at=None, stamp=stamp
             ),
         )
 
@@ -191,12 +191,22 @@ class BatchService:
     ) -> BatchSummary:
         """Apply the results of a batch that is over, and settle every request.
 
-        `as_is` takes what can be fetched now and does not wait for files that are out of reach.
+        `as_is` takes what can be fetched now and does not wait for files that are out of reach,
+        nor for the rows of a batch that was given up and is still being canceled, which is an
+        `InputError` otherwise.
         """
-        self._lifecycle.check_provider(await self._runtime.load(batch_id))
+        batch = await self._runtime.load(batch_id)
+        self._lifecycle.check_provider(batch)
         collection = self._lifecycle.collection
-        collect = collection.collect_as_is if as_is else collection.collect
-        return BatchSummary.of(await collect(batch_id, on_progress))
+        if as_is:
+            return BatchSummary.of(await collection.collect_as_is(batch_id, on_progress))
+        _, is_over = await self._lifecycle.watch.look_for_late_end(batch)
+        if not is_over:
+            raise InputError(
+                f"batch {batch_id} was given up and is still being canceled; "
+                "wait for its rows, or settle it without them: `collect --as-is`"
+            )
+        return BatchSummary.of(await collection.collect(batch_id, on_progress))
 
     async def collect_again(
         self, batch_id: UUID, on_progress: OnProgress = silent, *, as_is: bool = False
@@ -254,10 +264,6 @@ class BatchService:
                 retry_of=parent.id,
             )
             retry_id = await self._record_input(checked, draft, new=new)
-            count = len(checked.custom_ids)
-        await self._runtime.command(
-            batch_id, lambda batch, stamp: batch.record_retry(retry_id, count, stamp=stamp)
-        )
         await self._lifecycle.submission.advance(retry_id, on_progress)
         return retry_id
 

@@ -80,10 +80,24 @@ class SubmissionFlow:
         elif batch.cancel_requested:
             await self._abandon(batch)
         elif batch.submission.input_file_id is None:
+            await self._tell_parent(batch)
             await self._upload(batch, batch.submission, on_progress)
         else:
             await self._let_file_appear(batch.submission)
             await finishing(self._create(batch))  # a call broken off is a call searched for
+
+    async def _tell_parent(self, batch: Batch) -> None:
+        """Note a retry at the batch that it came from, before it may cost anything.
+
+        Here, because whoever began it may have died since. Raises `NotCollectedError`.
+        """
+        if batch.retry_of is not None:
+            await self._runtime.command(
+                batch.retry_of,
+                lambda parent, stamp: parent.record_retry(
+                    batch.id, batch.request_count, stamp=stamp
+                ),
+            )
 
     async def _let_file_appear(self, submission: Submission) -> None:
         """Wait, the longer the oftener, after batches that failed for want of their input file."""

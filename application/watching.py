@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from ..domain.batch import Batch
-from ..domain.values import BatchProblem
+from ..domain.values import BatchProblem, Stamp
 from .errors import NotFoundError, ProviderError, RefusedError
 from .polling import first_poll, poll_delay
 from .ports import BatchProvider, ProviderBatch
@@ -164,10 +164,9 @@ class WatchFlow:
         why = f"its status was {word}"
         try:
             if not batch.cancel_requested:
-                batch = await self._runtime.command(
-                    batch.id, lambda batch, stamp: batch.request_cancel(stamp=stamp)
-                )
-                batch = await self.send_cancel(batch)
+                batch = await self._runtime.command(batch.id, _wish_to_cancel)
+                if not batch.status.is_terminal:
+                    batch = await self.send_cancel(batch)
         except ProviderError as error:
             why = f"{why}, and it could not be canceled: {error}"
         return batch if batch.status.is_terminal else await self._give_up(batch, why)
@@ -208,3 +207,9 @@ class WatchFlow:
                 seen.id, seen.report, request_id=seen.request_id, stamp=stamp
             ),
         )
+
+
+def _wish_to_cancel(batch: Batch, stamp: Stamp) -> None:
+    """Record the wish, unless another process had it first or the batch is over."""
+    if not (batch.cancel_requested or batch.status.is_terminal):
+        batch.request_cancel(stamp=stamp)

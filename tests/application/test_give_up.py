@@ -1,0 +1,154 @@
+"""Batches that are not over at the maximum age: canceled, given up, and their rows kept."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchtrail.application.errors import InputError, UnavailableError
+from batchtrail.domain.errors import NothingToCollectError
+from batchtrail.domain.status import BatchStatus
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.service import BatchService
+
+HOUR = 3_600.0
+MAX_AGE = 26 * HOUR
+PATIENCE = 720.0
+
+
+async def stuck(lab: Lab, provider: Any = None) -> tuple[BatchService, UUID, str]:
+    """Submit a batch that finishes two of its three requests and no more."""
+    service = lab.service(provider)
+    batch_id = await service.submit(lab.lines())
+    provider_id = lab.provider.batch_ids[-1]
+    lab.provider.work(provider_id, finished=2)
+    return service, batch_id, provider_id
+
+
+class Prompt:
+    """A provider that cancels while it is being asked to."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def cancel_batch(self, batch_id: str) -> Any:
+        await self._inner.cancel_batch(batch_id)
+        self._inner.finish_cancel(batch_id)
+        return await self._inner.retrieve_batch(batch_id)
+
+
+async def test_cancel_that_is_answered_at_once(lab: Lab) -> None:
+    """The provider's own end is the end: canceled, with the finished rows."""
+    service, batch_id, _ = await stuck(lab, Prompt(lab.provider))
+    summary = await service.wait(batch_id)
+    assert (summary.status, summary.given_up) == (BatchStatus.CANCELED, False)
+    assert lab.clock.elapsed == pytest.approx(MAX_AGE, abs=1)
+    assert sorted((await lab.outcomes(service, batch_id)).values()) == [
+        "canceled",
+        "succeeded",
+        "succeeded",
+    ]
+
+
+async def test_rows_within_the_patience(lab: Lab) -> None:
+    """Given up at the maximum age to the second; what the cancellation brings is collected."""
+    service, batch_id, provider_id = await stuck(lab)
+    finish = partial(lab.provider.finish_cancel, provider_id)
+    lab.clock.after(MAX_AGE + PATIENCE / 2, finish)
+    summary = await service.wait(batch_id)
+    assert (summary.status, summary.given_up) == (BatchStatus.FAILED, True)
+    assert summary.ended_at is not None
+    assert (summary.ended_at - lab.clock.start).total_seconds() == pytest.approx(MAX_AGE, abs=1)
+    assert summary.errors[0].code == "given_up"
+    outcomes = summary.totals.outcomes
+    assert (outcomes.succeeded, outcomes.canceled) == (2, 1)
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_rows_behind_the_patience(lab: Lab) -> None:
+    """They are settled as failed, until somebody collects once more."""
+    service, batch_id, provider_id = await stuck(lab)
+    summary = await service.wait(batch_id)
+    # Behind the patience the files are fetched three times more: two results are counted.
+    assert 0 <= lab.clock.elapsed - MAX_AGE - PATIENCE <= 4 * 60
+    assert summary.totals.outcomes.failed == 3
+    found = await lab.completions(service, batch_id)
+    assert {each.error.code for each in found if each.error} == {"given_up"}
+    with pytest.raises(NothingToCollectError, match="cancelling"):
+        await service.collect_again(batch_id)
+    lab.provider.finish_cancel(provider_id)
+    outcomes = (await service.collect_again(batch_id)).totals.outcomes
+    assert (outcomes.succeeded, outcomes.canceled, outcomes.failed) == (2, 1, 0)
+    await lab.assert_each_once(service, batch_id)
+    with pytest.raises(NothingToCollectError, match="every request"):
+        await service.collect_again(batch_id)
+
+
+async def test_collect_again_after_a_crash(lab: Lab) -> None:
+    """Taken up by whoever comes next, and applied once."""
+    service, batch_id, provider_id = await stuck(lab)
+    await service.wait(batch_id)
+    lab.provider.finish_cancel(provider_id)
+    lab.provider.fail_next("download", lab.Crash())
+    with pytest.raises(lab.Crash):
+        await service.collect_again(batch_id)
+    service = lab.service()
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 2
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_collect_does_not_run_ahead_of_the_cancellation(lab: Lab) -> None:
+    """Rows that may still come are not settled away by a command, unless it says so."""
+    service, batch_id, provider_id = await stuck(lab)
+    crash = lab.Crash()
+    lab.clock.after(MAX_AGE + 2, lambda: lab.provider.fail_always(crash))
+    with pytest.raises(lab.Crash):
+        await service.wait(batch_id)
+    lab.provider.heal()
+    assert (await service.status(batch_id)).given_up
+    with pytest.raises(InputError, match="still being canceled"):
+        await service.collect(batch_id)
+    assert (await service.collect(batch_id, as_is=True)).totals.outcomes.failed == 3
+    lab.provider.finish_cancel(provider_id)
+    assert (await service.collect_again(batch_id)).totals.outcomes.succeeded == 2
+
+
+async def test_a_provider_out_of_reach(lab: Lab) -> None:
+    """What nobody can ask about may be over and paid for: it gets twice the maximum age."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.clock.after(10, lambda: lab.provider.fail_always(UnavailableError("down")))
+    lab.clock.after(HOUR, partial(lab.provider.complete, provider_id))
+    lab.clock.after(2 * MAX_AGE - 2 * HOUR, lab.provider.heal)
+    summary = await service.wait(batch_id)
+    assert (summary.status, summary.given_up) == (BatchStatus.ENDED, False)
+    assert lab.clock.elapsed < 2 * MAX_AGE
+    assert set((await lab.outcomes(service, batch_id)).values()) == {"succeeded"}
+
+
+async def test_a_provider_that_never_comes_back(lab: Lab) -> None:
+    """Given up at twice the maximum age, with the reason."""
+    service, batch_id, _ = await stuck(lab)
+    lab.clock.after(10, lambda: lab.provider.fail_always(UnavailableError("down")))
+    summary = await service.wait(batch_id)
+    assert summary.given_up
+    assert "down" in summary.errors[0].message
+    assert 2 * MAX_AGE <= lab.clock.elapsed < 2 * MAX_AGE + HOUR + PATIENCE
+    assert set((await lab.outcomes(service, batch_id)).values()) == {"failed"}
+
+
+async def test_a_batch_that_ends_at_the_last_moment(lab: Lab) -> None:
+    """The poll at the maximum age sees its end: nothing is canceled."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.clock.after(MAX_AGE - 1, partial(lab.provider.complete, provider_id))
+    assert (await service.wait(batch_id)).status is BatchStatus.ENDED
+    assert lab.provider.count("cancel") == 0
