@@ -32,7 +32,7 @@ class ImportedHandlers:
             for part in name.split("."):
                 found = getattr(found, part)
             return found() if isinstance(found, type) else found
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module may leave at its import
             raise HandlerUnavailableError(
                 f"the completion handler {reference} cannot be imported: "
                 f"{type(error).__name__}: {error}"

@@ -4,7 +4,15 @@ import asyncio
 import inspect
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+)
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -66,7 +74,9 @@ class HandlerFlow:
         for method in _methods(self._handlers.load(batch.completion_handler), summary):
             try:
                 await self._call(method, summary)
-            except Exception as error:
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                if _is_cancelled(error):
+                    raise
                 name = f"{batch.completion_handler}.{method.__name__}"
                 raise HandlerFailedError(
                     f"the completion handler {name} raised {type(error).__name__}: {error}"
@@ -81,7 +91,24 @@ class HandlerFlow:
             await method(summary, _each(pages))
         else:
             completions = _each_blocking(pages, asyncio.get_running_loop())
-            await _on_own_thread(lambda: method(summary, completions))
+            _check_ran(await _on_own_thread(lambda: method(summary, completions)))
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether somebody breaks us off; a handler may raise the same error for its own reasons."""
+    task = asyncio.current_task()
+    asked = task is None or task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and asked
+
+
+def _check_ran(result: object) -> None:
+    """Raise TypeError for a method that has only promised to run: nobody would hold it to that."""
+    if isinstance(result, Coroutine):
+        result.close()
+    if isinstance(result, Awaitable | Generator | AsyncGenerator):
+        raise TypeError(
+            f"it returned a {type(result).__name__}, which nobody runs; use `async def`"
+        )
 
 
 def _methods(handler: object, summary: BatchSummary) -> list[Callable[..., Any]]:
@@ -114,31 +141,30 @@ def _each_blocking(
         yield from page
 
 
-async def _on_own_thread(call: Callable[[], object]) -> None:
-    """Run a blocking call; when this is cancelled the thread is left to itself.
+async def _on_own_thread(call: Callable[[], object]) -> object:
+    """Give the result of a blocking call; when this is cancelled the thread is left to itself.
 
     A daemon thread, unlike those of an executor: a handler that never returns must not keep the
     process from ending. What it had not finished is done again after the next start.
     """
     loop = asyncio.get_running_loop()
-    done = loop.create_future()
+    done: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()
 
-    def settle(error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+    def settle(outcome: tuple[object, BaseException | None]) -> None:
+        if not done.done():
+            done.set_result(outcome)
 
     def run() -> None:
-        error: BaseException | None = None
         try:
-            call()
+            outcome: tuple[object, BaseException | None] = (call(), None)
         except BaseException as raised:  # noqa: BLE001 (it is raised again on the loop)
-            error = raised
+            outcome = (None, raised)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, error)
+            loop.call_soon_threadsafe(settle, outcome)
 
     threading.Thread(target=run, name="batchtrail-handler", daemon=True).start()
-    await done
+    # Not by way of the future's exception: no future takes a StopIteration, and it would hang.
+    result, error = await done
+    if error is not None:
+        raise error
+    return result

@@ -1,0 +1,235 @@
+"""How completion handlers are called: which methods, on which thread, and how they may fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchtrail.application.errors import HandlerFailedError, HandlerUnavailableError, InputError
+from batchtrail.application.handlers import NoHandlers, check_reference
+from batchtrail.domain.status import WorkStep
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.service import BatchService
+
+
+class One:
+    """The only handler there is."""
+
+    def __init__(self, handler: object) -> None:
+        self.handler = handler
+
+    def load(self, _: str) -> object:
+        return self.handler
+
+
+async def ended(lab: Lab, handler: object) -> tuple[BatchService, UUID]:
+    """Submit a batch with this handler and bring it to its end at the provider."""
+    service = lab.service(handlers=One(handler))
+    batch_id = await service.submit(lab.lines(), completion_handler="shop:Done")
+    lab.complete_all()
+    return service, batch_id
+
+
+class Plain:
+    """A handler without a coroutine."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, list[str], bool]] = []
+
+    def on_batch_completion(self, batch: Any, completions: Any) -> None:
+        self._note(f"completion of {batch.request_count}", completions)
+
+    def on_batch_success(self, _: Any, completions: Any) -> None:
+        self._note("success", completions)
+
+    def _note(self, what: str, completions: Any) -> None:
+        ids = [each.custom_id for each in completions]
+        self.told.append((what, ids, threading.current_thread() is threading.main_thread()))
+
+
+async def test_a_plain_handler_has_a_thread_of_its_own(lab: Lab) -> None:
+    """It may block; each method gets all completions in a plain iterator."""
+    handler = Plain()
+    service, batch_id = await ended(lab, handler)
+    assert (await service.wait(batch_id)).handler_dispatched
+    assert handler.told == [
+        ("completion of 3", ["a", "b", "c"], False),
+        ("success", ["a", "b", "c"], False),
+    ]
+    await service.wait(batch_id)
+    assert len(handler.told) == 2
+
+
+async def test_a_plain_handler_does_not_keep_the_loop(lab: Lab) -> None:
+    """While it blocks, the loop goes on: here to let it go."""
+    go_on = threading.Event()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Blocking:
+        def on_batch_completion(self, *_: Any) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            assert go_on.wait(30)
+
+    service, batch_id = await ended(lab, Blocking())
+
+    async def release() -> None:
+        await begun.wait()
+        go_on.set()
+
+    await asyncio.gather(service.wait(batch_id), release())
+    assert (await service.status(batch_id)).handler_dispatched
+
+
+async def test_methods_that_are_missing_are_left_out(lab: Lab) -> None:
+    """A handler for failures alone has nothing to do after a success, and that is its end."""
+
+    class OnlyFailures:
+        def on_batch_failure(self, *_: Any) -> None:
+            raise AssertionError("it was no failure")
+
+    service, batch_id = await ended(lab, OnlyFailures())
+    assert (await service.wait(batch_id)).handler_dispatched
+
+
+async def test_a_handler_may_stop_reading(lab: Lab) -> None:
+    """Who needs the first completion only leaves nothing open behind him."""
+
+    class Brief:
+        def __init__(self) -> None:
+            self.first: list[str] = []
+
+        async def on_batch_completion(self, _: Any, completions: Any) -> None:
+            async for each in completions:
+                self.first.append(each.custom_id)
+                break
+
+        def on_batch_success(self, _: Any, completions: Any) -> None:
+            self.first.append(next(completions).custom_id)
+
+    handler = Brief()
+    service, batch_id = await ended(lab, handler)
+    assert (await service.wait(batch_id)).handler_dispatched
+    assert handler.first == ["a", "a"]
+
+
+@pytest.mark.parametrize("handler", [3, object(), len])
+async def test_what_has_none_of_the_methods(lab: Lab, handler: object) -> None:
+    """Nothing would be called: that is a mistake in the reference and not a handler's end."""
+    service, batch_id = await ended(lab, handler)
+    with pytest.raises(HandlerUnavailableError, match="none of the methods"):
+        await service.wait(batch_id)
+    trouble = (await service.status(batch_id)).trouble
+    assert trouble is not None
+    assert trouble.step is WorkStep.COMPLETION_HANDLER
+
+
+def _raising(error: BaseException) -> type:
+    class Raising:
+        def on_batch_completion(self, *_: Any) -> None:
+            raise error
+
+    return Raising
+
+
+def _raising_async(error: BaseException) -> type:
+    class Raising:
+        async def on_batch_completion(self, *_: Any) -> None:
+            raise error
+
+    return Raising
+
+
+class Lazy:
+    """A plain method that hands the work to a coroutine."""
+
+    def on_batch_completion(self, *_: Any) -> Any:
+        return self._later()
+
+    async def _later(self) -> None:
+        raise AssertionError("nobody runs this")
+
+
+class Yielding:
+    """A method that is a generator by mistake."""
+
+    def on_batch_completion(self, *_: Any) -> Any:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem"),
+    [
+        (_raising(ValueError("no")), "ValueError: no"),
+        (_raising_async(ValueError("no")), "ValueError: no"),
+        (_raising(StopIteration()), "StopIteration"),
+        (_raising(SystemExit(7)), "SystemExit: 7"),
+        (_raising_async(SystemExit(7)), "SystemExit: 7"),
+        (_raising(asyncio.CancelledError()), "CancelledError"),
+        (_raising_async(asyncio.CancelledError()), "CancelledError"),
+        (_raising(ValueError("\udcff")), r"\\udcff"),
+        (_raising(ValueError("x" * 10_000)), "xxx…"),
+        (Lazy, "returned a coroutine, which nobody runs"),
+        (Yielding, "returned a generator, which nobody runs"),
+    ],
+)
+async def test_however_it_fails(lab: Lab, handler: type, problem: str) -> None:
+    """The results are safe, the reason is in the status, and it is called again."""
+    service, batch_id = await ended(lab, handler())
+    with pytest.raises(HandlerFailedError, match="on_batch_completion raised"):
+        await service.wait(batch_id)
+    summary = await service.status(batch_id)
+    assert summary.trouble is not None
+    assert problem.replace("\\\\", "\\") in summary.trouble.problem
+    assert len(summary.trouble.problem) < 3_000
+    assert (summary.results_collected, summary.handler_dispatched) == (True, False)
+    good = lab.service(handlers=One(Plain()))
+    assert (await good.wait(batch_id)).handler_dispatched
+
+
+async def test_waiting_that_is_broken_off_is_no_failure(lab: Lab) -> None:
+    """Whoever cancels the wait is told so; the handler is called again."""
+
+    class Endless:
+        async def on_batch_completion(self, *_: Any) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    service, batch_id = await ended(lab, Endless())
+    task = asyncio.create_task(service.wait(batch_id))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    summary = await service.status(batch_id)
+    assert (summary.handler_dispatched, summary.trouble) == (False, None)
+
+
+@pytest.mark.parametrize(
+    "reference", ["", "shop", "shop:", ":Done", "shop.:Done", "1shop:Done", "shop:Done()", "a b:C"]
+)
+async def test_references_that_name_no_class(lab: Lab, reference: str) -> None:
+    """Refused before anything is recorded."""
+    with pytest.raises(InputError, match=r"package\.module:Name"):
+        await lab.service().submit(lab.lines(), completion_handler=reference)
+    assert await lab.service().batches() == []
+    check_reference("shop.batches:Done.Inner")
+
+
+async def test_without_an_allow_list_nothing_runs(lab: Lab) -> None:
+    """A service that was given no handlers calls none, and says so."""
+    service = lab.service(handlers=NoHandlers())
+    batch_id = await service.submit(lab.lines(), completion_handler="shop:Done")
+    lab.complete_all()
+    with pytest.raises(HandlerUnavailableError, match="may not run here"):
+        await service.wait(batch_id)
+    await lab.assert_each_once(service, batch_id)
