@@ -13,7 +13,14 @@ from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import ResultFile
 from ..domain.values import RequestProblem
-from .errors import ConflictError, NotFoundError, ProviderError, RateLimitedError, UnavailableError
+from .errors import (
+    ConflictError,
+    NotFoundError,
+    ProviderError,
+    RateLimitedError,
+    RefusedError,
+    UnavailableError,
+)
 from .ports import BatchProvider
 from .progress import Applying, Delayed, OnProgress, silent
 from .result_lines import RawLine, parse_result_line, split_lines
@@ -85,7 +92,7 @@ class CollectionFlow:
         try:
             if not batch.results_collected:
                 await self._apply_files(batch, on_progress, final=True)
-        except _FAILURES as error:
+        except (*_FAILURES, RefusedError) as error:
             lost = RequestProblem("result_file_lost", f"A result file is out of reach: {error}")
         return await self.settle(batch_id, lost)
 
@@ -120,7 +127,7 @@ class CollectionFlow:
                             whole = False
                         applied = await self._runtime.in_store(applier.apply, file, lines)
                         on_progress(Applying(batch.id, applied, batch.request_count))
-            except _FAILURES as error:
+            except (*_FAILURES, RefusedError) as error:
                 failure = error  # one file that stays away does not keep the other
         if failure is not None:
             raise failure

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Container, Iterable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
-from .errors import NotFoundError, ProviderError
+from .errors import NotFoundError, ProviderError, RefusedError
 from .ports import BatchProvider, Clock, ProviderBatch
 
 LIST_PAGE = 100
@@ -15,7 +15,10 @@ _OUTAGE_DELAYS = (1.0, 5.0, 15.0, 30.0, 60.0)
 
 _log = logging.getLogger(__name__)
 
-Take = Callable[[str, ProviderBatch | NotFoundError], Awaitable[None]]
+Unknown = NotFoundError | RefusedError
+"""What a provider answers when it is there, but will not show what it is asked for."""
+
+Take = Callable[[str, ProviderBatch | Unknown], Awaitable[None]]
 """Is given the id of each batch, and what the provider shows of it."""
 
 
@@ -27,6 +30,7 @@ class PollRounds:
         self._clock = clock
         self._take = take
         self._outages = 0
+        self._is_listless = False
         self._resting_until: datetime | None = None
 
     @property
@@ -55,6 +59,14 @@ class PollRounds:
         self._outages = 0
 
     async def _ask_list(self, left: dict[str, None], known: Container[str]) -> None:
+        try:
+            await self._walk_list(left, known)
+        except (NotFoundError, RefusedError) as error:
+            if not self._is_listless:
+                _log.warning("the provider does not list its batches: %s", error)
+            self._is_listless = True
+
+    async def _walk_list(self, left: dict[str, None], known: Container[str]) -> None:
         listed = 0
         async with aclosing(self._provider.list_batches()) as newest_first:
             async for seen in newest_first:
@@ -67,8 +79,8 @@ class PollRounds:
 
     async def _ask_for(self, batch_id: str) -> None:
         try:
-            seen: ProviderBatch | NotFoundError = await self._provider.retrieve_batch(batch_id)
-        except NotFoundError as error:
+            seen: ProviderBatch | Unknown = await self._provider.retrieve_batch(batch_id)
+        except (NotFoundError, RefusedError) as error:
             seen = error
         await self._take(batch_id, seen)
 

@@ -14,14 +14,16 @@ from ..domain.status import WorkStep
 from ..domain.values import StatusReport
 from .errors import (
     BatchtrailError,
+    HandlerFailedError,
     HandlerUnavailableError,
-    NotFoundError,
     ProviderError,
     StoreError,
+    problem_text,
 )
 from .lifecycle import Lifecycle
-from .poll_round import PollRounds
+from .poll_round import PollRounds, Unknown
 from .ports import BatchProvider, ProviderBatch
+from .progress import Delayed, Progress
 from .runtime import Runtime
 from .views import OpenBatch
 
@@ -46,6 +48,7 @@ class _Track:
     due: datetime | None  # None: parked until the next start
     seen: StatusReport | None = None
     failures: int = 0
+    told: str | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -208,7 +211,8 @@ class Worker:
         """Take one batch as far as it goes now."""
         try:
             async with self._slots:
-                await self._succeed(track, await self._lifecycle.advance(track.batch.id))
+                batch = await self._lifecycle.advance(track.batch.id, _tell_delay)
+                await self._succeed(track, batch)
         except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)
             await self._fail(track, error)
         finally:
@@ -223,13 +227,15 @@ class Worker:
             batch = await self._runtime.command(
                 batch.id, lambda batch, stamp: batch.record_work_resumed(stamp=stamp)
             )
-        _tell(batch)
         track.failures = 0
+        text = _standing(batch)
+        if text != track.told:  # a look without news is none for the log
+            track.told = text
+            _log.info("batch %s: %s", batch.id, text, extra=_about(batch.id))
 
     async def _fail(self, track: _Track, error: Exception) -> None:
         """Log, back off, and leave a note in the batch's log, for its status."""
-        known = isinstance(error, BatchtrailError)
-        problem = str(error) if known else f"{type(error).__name__}: {error}"
+        problem = problem_text(error)
         delay = _FAILURE_DELAYS[min(track.failures, len(_FAILURE_DELAYS) - 1)]
         if isinstance(error, ProviderError):
             delay = max(delay, error.retry_after or 0.0)
@@ -241,7 +247,7 @@ class Worker:
             track.batch.id,
             "with the next start" if parked else f"in {delay:g} s",
             problem,
-            exc_info=None if known else error,
+            exc_info=_worth_tracing(error),
             extra=_about(track.batch.id),
         )
         await self._note_failure(track, problem)
@@ -281,10 +287,10 @@ class Worker:
         finally:
             self._round = None
 
-    async def _take(self, provider_batch_id: str, seen: ProviderBatch | NotFoundError) -> None:
+    async def _take(self, provider_batch_id: str, seen: ProviderBatch | Unknown) -> None:
         """Record what the provider shows; what it showed before as well costs nothing."""
         track = self._polled[provider_batch_id]
-        if isinstance(seen, NotFoundError):
+        if isinstance(seen, Unknown):
             await self._fail(track, seen)
             return
         try:
@@ -299,17 +305,31 @@ class Worker:
             track.due = self._lifecycle.watch.next_round_at(track.batch)
 
 
-def _tell(batch: Batch) -> None:
-    """Log where a batch stands after a step."""
-    outcomes = batch.totals.outcomes
-    text = batch.status.value
+def _standing(batch: Batch) -> str:
+    """Where a batch stands after a step, in words."""
     if batch.next_step is None:
-        text = f"{text}, {outcomes.succeeded:,} of {batch.request_count:,} succeeded"
-    elif batch.report is not None:
-        counts = batch.report.request_counts
-        done = counts.completed + counts.failed
-        text = f"{batch.report.raw_status}, {done:,} of {batch.request_count:,} done"
-    _log.info("batch %s: %s", batch.id, text, extra=_about(batch.id))
+        succeeded = batch.totals.outcomes.succeeded
+        return f"{batch.status.value}, {succeeded:,} of {batch.request_count:,} succeeded"
+    if batch.report is None:
+        return batch.status.value
+    counts = batch.report.request_counts
+    done = counts.completed + counts.failed
+    return f"{batch.report.raw_status}, {done:,} of {batch.request_count:,} done"
+
+
+def _worth_tracing(error: Exception) -> BaseException | None:
+    """The error whose traceback helps: a handler's own, and what nobody has foreseen."""
+    if isinstance(error, HandlerFailedError):
+        return error.__cause__
+    return None if isinstance(error, BatchtrailError) else error
+
+
+def _tell_delay(progress: Progress) -> None:
+    """Log why a step waits."""
+    if isinstance(progress, Delayed):
+        about = _about(progress.batch_id)
+        text = "batch %s: again in %g s: %s"
+        _log.warning(text, progress.batch_id, progress.seconds, progress.reason, extra=about)
 
 
 def _about(batch_id: UUID) -> dict[str, str]:

@@ -12,6 +12,7 @@ from batchtrail.application.errors import (
     HandlerUnavailableError,
     NotFoundError,
     RateLimitedError,
+    RefusedError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -282,6 +283,119 @@ def test_one_bad_batch_does_not_stop_the_others(
     live(life())
 
 
+def test_a_lost_result_file(world: Lab, live: Live) -> None:
+    """Looked for until the maximum age, visibly; then what it held is missing."""
+
+    async def life() -> None:
+        service = world.service()
+        (batch_id,) = await begun(world, service, 1)
+        world.complete_all()
+        report = world.provider.look(world.provider.batch_ids[0]).report
+        await world.provider.delete_file(report.output_file_id or "")
+        stop = asyncio.Event()
+        world.clock.after(20 * HOUR, stop.set)
+        await service.worker(look_interval=60).run(stop=stop)
+        trouble = (await service.status(batch_id)).trouble
+        assert trouble is not None
+        assert (trouble.step, "No such File" in trouble.problem) == (WorkStep.COLLECTION, True)
+        assert await until_idle(service) == 0
+        assert 26 * HOUR < world.clock.elapsed < 27 * HOUR
+        await assert_all(world, service, [batch_id], "missing")
+        found = await world.completions(service, batch_id)
+        assert {each.error.code for each in found if each.error} == {"result_file_lost"}
+
+    live(life())
+
+
+def test_two_workers_give_up_at_the_same_moment(world: Lab, live: Live) -> None:
+    """Neither is troubled by what the other one did first."""
+
+    async def life() -> None:
+        service = world.service()
+        (batch_id,) = await begun(world, service, 1)
+        all_have_seen_it = asyncio.Barrier(3)
+
+        async def meet(boundary: str) -> None:
+            aged = world.clock.elapsed >= 26 * HOUR
+            if boundary == "after retrieve" and aged and world.provider.count("cancel") == 0:
+                await all_have_seen_it.wait()
+
+        others = [world.watched(meet) for _ in range(3)]
+        await asyncio.gather(*map(until_idle, others))
+        facts = await world.facts(service, batch_id)
+        assert facts.count("CancelRequested") == facts.count("GivenUp") == 1
+        assert "WorkFailed" not in facts
+        await assert_all(world, service, [batch_id], "failed")
+
+    live(life())
+
+
+def test_a_provider_without_a_list(
+    world: Lab, live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some compatible servers have none: every batch is asked for by its name."""
+
+    async def life() -> None:
+        service = world.service(Unlisted(world.provider))
+        ids = await begun(world, service, 3)
+        world.clock.after(100, world.complete_all)
+        assert await until_idle(service) == 0
+        await assert_all(world, service, ids, "succeeded")
+        assert world.clock.elapsed < 600
+
+    live(life())
+    assert caplog.text.count("does not list its batches") == 1
+
+
+class Unlisted:
+    """A provider that has no list of batches."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def list_batches(self) -> Any:
+        raise RefusedError("Method not allowed", http_status=405)
+
+
+@pytest.mark.parametrize("error", [NotFoundError("no such batch"), RefusedError("bad id")])
+def test_a_batch_that_is_refused_does_not_keep_the_others(
+    world: Lab, live: Live, error: Exception
+) -> None:
+    """The oldest one, asked for first, is in trouble; the others are polled all the same."""
+
+    async def life() -> None:
+        service = world.service()
+        ids = await begun(world, service, 3)
+        service = world.service(Gone(Unlisted(world.provider), world.provider.batch_ids[0], error))
+        world.clock.after(100, world.complete_all)
+        stop = asyncio.Event()
+        world.clock.after(HOUR, stop.set)
+        assert await service.worker(look_interval=60).run(stop=stop) == 1
+        await assert_all(world, service, ids[1:], "succeeded")
+        assert (await service.status(ids[0])).trouble is not None
+
+    live(life())
+
+
+def test_looks_without_news_are_not_logged(
+    world: Lab, live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the end of a given-up batch is waited for, each look shows the same."""
+    caplog.set_level("INFO")
+
+    async def life() -> None:
+        service = world.service()
+        await begun(world, service, 1)
+        await until_idle(service)
+
+    live(life())
+    lines = [record.getMessage() for record in caplog.records if "done" in record.getMessage()]
+    assert len(lines) == len(set(lines)) == 2  # validating, cancelling
+
+
 class BrokenFile:
     """A provider on which one file breaks the program that reads it, until a moment."""
 
@@ -325,8 +439,9 @@ def test_a_vanished_batch_is_in_trouble_and_then_given_up(world: Lab, live: Live
 class Gone:
     """A provider that has forgotten one batch."""
 
-    def __init__(self, inner: Any, batch_id: str) -> None:
+    def __init__(self, inner: Any, batch_id: str, error: Exception | None = None) -> None:
         self._inner, self._batch_id = inner, batch_id
+        self._error = error or NotFoundError("No batch found with this id.")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -338,12 +453,12 @@ class Gone:
 
     async def retrieve_batch(self, batch_id: str) -> Any:
         if batch_id == self._batch_id:
-            raise NotFoundError("No batch found with this id.")
+            raise self._error
         return await self._inner.retrieve_batch(batch_id)
 
     async def cancel_batch(self, batch_id: str) -> Any:
         if batch_id == self._batch_id:
-            raise NotFoundError("No batch found with this id.")
+            raise self._error
         return await self._inner.cancel_batch(batch_id)
 
 

@@ -1,0 +1,86 @@
+"""Result files that stay away: waited for, settled by command or by age, and found again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchtrail.application.errors import (
+    NotFoundError,
+    RefusedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.service import BatchService
+
+HOUR = 3_600.0
+GONE = NotFoundError("No such File object", http_status=404)
+
+
+class Withholding:
+    """A provider that answers the download of certain files with an error."""
+
+    def __init__(self, inner: Any, error: Exception, *file_ids: str | None) -> None:
+        self._inner, self._error, self._file_ids = inner, error, file_ids
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def download(self, file_id: str) -> Any:
+        if file_id in self._file_ids:
+            raise self._error
+        async for piece in self._inner.download(file_id):
+            yield piece
+
+
+async def expired(lab: Lab, error: Exception) -> tuple[BatchService, UUID]:
+    """Give a batch of which two requests finished, and whose output file does not come."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.work(provider_id, finished=2)
+    lab.provider.expire(provider_id)
+    file_id = lab.provider.look(provider_id).report.output_file_id
+    await service.refresh(batch_id)
+    return lab.service(Withholding(lab.provider, error, file_id)), batch_id
+
+
+@pytest.mark.parametrize("error", [GONE, UnavailableError("503"), RefusedError("403")])
+async def test_collect_as_is(lab: Lab, error: Exception) -> None:
+    """What the other file holds is applied; what nobody can know is missing, with the reason."""
+    service, batch_id = await expired(lab, error)
+    summary = await service.collect(batch_id, as_is=True)
+    assert lab.clock.sleeps == []
+    assert await lab.outcomes(service, batch_id) == {"a": "missing", "b": "missing", "c": "expired"}
+    lost = (await lab.completions(service, batch_id))[0].error
+    assert lost is not None
+    assert (lost.code, str(error) in lost.message) == ("result_file_lost", True)
+    assert summary.miscounted
+    later = lab.service()
+    assert (await later.collect_again(batch_id)).totals.outcomes.succeeded == 2
+    await lab.assert_each_once(later, batch_id)
+
+
+async def test_a_wrong_key_settles_nothing(lab: Lab) -> None:
+    """Rows are not given away because of a key."""
+    service, batch_id = await expired(lab, UnauthorizedError("wrong key"))
+    with pytest.raises(UnauthorizedError):
+        await service.collect(batch_id, as_is=True)
+    assert not (await service.status(batch_id)).results_collected
+    assert (await lab.service().collect(batch_id)).totals.outcomes.succeeded == 2
+
+
+@pytest.mark.parametrize("error", [GONE, RefusedError("403")])
+async def test_one_file_does_not_keep_the_other(lab: Lab, error: Exception) -> None:
+    """The rows of the error file are safe before the trouble with the output file is told."""
+    service, batch_id = await expired(lab, error)
+    with pytest.raises(type(error)):
+        await service.collect(batch_id)
+    assert await lab.outcomes(service, batch_id) == {"a": "pending", "b": "pending", "c": "expired"}
