@@ -26,7 +26,8 @@ class One:
     def __init__(self, handler: object) -> None:
         self.handler = handler
 
-    def load(self, _: str) -> object:
+    def load(self, reference: str) -> object:
+        assert reference == "shop:Done"
         return self.handler
 
 

@@ -49,7 +49,8 @@ async def expired(lab: Lab, error: Exception) -> tuple[BatchService, UUID]:
     lab.provider.expire(provider_id)
     file_id = lab.provider.look(provider_id).report.output_file_id
     await service.refresh(batch_id)
-    return lab.service(Withholding(lab.provider, error, file_id)), batch_id
+    withholding: Any = Withholding(lab.provider, error, file_id)
+    return lab.service(withholding), batch_id
 
 
 @pytest.mark.parametrize("error", [GONE, UnavailableError("503"), RefusedError("403")])

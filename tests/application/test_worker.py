@@ -261,7 +261,7 @@ def test_one_bad_batch_does_not_stop_the_others(
 
         world.complete_all()
         file_id = world.provider.look(bad).report.output_file_id
-        broken = BrokenFile(world.provider, file_id or "", until=HOUR, clock=world.clock)
+        broken: Any = BrokenFile(world.provider, file_id or "", until=HOUR, clock=world.clock)
         service = world.service(broken)
         stop = asyncio.Event()
         world.clock.after(HOUR / 2, stop.set)
@@ -336,7 +336,8 @@ def test_a_provider_without_a_list(
     """Some compatible servers have none: every batch is asked for by its name."""
 
     async def life() -> None:
-        service = world.service(Unlisted(world.provider))
+        unlisted: Any = Unlisted(world.provider)
+        service = world.service(unlisted)
         ids = await begun(world, service, 3)
         world.clock.after(100, world.complete_all)
         assert await until_idle(service) == 0
@@ -369,7 +370,8 @@ def test_a_batch_that_is_refused_does_not_keep_the_others(
     async def life() -> None:
         service = world.service()
         ids = await begun(world, service, 3)
-        service = world.service(Gone(Unlisted(world.provider), world.provider.batch_ids[0], error))
+        gone: Any = Gone(Unlisted(world.provider), world.provider.batch_ids[0], error)
+        service = world.service(gone)
         world.clock.after(100, world.complete_all)
         stop = asyncio.Event()
         world.clock.after(HOUR, stop.set)
@@ -417,7 +419,7 @@ def test_a_vanished_batch_is_in_trouble_and_then_given_up(world: Lab, live: Live
     async def life() -> None:
         service = world.service()
         ids = await begun(world, service, 2)
-        gone = Gone(world.provider, world.provider.batch_ids[0])
+        gone: Any = Gone(world.provider, world.provider.batch_ids[0])
         service = world.service(gone)
         world.clock.after(100, lambda: world.provider.complete(world.provider.batch_ids[1]))
         stop = asyncio.Event()
