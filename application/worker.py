@@ -242,6 +242,7 @@ class Worker:
         parked = isinstance(error, HandlerUnavailableError)
         track.failures += 1
         track.due = None if parked else self._after(delay)
+        await self._note_failure(track, problem)
         _log.error(
             "batch %s: again %s: %s",
             track.batch.id,
@@ -250,7 +251,6 @@ class Worker:
             exc_info=_worth_tracing(error),
             extra=_about(track.batch.id),
         )
-        await self._note_failure(track, problem)
 
     def _after(self, seconds: float) -> datetime:
         return self._runtime.clock.now() + timedelta(seconds=seconds)

@@ -10,24 +10,29 @@ import msgspec
 
 from .text import clean, moment_text
 
-_ROOT = "batchtrail"
+_PACKAGE = "batchtrail"
 
 
 @contextmanager
 def logging_to_stderr(*, as_json: bool, verbose: bool) -> Iterator[None]:
-    """Write what the package logs to standard error until the end of the block."""
+    """Write what is logged to standard error until the end of the block.
+
+    Also by libraries and completion handlers, and as warnings: a program that reads the log
+    understands every line.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else PlainLines())
-    logger = logging.getLogger(_ROOT)
-    before = logger.level, logger.propagate
+    root, logger = logging.getLogger(), logging.getLogger(_PACKAGE)
+    before = logger.level
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
+    root.addHandler(handler)
+    logging.captureWarnings(True)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        logger.setLevel(before)
 
 
 class PlainLines(logging.Formatter):
@@ -37,7 +42,8 @@ class PlainLines(logging.Formatter):
         """One line, with what a provider said made harmless; a traceback below it."""
         line = f"{moment_text(_moment(record))} {record.levelname:<7} {clean(record.getMessage())}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            traceback = self.formatException(record.exc_info).split("\n")
+            line = "\n".join([line, *map(clean, traceback)])
         return line
 
 
@@ -50,14 +56,19 @@ class JsonLines(logging.Formatter):
             "at": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _storable(record.getMessage()),
         }
         batch_id = getattr(record, "batch_id", None)
         if batch_id is not None:
             fields["batch_id"] = batch_id
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = _storable(self.formatException(record.exc_info))
         return msgspec.json.encode(fields).decode()
+
+
+def _storable(text: str) -> str:
+    """A text in UTF-8, whatever an exception brought with it."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -1,15 +1,22 @@
 """The `worker` command: keep every open batch going until somebody says stop."""
 
 import asyncio
+import logging
+import os
 import signal
-import sys
-from pathlib import Path
+import threading
+from contextlib import suppress
 
 from ... import bootstrap
 from ...application.errors import InputError
-from .batches import Place
+from .batches import Place, allow_modules_here
 from .exits import ExitStatus
 from .logs import logging_to_stderr
+
+_LONGEST_STOP = 15.0
+"""Seconds. A create call that was sent gets ten of them to be answered."""
+
+_log = logging.getLogger(__name__)
 
 
 async def run_worker(
@@ -19,22 +26,37 @@ async def run_worker(
     settings = place.settings()
     if settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
-    _allow_modules_here()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    allow_modules_here()
     with logging_to_stderr(as_json=log_json, verbose=verbose):
         async with bootstrap.open_trail(settings=settings, actor=bootstrap.worker_actor()) as trail:
+            stop = _stopped_by_signals()
             left = await trail.worker(parallel=parallel).run(stop=stop, until_idle=until_idle)
     return ExitStatus.ERROR if until_idle and left and not stop.is_set() else ExitStatus.OK
 
 
-def _allow_modules_here() -> None:
-    """Let handlers stand in the working directory, where their author tries them.
+def _stopped_by_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; a second one ends the process as it stands.
 
-    Behind everything that is installed, so that no file there takes the place of a library.
+    So does time: a completion handler may keep the loop busy, and another process the database.
+    Plain signal handlers, because those of the loop would wait for it.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with suppress(RuntimeError):  # the loop is closed: the end is near anyway
+            loop.call_soon_threadsafe(stop.set)
+        deadline = threading.Timer(_LONGEST_STOP, _leave)
+        deadline.daemon = True
+        deadline.start()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+def _leave() -> None:
+    _log.error("something does not let the worker stop; it leaves, and the next one goes on")
+    os._exit(ExitStatus.ERROR)
