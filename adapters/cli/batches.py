@@ -113,6 +113,7 @@ async def run_batch(
         check_standard_output()
     if output is not None:
         check_output(output, {what.path: "the input", **place.taken()})
+    allow_modules_here()
     async with _trail(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
@@ -125,6 +126,16 @@ async def run_batch(
     if failed is not None:
         raise failed
     return _exit_status(summary)
+
+
+def allow_modules_here() -> None:
+    """Let completion handlers stand in the working directory, where their author tries them.
+
+    Behind everything that is installed, so that no file there takes the place of a library.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 async def _waited(
@@ -175,8 +186,9 @@ def outcomes_of(only: Sequence[str] | None) -> set[Outcome] | None:
     words = [word.strip() for text in only for word in text.split(",") if word.strip()]
     for word in words:
         if word not in OUTCOMES:
-            known = ", ".join(OUTCOMES)
-            raise InputError(f"--only {word!r} is no outcome; write some of {known}")
+            raise InputError(f"--only {word!r} is no outcome; write some of {', '.join(OUTCOMES)}")
+    if not words:
+        raise InputError(f"--only names no outcome; write some of {', '.join(OUTCOMES)}")
     return {Outcome(word) for word in words}
 
 
@@ -229,6 +241,7 @@ def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
             print(
                 f"{summary.id}  {moment_text(summary.created_at)}  {summary.status.value:<11} "
                 f"{summary.request_count:>6,} requests  {outcomes_text(summary)}"
+                f"{'  in trouble' if summary.trouble else ''}"
                 f"{'  ' + clean(summary.description) if summary.description else ''}"
             )
     if not summaries and not as_json:
@@ -323,14 +336,16 @@ def _show_errors(summary: BatchSummary) -> None:
     left = summary.error_count - len(summary.errors[:_SHOWN_ERRORS])
     if left > 0:
         _say(f"and {left:,} more errors; `history {summary.id} --json` shows all")
-    if summary.status is BatchStatus.FAILED:
+    if summary.given_up:
+        _say(f"`retry {summary.id}` submits the requests without success once more")
+    elif summary.status is BatchStatus.FAILED:
         _say("mend the input and run it again; --new submits the same input once more")
 
 
 def _exit_status(summary: BatchSummary) -> ExitStatus:
     if summary.totals.outcomes.succeeded == summary.request_count:
         return ExitStatus.OK
-    if summary.status is BatchStatus.FAILED:
+    if summary.status is BatchStatus.FAILED and not summary.given_up:
         return ExitStatus.BAD_INPUT
     return ExitStatus.INCOMPLETE
 

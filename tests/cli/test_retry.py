@@ -1,0 +1,97 @@
+"""Typing `retry` and `collect`: what is sent, what is refused, and how it ends."""
+
+import json
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from tests.cli.conftest import Cli, Emulator, custom_ids, sentence
+
+
+def status(cli: Cli, batch: str) -> Any:
+    return cli("status", batch, "--json").json
+
+
+def test_retry(cli: Cli, emulator: Emulator) -> None:
+    """Typed twice it is one batch of what failed for the server's sake, linked both ways."""
+    path = cli.write(
+        4,
+        change={
+            2: {"user": "emulator:429:rate_limit_exceeded"},
+            3: {"user": "emulator:400:invalid_prompt"},
+        },
+    )
+    assert cli("run", path, "-o", "out.jsonl").status == 3
+    (parent,) = [each["id"] for each in cli.batches()]
+    first, again = cli("retry", parent[:12]), cli("retry", parent)
+    retry = first.out.strip()
+    assert (first.status, again.status, again.out.strip()) == (0, 0, retry)
+    assert f"1 requests of batch {parent} are asked once more" in first.err
+    assert emulator.applied("create") == 2
+    assert "results are not collected yet" in sentence(cli("retry", retry))
+    assert cli("worker", "--until-idle").status == 0
+    results = cli("results", retry)
+    assert (results.status, custom_ids(results.stdout)) == (3, custom_ids(path.read_bytes())[1:2])
+    assert f"retried    {retry}" in cli("status", parent).out
+    assert f"retry of   {parent}" in cli("status", retry).out
+    assert f"1 requests in batch {retry}" in cli("history", parent).out
+    assert f"retry of batch {parent}" in cli("history", retry).out
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ([], "nothing to retry"),
+        (["--only", "failed"], "no request is failed (3 succeeded)"),
+        (["--only", "pending"], "'pending' is no outcome"),
+        (["--only", ","], "names no outcome"),
+    ],
+)
+def test_nothing_to_retry(cli: Cli, emulator: Emulator, options: list[str], problem: str) -> None:
+    """Refused in one sentence, without a call."""
+    cli("run", cli.write(), "-o", "out.jsonl")
+    before = emulator.received()
+    assert problem in sentence(cli("retry", cli.batches()[0]["id"], *options))
+    assert emulator.received() == before
+
+
+def test_collect(cli: Cli, emulator: Emulator) -> None:
+    """A result file that was deleted: settled as it is, by command; nothing more can be had."""
+    batch = cli("submit", cli.write()).out.strip()
+    seen: dict[str, Any] = {"status": None}
+    while seen["status"] != "completed":
+        provider_batch_id = status(cli, batch)["provider_batch_id"]
+        seen = json.loads(emulator.get(f"batches/{provider_batch_id}"))
+    _delete(emulator, seen["output_file_id"])
+    result = cli("collect", batch, "--as-is", "--json")
+    assert (result.status, result.json["outcomes"]["missing"]) == (3, 3)
+    assert "3 missing" in result.err
+    results = cli("results", batch)
+    errors = [json.loads(line)["error"]["code"] for line in results.stdout.splitlines()]
+    assert errors == ["result_file_lost"] * 3
+    assert cli("collect", batch, "--as-is").status == 3
+
+
+def _delete(emulator: Emulator, file_id: str) -> None:
+    call = Request(  # noqa: S310 (our own loopback server)
+        f"{emulator.base_url}/files/{file_id}",
+        method="DELETE",
+        headers={"Authorization": "Bearer x"},
+    )
+    with urlopen(call, timeout=60):  # noqa: S310
+        pass
+
+
+def test_given_up(cli: Cli, emulator: Emulator) -> None:
+    """No bad input: the exit status is that of requests without success, and `retry` the remedy."""
+    emulator.arm(
+        {"op": "create", "kind": "slow_finalizing", "seconds": 900},
+        {"op": "cancel", "kind": "stuck_cancelling"},
+    )
+    result = cli("run", cli.write(), "-o", "out.jsonl", BATCHTRAIL_MAX_AGE="0.5")
+    (batch,) = cli.batches()
+    assert (batch["status"], batch["given_up"]) == ("failed", True)
+    assert (result.status, batch["outcomes"]["failed"]) == (3, 3)
+    assert "given_up: The batch was not over" in result.err
+    assert "`retry " in result.err.splitlines()[-1]
+    assert "mend the input" not in result.err
