@@ -603,6 +603,7 @@ class Batch(Aggregate):
             totals=Totals(totals.outcomes.plus(outcome, rest), totals.usage, totals.skipped_lines),
             miscounted=self._miscounted(),
         )
+        self.record_work_resumed(stamp=stamp)
 
     def _miscounted(self) -> RequestCounts | None:
         """The provider's counts, when its result lines say something else."""
@@ -636,6 +637,7 @@ class Batch(Aggregate):
             raise NotCollectedError(self.id, self.status)
         if self.completion_handler is not None and not self.handler_dispatched:
             self._trigger(events.HandlerDispatched, stamp, handler=self.completion_handler)
+            self.record_work_resumed(stamp=stamp)
 
     def record_work_failed(
         self, step: WorkStep, problem: str, *, retry_at: datetime | None, stamp: Stamp
@@ -652,7 +654,10 @@ class Batch(Aggregate):
         )
 
     def record_work_resumed(self, *, stamp: Stamp) -> None:
-        """Record that the trouble is over; without any it is nothing."""
+        """Record that the trouble is over; without any it is nothing.
+
+        The last steps do so themselves: nobody looks at a batch again that is done.
+        """
         if self.trouble is not None:
             self._trigger(events.WorkResumed, stamp)
 

@@ -102,6 +102,16 @@ def test_trouble_counts_and_ends(given: Stages) -> None:
     assert story.resume_work().facts() == []
 
 
+def test_the_last_steps_end_the_trouble(given: Stages) -> None:
+    """In the same transaction: when a batch is done, nobody comes to say that it is."""
+    story = given.at("ended").fail_work("a lost file").collect()
+    assert story.news()[-2:] == ["ResultsCollected", "WorkResumed"]
+    assert (story.batch.trouble, story.batch.next_step) == (None, None)
+    story = with_handler(given).fail_work("it raised").dispatch()
+    assert story.news()[-2:] == ["HandlerDispatched", "WorkResumed"]
+    assert (story.batch.trouble, story.batch.next_step) == (None, None)
+
+
 def test_retry_is_recorded_once(given: Stages) -> None:
     """Both commands of a crash and its repeat name the same new batch."""
     story = given.at("collected")
