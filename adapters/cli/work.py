@@ -27,6 +27,9 @@ async def run_worker(
     if settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
     allow_modules_here()
+    # Until there is something to stop, Ctrl-C ends the process as SIGTERM does: Python's own way
+    # would wait for a database that another process keeps.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with logging_to_stderr(as_json=log_json, verbose=verbose):
         async with bootstrap.open_trail(settings=settings, actor=bootstrap.worker_actor()) as trail:
             stop = _stopped_by_signals()
