@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,8 @@ from .views import CompletionRow
 class Completion:
     """One request's outcome.
 
-    `number` is its 1-based position in the input; `usage` counts tokens; `line` is the
+    `number` is its 1-based position in the input; `usage` counts tokens; `cost` is in USD at the
+    batch price, None when it is not known or nothing was used; `line` is the
     provider's result line exactly as received, None when there was none.
     """
 
@@ -33,6 +35,7 @@ class Completion:
     error: RequestProblem | None = None
     usage: TokenUsage | None = None
     line: bytes | None = None
+    cost: Decimal | None = None
 
     @property
     def body(self) -> Any:
@@ -90,6 +93,7 @@ def _completion(
         result.error,
         result.usage,
         result.line,
+        result.cost,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from ..domain.costs import ModelPrice
 from ..domain.values import Limits, StatusReport
 
 
@@ -129,6 +130,22 @@ class BatchProvider(Protocol):
 
     async def delete_file(self, file_id: str) -> str | None:
         """Delete a file and return the request id. Raises `NotFoundError`. A repeat is safe."""
+        ...
+
+
+class PriceBook(Protocol):
+    """What models cost in a batch. Asked once for each model of a batch, on the store's thread."""
+
+    @property
+    def source(self) -> str:
+        """Which table this is, with its version and date: the log keeps it beside the costs."""
+        ...
+
+    def price(self, model: str | None, endpoint: str) -> ModelPrice | None:
+        """The batch price of a model at an endpoint; None when it is not known.
+
+        `model` is the name in the answer, or in the requests where the answer has none.
+        """
         ...
 
 

@@ -1,6 +1,7 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -14,10 +15,11 @@ from ..domain.values import NewBatch
 from .collection import SHORT_FETCHES, CollectionFlow
 from .completions import Completion, completions
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
-from .errors import InputError, RefusedError
+from .errors import BatchNotFoundError, InputError, RefusedError
+from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .input import CheckedInput, Requests, fill, spool
 from .polling import DEFAULT_SCHEDULE, Trouble, first_poll, poll_delay
-from .ports import BatchProvider, ProviderBatch
+from .ports import BatchProvider, PriceBook, ProviderBatch
 from .progress import Delayed, OnProgress, Waiting, silent
 from .reconciliation import Reconciliation
 from .runtime import Runtime
@@ -52,10 +54,15 @@ class BatchService:
         runtime: Runtime,
         provider: BatchProvider,
         settings: ServiceSettings = ServiceSettings(),
+        prices: PriceBook | None = None,
+        counter_of: CounterOf = by_bytes,
     ) -> None:
+        """Without `prices` no cost is known; `counter_of` counts the tokens of estimates."""
         self._runtime = runtime
         self._provider = provider
         self._settings = settings
+        self._prices = prices
+        self._counter_of = counter_of
         self._reconciliation = Reconciliation(
             runtime,
             provider,
@@ -64,7 +71,7 @@ class BatchService:
         )
         self._submission = SubmissionFlow(runtime, provider, self._reconciliation)
         self._collection = CollectionFlow(
-            runtime, provider, short_delays=settings.poll_schedule[:SHORT_FETCHES]
+            runtime, provider, prices, short_delays=settings.poll_schedule[:SHORT_FETCHES]
         )
 
     async def submit(
@@ -75,6 +82,7 @@ class BatchService:
         metadata: Mapping[str, str] | None = None,
         description: str | None = None,
         new: bool = False,
+        max_cost: Decimal | None = None,
         on_progress: OnProgress = silent,
     ) -> UUID:
         """Check the requests as a whole, record them and hand them to the provider once.
@@ -85,12 +93,40 @@ class BatchService:
         ours and is not sent; a batch that goes on keeps what it was begun with. Returns the
         batch id.
 
+        With `max_cost`, in USD, an input that was not submitted before is refused when its
+        estimate's upper end is above it, or when it has none.
+
         Raises `InputError` before anything is recorded or sent.
         """
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:
+            if max_cost is not None:
+                await self._runtime.in_store(self._check_cost, checked, max_cost, new)
             batch_id = await self._record_input(checked, endpoint, metadata, description, new=new)
         await self._submission.advance(batch_id, on_progress)
         return batch_id
+
+    async def estimate(self, requests: Requests | Path) -> Estimate:
+        """What requests would cost, and which limits they would hit; nothing is recorded or sent.
+
+        Raises `InputError` for the first request that breaks a rule.
+        """
+        async with checked_input(requests, self._provider.limits, self._runtime) as checked:
+            return await self._runtime.in_store(self._estimate, checked)
+
+    def _estimate(self, checked: CheckedInput) -> Estimate:
+        return estimate(checked, self._prices, self._counter_of)
+
+    def _check_cost(self, checked: CheckedInput, max_cost: Decimal, new: bool) -> None:
+        """Raise `InputError` for an input that may cost too much and was not submitted yet."""
+        identity = identity_of(self._provider.name, checked)
+        try:
+            batch = self._runtime.batches.get(
+                Batch.id_for(identity, self._generation(identity, new))
+            )
+        except BatchNotFoundError:
+            batch = None
+        if batch is None or batch.submission is None:
+            check_cost(checked.name, self._estimate(checked), max_cost)
 
     async def _record_input(
         self,

@@ -37,6 +37,7 @@ class BatchSummary:
     input_size: int
     request_counts: RequestCounts | None
     totals: Totals
+    price_source: str | None
     results_collected: bool
     errors: tuple[BatchProblem, ...]
     error_count: int
@@ -66,6 +67,7 @@ class BatchSummary:
             input_size=batch.input_size,
             request_counts=batch.report.request_counts if batch.report else None,
             totals=batch.totals,
+            price_source=batch.price_source,
             results_collected=batch.results_collected,
             errors=batch.errors,
             error_count=batch.error_count,

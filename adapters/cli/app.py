@@ -18,7 +18,8 @@ goes on where it was, and never submits or pays twice.
 Settings come from options, then the environment, then a .env file: OPENAI_API_KEY,
 OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID, BATCHTRAIL_DB, BATCHTRAIL_POLL_SCHEDULE
 (seconds, comma-separated), BATCHTRAIL_RECONCILE_WAIT (seconds), and for Azure
-OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL_DEBUG=1 shows tracebacks.
+OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL_PRICES names a file of your
+own prices. BATCHTRAIL_DEBUG=1 shows tracebacks.
 
 Exit status: 0 every request succeeded; 3 the batch is over and some request has no success;
 2 bad usage or bad input; 1 anything else; 130 interrupted.
@@ -80,6 +81,15 @@ _New = Annotated[
 _Why = Annotated[
     str | None, typer.Option("--why", metavar="TEXT", help="A note for the log: what this is for.")
 ]
+_MaxCost = Annotated[
+    str | None,
+    typer.Option(
+        "--max-cost",
+        metavar="USD",
+        help="Refuse an input that may cost more, or of which nobody can say; see `estimate`. "
+        "What was submitted before goes on.",
+    ),
+]
 _Metadata = Annotated[
     list[str] | None,
     typer.Option(
@@ -109,6 +119,7 @@ def run(
     new: _New = False,
     why: _Why = None,
     metadata: _Metadata = None,
+    max_cost: _MaxCost = None,
     database: _Database = None,
     base_url: _BaseURL = None,
     json: _Json = False,
@@ -126,7 +137,7 @@ def run(
     from .batches import Place, SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
 
     place = Place(database, base_url)
-    what = SubmitOptions(input_path, new, why, metadata)
+    what = SubmitOptions(input_path, new, why, metadata, max_cost)
     _run(run_batch(what, place, _file(output), as_json=json))
 
 
@@ -136,6 +147,7 @@ def submit(
     new: _New = False,
     why: _Why = None,
     metadata: _Metadata = None,
+    max_cost: _MaxCost = None,
     database: _Database = None,
     base_url: _BaseURL = None,
     json: _Json = False,
@@ -149,8 +161,23 @@ def submit(
     """
     from .batches import Place, SubmitOptions, submit_batch  # noqa: PLC0415
 
-    what = SubmitOptions(input_path, new, why, metadata)
+    what = SubmitOptions(input_path, new, why, metadata, max_cost)
     _run(submit_batch(what, Place(database, base_url), as_json=json))
+
+
+@app.command()
+def estimate(input_path: _Input, json: _Json = False) -> None:
+    """Say what a file would cost, before it is sent.
+
+    Checks it as `run` does and needs no key. The price goes from the input tokens alone to all
+    the output that the requests allow, at the batch price. Tokens are estimated.
+
+        batchtrail estimate requests.jsonl
+    """
+    from .estimate import show_estimate  # noqa: PLC0415
+
+    with exiting_on_errors():
+        show_estimate(input_path, as_json=json)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from ...application.views import BatchSummary
 from ...domain.events import BatchEvent, ResultApplied
 from ...domain.status import BatchStatus
 from ...settings import Settings, sqlite_path
+from .costs import cost_text, parse_max_cost
 from .exits import ExitStatus
 from .output import check_input, check_output, check_standard_output, write_results
 from .progress import showing_progress
@@ -62,6 +63,7 @@ class SubmitOptions:
     new: bool
     why: str | None
     metadata: Sequence[str] | None
+    max_cost: str | None = None
 
     def labels(self) -> dict[str, str]:
         """The metadata as a mapping. Raises `InputError` for one that is no KEY=VALUE."""
@@ -74,7 +76,8 @@ class SubmitOptions:
         return labels
 
     def check(self) -> None:
-        """Raise `InputError` for a text of the command line that cannot be stored."""
+        """Raise `InputError` for a value of the command line that cannot be used or stored."""
+        parse_max_cost(self.max_cost)
         for text in (self.why, *(self.metadata or ())):
             try:
                 (text or "").encode()
@@ -145,6 +148,7 @@ async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgr
         metadata=what.labels(),
         description=what.why,
         new=what.new,
+        max_cost=parse_max_cost(what.max_cost),
         on_progress=on_progress,
     )
 
@@ -282,6 +286,7 @@ def _sum_up(summary: BatchSummary, output: Path | None) -> None:
     target = "" if output is None else f" -> {clean(str(output))}"
     _say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
     _say(f"tokens: {tokens_text(summary)}")
+    _say(f"cost: {cost_text(summary.totals)}")
     if summary.totals.skipped_lines:
         _say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
     _show_errors(summary)

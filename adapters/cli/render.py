@@ -8,8 +8,10 @@ import msgspec
 
 from ...application.views import BatchSummary
 from ...domain import events
+from ...domain.costs import usd_text
 from ...domain.status import Outcome
 from ...domain.values import BatchProblem
+from .costs import cost_data, cost_text
 from .text import clean, moment_text, size_text
 
 OUTCOMES = (
@@ -63,8 +65,10 @@ def summary_data(summary: BatchSummary) -> dict[str, Any]:
             "cached_tokens": usage.cached,
             "output_tokens": usage.output,
             "reasoning_tokens": usage.reasoning,
+            "cache_write_tokens": usage.cache_write,
             "total_tokens": usage.total,
         },
+        "cost": cost_data(summary),
         "request_counts": summary.request_counts,
         "errors": summary.errors,
         "error_count": summary.error_count,
@@ -95,6 +99,10 @@ def summary_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     if summary.totals.skipped_lines:
         yield "skipped", f"{summary.totals.skipped_lines:,} result lines fit no request"
     yield "tokens", tokens_text(summary)
+    if summary.totals.outcomes.settled:
+        yield "cost", cost_text(summary.totals)
+    if summary.price_source is not None:
+        yield "prices", clean(summary.price_source)
     for error in summary.errors:
         yield "error", error_text(error)
 
@@ -182,8 +190,12 @@ def _facts(event: events.BatchEvent) -> Iterator[str]:  # noqa: C901, PLR0912 (a
             yield event.provider_batch_id
         case events.StatusChanged() | events.ReportAmended() | events.Canceled():
             yield from _report_facts(event)
+        case events.PricesUsed():
+            yield event.source
         case events.ResultApplied():
             yield f"{event.custom_id} {event.outcome.value}"
+            if event.cost is not None:
+                yield f"${usd_text(event.cost)}"
             if event.error is not None:
                 yield event.error.message
         case events.ResultSkipped():
@@ -191,6 +203,7 @@ def _facts(event: events.BatchEvent) -> Iterator[str]:  # noqa: C901, PLR0912 (a
             yield event.problem
         case events.ResultsCollected():
             yield f"{event.totals.outcomes.settled:,} requests settled"
+            yield f"cost {cost_text(event.totals)}"
             if event.rest:
                 yield f"{event.rest:,} without a line became {event.rest_outcome.value}"
         case _:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
         UnauthorizedError,
         UnavailableError,
     )
+    from .application.estimation import Estimate
     from .application.ports import (
         BatchProvider,
         Clock,
         CreateRequest,
+        PriceBook,
         ProviderBatch,
         UploadedFile,
     )
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .application.service import BatchService
     from .application.views import BatchSummary
     from .bootstrap import open_trail
+    from .domain.costs import ModelPrice, Rates, Tier
     from .domain.errors import (
         AlreadyCancelingError,
         BatchFinishedError,
@@ -83,19 +86,23 @@ __all__ = [
     "CreatesLostError",
     "Delayed",
     "DomainError",
+    "Estimate",
     "InputError",
     "Limits",
+    "ModelPrice",
     "NewBatch",
     "NotFoundError",
     "NotSubmittedError",
     "OnProgress",
     "Outcome",
     "OutcomeUnknownError",
+    "PriceBook",
     "Progress",
     "ProviderBatch",
     "ProviderError",
     "QuotaError",
     "RateLimitedError",
+    "Rates",
     "RefusedError",
     "RequestCounts",
     "RequestProblem",
@@ -103,6 +110,7 @@ __all__ = [
     "Settings",
     "StatusReport",
     "StoreError",
+    "Tier",
     "TokenUsage",
     "Totals",
     "UnauthorizedError",
@@ -118,11 +126,13 @@ __all__ = [
 _HOMES = (
     "application.completions",
     "application.errors",
+    "application.estimation",
     "application.ports",
     "application.progress",
     "application.service",
     "application.views",
     "bootstrap",
+    "domain.costs",
     "domain.errors",
     "domain.events",
     "domain.status",

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, cast
 
 from . import __version__
+from .adapters.prices import GenaiPrices, offline_counter, read_prices
 from .adapters.sqlite import SQLiteBatchFactory
 from .application.errors import InputError
 from .application.polling import DEFAULT_SCHEDULE
-from .application.ports import OPENAI_LIMITS, BatchProvider, Clock
+from .application.ports import OPENAI_LIMITS, BatchProvider, Clock, PriceBook
 from .application.runtime import Runtime
 from .application.service import BatchService, ServiceSettings
 from .application.store import Batches
@@ -68,18 +69,21 @@ async def open_trail(
     actor: str | None = None,
     settings: Settings | None = None,
     clock: Clock | None = None,
+    prices: PriceBook | None = None,
 ) -> AsyncIterator[BatchService]:
     """Open a database and give the service over it.
 
     `database` is a URL such as `sqlite:///batches.db`; without it the settings decide, which
     come from the environment and a `.env` file. `provider` swaps in the fake or another adapter;
-    without it OpenAI is called with the key from the settings. `actor` names who acts, in the
-    log.
+    without it OpenAI is called with the key from the settings. `prices` prices the results in
+    place of OpenAI's list prices and of the file that the settings name. `actor` names who
+    acts, in the log.
 
     Raises `InputError` for malformed settings and `StoreError` for a database that cannot be
     used.
     """
     settings = settings or Settings.load(database=database)
+    prices = prices or price_book(settings)
     factory = SQLiteBatchFactory(sqlite_path(database or settings.database))
     async with AsyncExitStack() as stack:
         runtime = Runtime(
@@ -91,7 +95,16 @@ async def open_trail(
         stack.callback(runtime.close)
         if provider is None:
             provider = await stack.enter_async_context(_openai(settings))
-        yield BatchService(runtime, provider, service_settings(settings))
+        yield BatchService(runtime, provider, service_settings(settings), prices, offline_counter)
+
+
+def price_book(settings: Settings) -> PriceBook:
+    """OpenAI's list prices, beneath the user's own where a setting names them.
+
+    Raises `InputError` for a file of prices that cannot be used.
+    """
+    listed = GenaiPrices()
+    return listed if settings.prices is None else read_prices(settings.prices, listed)
 
 
 def service_settings(settings: Settings) -> ServiceSettings:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from batchtrail.adapters.prices import GenaiPrices, read_prices
 from batchtrail.domain.events import EVENTS
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,21 @@ def test_the_python_example_of_the_readme_runs(base_url: str, tmp_path: Path) ->
 
     answered = [line.split()[:2] for line in done.stdout.splitlines()]
     assert answered == [["colour", "succeeded"], ["number", "succeeded"]]
+
+
+def test_the_prices_file_of_the_how_to_is_understood(tmp_path: Path) -> None:
+    """Copied as it stands, it prices the models that it names."""
+    example = re.search(
+        r"```toml\n(.*?)```", (ROOT / "docs/how-to/costs.md").read_text(), re.DOTALL
+    )
+    assert example is not None
+    path = tmp_path / "prices.toml"
+    path.write_text(example[1])
+
+    book = read_prices(path, GenaiPrices())
+
+    for name in ("gpt-5.3", "my-deployment-2"):
+        assert book.price(name, "/v1/responses") is not None
 
 
 def test_every_event_is_documented() -> None:

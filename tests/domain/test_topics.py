@@ -22,6 +22,7 @@ TOPICS = {
     "Canceled": "batchtrail.batch.canceled",
     "SiblingFound": "batchtrail.batch.sibling_found",
     "SiblingCanceled": "batchtrail.batch.sibling_canceled",
+    "PricesUsed": "batchtrail.batch.prices_used",
     "ResultApplied": "batchtrail.batch.result_applied",
     "ResultSkipped": "batchtrail.batch.result_skipped",
     "ResultsCollected": "batchtrail.batch.results_collected",
