@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ...domain.costs import FREE, ModelPrice, Rates, Tier
+from ...domain.costs import EXACT, FREE, ModelPrice, Rates, Tier
 
 if TYPE_CHECKING:
     from genai_prices import types as genai
@@ -17,6 +17,8 @@ _BATCH = {"processing": "batch"}
 _HALF = Decimal("0.5")
 _FREE = ModelPrice(Rates(FREE, FREE, FREE, FREE))
 _RATES = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
+_TEXT = {"input_mtok", "output_mtok"}
+_EMBEDDING = {"input_mtok"}
 _PER_CALL = {"web_searches_kcount", "storage_searches_kcount"}
 _NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
 """The newest price counts, whatever the clock says: before its effective date, the package would
@@ -59,17 +61,19 @@ class GenaiPrices:
         if found is None:
             return None
         if any(variant.when == _BATCH for variant in found.price_variants or ()):
-            return _model_price(found.get_prices(_NEWEST, _BATCH))
+            return _model_price(found.get_prices(_NEWEST, _BATCH), _TEXT)
         if endpoint == "/v1/embeddings":
             # Half, as everything in a batch; the package lists only the standard price.
-            return _model_price(found.get_prices(_NEWEST), share=_HALF)
+            return _model_price(found.get_prices(_NEWEST), _EMBEDDING, share=_HALF)
         return None
 
 
-def _model_price(prices: "genai.ModelPrice", share: Decimal = Decimal(1)) -> ModelPrice | None:
+def _model_price(
+    prices: "genai.ModelPrice", needed: set[str], share: Decimal = Decimal(1)
+) -> ModelPrice | None:
     """The rates of the package; None where it tells apart what a usage does not, such as images."""
     listed = {name: price for name, price in vars(prices).items() if price is not None}
-    if "input_mtok" not in listed or listed.keys() - {*_RATES, *_PER_CALL}:
+    if needed - listed.keys() or listed.keys() - {*_RATES, *_PER_CALL}:
         return None
     starts = {tier.start for price in listed.values() for tier in getattr(price, "tiers", ())}
     return ModelPrice(
@@ -84,7 +88,11 @@ def _rates(listed: dict[str, Any], input_tokens: int, share: Decimal) -> Rates:
     Without rates of their own, cached and written tokens cost what other input costs; a model
     without an output rate makes no output.
     """
-    given = {name: _rate(listed[name], input_tokens) * share for name in _RATES if name in listed}
+    given = {
+        name: EXACT.multiply(_rate(listed[name], input_tokens), share)
+        for name in _RATES
+        if name in listed
+    }
     plain = given["input_mtok"]
     return Rates(
         input=plain,

@@ -132,20 +132,25 @@ async def test_nothing_was_used(lab: Lab) -> None:
 
 
 async def test_moderations_are_free(lab: Lab) -> None:
-    """They count no tokens, and are known to cost nothing."""
+    """They count no tokens, and are known to cost nothing; one that failed has no cost at all."""
+    lab.provider = FakeBatchProvider(
+        now=lab.clock.now,
+        answering=lambda request: Answer(400) if request.custom_id == "bad" else Answer(),
+    )
     trail = service(lab, GenaiPrices())
-    batch = await trail.submit([lab.line("a", url="/v1/moderations", body={"input": "Hm."})])
+    lines = [lab.line(name, url="/v1/moderations", body={"input": "Hm."}) for name in ("a", "bad")]
+    batch = await trail.submit(lines)
     lab.complete_all()
     summary = await trail.wait(batch)
     assert (summary.totals.cost, summary.totals.unpriced) == (FREE, 0)
-    assert await costs(trail, batch) == {"a": FREE}
+    assert await costs(trail, batch) == {"a": FREE, "bad": None}
 
 
 async def test_the_log_names_the_table(lab: Lab) -> None:
     """Before the results that it priced, once; and each model is looked up once."""
     book = Book()
-    answers = {str(number): Answer() for number in range(20)}
-    trail, batch = await finished(lab, book, answers)
+    answers = {str(number): Answer(429 if number % 2 else 200) for number in range(20)}
+    trail, batch = await finished(lab, book, answers)  # two files, so two transactions
     log = await lab.log(trail, batch)
     found = [event for event in log if isinstance(event, PricesUsed)]
     assert [event.source for event in found] == [book.source]

@@ -141,7 +141,7 @@ def test_unknown_model(tmp_path: Path) -> None:
     ("inputs", "exceeded"),
     [
         ([2_048], []),
-        ([2_049], ["2,049 texts in one request; a request takes 2,048"]),
+        ([2_049, 1], ["2,049 texts in one request; a request takes 2,048"]),
         ([2_000] * 25, []),
         ([2_000] * 25 + [1], ["50,001 texts to embed; one batch takes 50,000"]),
     ],

@@ -1,6 +1,6 @@
 """OpenAI's batch prices: each trap of the price table, computed by hand from OpenAI's list."""
 
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from importlib.metadata import version
 from typing import Any
 
@@ -110,6 +110,12 @@ def test_model_without_a_long_batch_tier() -> None:
 def test_unknown_has_no_price(model: str | None, endpoint: str) -> None:
     """No price is better than a wrong one, and never nothing."""
     assert PRICES.price(model, endpoint) is None
+
+
+def test_the_callers_decimal_context_rounds_no_rate() -> None:
+    """Half of 0.13 is 0.065, however coarse the caller computes."""
+    with localcontext(Context(prec=1)):
+        assert str(PRICES.price("text-embedding-3-large", EMBEDDINGS)).count("'0.065'") == 3
 
 
 def test_source_has_version_and_date() -> None:
