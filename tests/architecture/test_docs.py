@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from batchtrail.domain.events import EVENTS
-
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+_VARIABLE = re.compile(r"\b(?:OPENAI|BATCHTRAIL)_[A-Z_]+\b")
 
 
 @pytest.fixture(name="base_url")
@@ -49,12 +49,20 @@ def test_the_python_example_of_the_readme_runs(base_url: str, tmp_path: Path) ->
     assert answered == [["colour", "succeeded"], ["number", "succeeded"]]
 
 
-def test_every_event_is_documented() -> None:
-    """The reference names each event with its permanent topic."""
-    reference = (ROOT / "docs/reference/events.md").read_text()
+def test_reference_pages_follow_from_the_code() -> None:
+    """`make docs` would write what is there."""
+    pages = runpy.run_path(str(ROOT / "docs/build_reference.py"))["PAGES"]
 
-    for event in EVENTS:
-        assert f"| {event.__name__} | `{event.TOPIC}` |" in reference
+    for name, page in pages.items():
+        assert page() == (ROOT / "docs/reference" / name).read_text(), f"run `make docs`: {name}"
+
+
+def test_every_setting_is_documented() -> None:
+    """The reference names each variable that the settings read, and no other."""
+    read = set(_VARIABLE.findall((ROOT / "src/batchtrail/settings.py").read_text()))
+    told = (ROOT / "docs/reference/settings.md").read_text()
+
+    assert set(_VARIABLE.findall(told)) == read | {"BATCHTRAIL_DEBUG"}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
