@@ -41,6 +41,15 @@ class ProviderBatch:
     request_id: str | None = None
 
 
+@frozen
+class DirectAnswer:
+    """The success answer of a synchronous call; `body` is JSON text as it came."""
+
+    status_code: int
+    body: bytes
+    request_id: str | None = None
+
+
 OPENAI_LIMITS = Limits(
     max_requests=50_000,
     max_bytes=209_715_200,
@@ -129,6 +138,16 @@ class BatchProvider(Protocol):
 
     async def delete_file(self, file_id: str) -> str | None:
         """Delete a file and return the request id. Raises `NotFoundError`. A repeat is safe."""
+        ...
+
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        """Have one request answered now, at the full price; `body` is a JSON object.
+
+        `endpoint` is spelled as in a batch's lines (`/v1/responses`). Raises `RefusedError` with
+        the provider's words, also for an unknown model or endpoint, and `OutcomeUnknownError`
+        when the answer was lost: it may have been paid for, and a repeat costs again. Only what
+        was surely not done is repeated before it raises.
+        """
         ...
 
 
