@@ -13,6 +13,7 @@ from ..domain.batch import Batch
 from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import RequestProblem, TokenUsage
+from .endpoints import Answer, parse_answer
 from .runtime import Runtime
 from .store import Batches
 from .views import CompletionRow
@@ -23,7 +24,8 @@ class Completion:
     """One request's outcome.
 
     `number` is its 1-based position in the input; `usage` counts tokens; `line` is the
-    provider's result line exactly as received, None when there was none.
+    provider's result line exactly as received, None when there was none. `endpoint` is that of
+    the batch.
     """
 
     number: int
@@ -33,6 +35,7 @@ class Completion:
     error: RequestProblem | None = None
     usage: TokenUsage | None = None
     line: bytes | None = None
+    endpoint: str = ""
 
     @property
     def body(self) -> Any:
@@ -40,10 +43,34 @@ class Completion:
 
         Read by Python's own parser, which takes what some servers write beyond JSON.
         """
-        if self.line is None:
+        response = self._response()
+        # Old servers put the answer itself where its body should be.
+        return response if response and "status_code" not in response else response.get("body")
+
+    @property
+    def answer(self) -> Answer | None:
+        """The provider's answer, read; None when the request has no success.
+
+        It is read from the line each time: keep it rather than ask twice.
+        """
+        if self.outcome is not Outcome.SUCCEEDED:
             return None
-        response = json.loads(self.line).get("response")
-        return response.get("body") if isinstance(response, dict) else None
+        request_id = self._response().get("request_id")
+        return parse_answer(
+            self.endpoint,
+            self.body,
+            request_id=request_id if isinstance(request_id, str) else None,
+        )
+
+    @property
+    def text(self) -> str | None:
+        """The text of the answer; None when the request has no success, or its answer no text."""
+        answer = self.answer
+        return None if answer is None else answer.text
+
+    def _response(self) -> dict[str, Any]:
+        response = None if self.line is None else json.loads(self.line).get("response")
+        return response if isinstance(response, dict) else {}
 
 
 async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Completion]:
@@ -87,7 +114,9 @@ def _completion(
     if result is None:
         pending = row.outcome is Outcome.PENDING
         error = None if pending else why.get(row.number, batch.rest_error)
-        return Completion(row.number, row.custom_id, row.outcome, error=error)
+        return Completion(
+            row.number, row.custom_id, row.outcome, error=error, endpoint=batch.endpoint
+        )
     return Completion(
         row.number,
         row.custom_id,
@@ -96,6 +125,7 @@ def _completion(
         result.error,
         result.usage,
         result.line,
+        batch.endpoint,
     )
 
 
