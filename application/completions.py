@@ -44,8 +44,9 @@ class Completion:
         Read by Python's own parser, which takes what some servers write beyond JSON.
         """
         response = self._response()
-        # Old servers put the answer itself where its body should be.
-        return response if response and "status_code" not in response else response.get("body")
+        if "body" in response or "status_code" in response:
+            return response.get("body")
+        return response or None  # old servers put the answer itself where its body should be
 
     @property
     def answer(self) -> Answer | None:

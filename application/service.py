@@ -12,7 +12,9 @@ from ..domain.events import BatchEvent
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
 from .completions import Completion, completions
+from .direct import complete_now
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
+from .endpoints import Answer, EndpointRequest
 from .errors import HandlerError, InputError
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
@@ -304,6 +306,15 @@ class BatchService:
             found = "no batch" if not ids else "more than one batch"
             raise InputError(f"{found} has an id that begins with {reference}")
         return ids[0]
+
+    async def complete_now(self, request: EndpointRequest) -> Answer:
+        """Have one request answered at once, at the full price and outside every batch.
+
+        The log says nothing of it. Not safe to repeat: every call is paid. Raises
+        `OutcomeUnknownError` when the answer was lost, and other `ProviderError`s with the
+        provider's words and request id.
+        """
+        return await complete_now(self._provider, request)
 
     def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
         """The completions of a batch in input order, in constant memory."""

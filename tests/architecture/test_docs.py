@@ -25,9 +25,9 @@ def _base_url() -> Iterator[str]:
         process.terminate()
 
 
-def test_the_python_example_of_the_readme_runs(base_url: str, tmp_path: Path) -> None:
-    """Copied as it stands, it answers every request."""
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def printed_by(page: str, base_url: str, folder: Path) -> list[str]:
+    """Run a page's first Python example in an empty folder; gives the lines that it prints."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert code is not None
     environment = {
         "PATH": os.environ["PATH"],
@@ -38,15 +38,28 @@ def test_the_python_example_of_the_readme_runs(base_url: str, tmp_path: Path) ->
 
     done = subprocess.run(
         [sys.executable, "-c", code[1]],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
 
-    answered = [line.split()[:2] for line in done.stdout.splitlines()]
+    return done.stdout.splitlines()
+
+
+def test_the_python_example_of_the_readme_runs(base_url: str, tmp_path: Path) -> None:
+    """Copied as it stands, it answers every request."""
+    answered = [line.split()[:2] for line in printed_by("README.md", base_url, tmp_path)]
     assert answered == [["colour", "succeeded"], ["number", "succeeded"]]
+
+
+def test_the_example_of_building_requests_runs(base_url: str, tmp_path: Path) -> None:
+    """Copied as it stands, it reads a structured value of each request, and one at once."""
+    page = "docs/how-to/build-requests.md"
+    printed = printed_by(page, base_url, tmp_path)
+    assert [line.split(" ", 1)[0] for line in printed] == ["france", "japan", "now:"]
+    assert all("Capital(city=" in line for line in printed)
 
 
 def test_reference_pages_follow_from_the_code() -> None:
