@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -13,10 +13,12 @@ from ..domain.batch import Batch
 from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import RequestProblem, TokenUsage
-from .endpoints import Answer, parse_answer
 from .runtime import Runtime
 from .store import Batches
 from .views import CompletionRow
+
+if TYPE_CHECKING:
+    from .endpoints import Answer
 
 
 @frozen
@@ -49,13 +51,15 @@ class Completion:
         return response or None  # old servers put the answer itself where its body should be
 
     @property
-    def answer(self) -> Answer | None:
+    def answer(self) -> "Answer | None":
         """The provider's answer, read; None when the request has no success.
 
         It is read from the line each time: keep it rather than ask twice.
         """
         if self.outcome is not Outcome.SUCCEEDED:
             return None
+        from .endpoints import parse_answer  # noqa: PLC0415 (start-up time)
+
         request_id = self._response().get("request_id")
         return parse_answer(
             self.endpoint,

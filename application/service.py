@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import evolve
@@ -12,9 +13,7 @@ from ..domain.events import BatchEvent
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
 from .completions import Completion, completions
-from .direct import complete_now
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
-from .endpoints import Answer, EndpointRequest
 from .errors import HandlerError, InputError
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
@@ -27,6 +26,9 @@ from .runtime import Runtime
 from .submission import TRANSIENT
 from .views import BatchSummary
 from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
+
+if TYPE_CHECKING:
+    from .endpoints import Answer, EndpointRequest
 
 
 class BatchService:
@@ -307,13 +309,15 @@ class BatchService:
             raise InputError(f"{found} has an id that begins with {reference}")
         return ids[0]
 
-    async def complete_now(self, request: EndpointRequest) -> Answer:
+    async def complete_now(self, request: "EndpointRequest") -> "Answer":
         """Have one request answered at once, at the full price and outside every batch.
 
         The log says nothing of it. Not safe to repeat: every call is paid. Raises
         `OutcomeUnknownError` when the answer was lost, and other `ProviderError`s with the
         provider's words and request id.
         """
+        from .direct import complete_now  # noqa: PLC0415 (start-up time)
+
         return await complete_now(self._provider, request)
 
     def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:

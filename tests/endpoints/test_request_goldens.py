@@ -192,3 +192,27 @@ def test_a_tool_choice_that_is_no_function_goes_out_as_it_is(choice: Any) -> Non
         ChatCompletionsRequest(model="m", messages="x", tools=[PING], tool_choice=choice),
     ):
         assert request.body()["tool_choice"] == choice
+
+
+def test_the_turns_of_a_conversation_with_tools() -> None:
+    """Calls alone have no text beside them, and a tool may have nothing to say."""
+    turns = [
+        Message("assistant", [TextPart("I look.")]),
+        Message("assistant", tool_calls=[ToolCall("c", "ping", "{}")]),
+        Message("tool", tool_call_id="c"),
+    ]
+    function = {"name": "ping", "arguments": "{}"}
+    assert ResponsesRequest(model="m", input=turns).body()["input"] == [
+        {"role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
+        {"type": "function_call", "call_id": "c", **function},
+        {"type": "function_call_output", "call_id": "c", "output": ""},
+    ]
+    assert ChatCompletionsRequest(model="m", messages=turns).body()["messages"] == [
+        {"role": "assistant", "content": [{"type": "text", "text": "I look."}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": ""},
+    ]
