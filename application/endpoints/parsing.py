@@ -25,9 +25,11 @@ def parse_answer(endpoint: str, body: object, *, request_id: str | None = None) 
     """Read the decoded body of an answer, a batch's or a synchronous one.
 
     Never raises: what is missing, or of a shape that nobody knows, is None or empty. Of an
-    endpoint without a parser, such as images, only what all bodies share is read.
+    endpoint without a parser, such as images, only what all bodies share is read. An endpoint
+    without its `/v1`, as Azure writes it, is the same.
     """
     if not isinstance(body, dict):
         return Answer(request_id=request_id)
-    parse = _PARSERS.get("/" + endpoint.strip("/"), parse_response)
+    path = endpoint.strip("/").removeprefix("v1/")
+    parse = _PARSERS.get(f"/v1/{path}", parse_response)
     return evolve(parse(body), request_id=request_id)

@@ -36,6 +36,12 @@ def response(*parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"status": "completed", "output": output, **fields}
 
 
+@pytest.mark.parametrize("endpoint", [CHAT, "/chat/completions", "chat/completions/"])
+def test_endpoint_as_azure_writes_it(endpoint: str) -> None:
+    """Without its `/v1` an endpoint is the same."""
+    assert parse_answer(endpoint, chat("Hello.")).text == "Hello."
+
+
 def output_text(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": []}
 
