@@ -38,7 +38,7 @@ from ..application.views import CompletionRow, ViewWriter
 from ..domain import events
 from ..domain.batch import Batch
 from ..domain.requests import RequestCheck, RequestIndex
-from ..domain.status import BatchStatus, Outcome, ResultFile
+from ..domain.status import BatchStatus, Outcome, ResultFile, WorkStep
 from ..domain.values import (
     BatchProblem,
     Limits,
@@ -177,7 +177,12 @@ class Author:
 
     def lives(self) -> list[Iterator[Batch]]:
         """Batches that together record every kind of event; each is given after each command."""
-        return [self.long_life(), self.refused_life(), self.withdrawn_life()]
+        return [
+            self.long_life(),
+            self.refused_life(),
+            self.withdrawn_life(),
+            self.forgotten_life(),
+        ]
 
     def long_life(self) -> Iterator[Batch]:  # noqa: PLR0915 (one life, event by event)
         """Two creates that came to nothing, a sibling, a cancellation, results, odd lines."""
@@ -188,6 +193,7 @@ class Author:
             description="",
             identity="a-file",
             generation=3,
+            retry_of=UUID(int=7),
         )
         yield batch
         self.add(batch, map(request_line, AWKWARD_IDS), chunk_bytes=200)
@@ -253,6 +259,43 @@ class Author:
         self.apply(batch, index, answers, price_source="a table of 2026-01-01")
         yield batch
         self.apply(batch, index, [refusal(AWKWARD_IDS[4])], ResultFile.ERROR)
+        yield batch
+        batch.finish_collection(stamp=self.stamp())
+        yield batch
+        batch.reopen_collection(late, request_id="req_7", stamp=self.stamp())
+        yield batch
+        self.apply(batch, index, [answer(AWKWARD_IDS[5])])
+        yield batch
+        batch.finish_collection(stamp=self.stamp())
+        yield batch
+        moment = self.now + timedelta(minutes=5)
+        batch.record_work_failed(
+            WorkStep.COMPLETION_HANDLER, "Ünlucky.", retry_at=moment, stamp=self.stamp()
+        )
+        yield batch
+        batch.record_work_failed(
+            WorkStep.COMPLETION_HANDLER, "Gone.", retry_at=None, stamp=self.stamp()
+        )
+        yield batch
+        batch.record_work_resumed(stamp=self.stamp())
+        yield batch
+        batch.record_handler_dispatched(stamp=self.stamp())
+        yield batch
+        batch.record_retry(UUID(int=9), 2, stamp=self.stamp())
+        yield batch
+
+    def forgotten_life(self) -> Iterator[Batch]:
+        """The batch passes the maximum age, and its rows come late."""
+        batch = self.draft(map(request_line, "pq"), completion_handler="shop:Done")
+        yield batch
+        self.upload(batch)
+        running = StatusReport(BatchStatus.IN_PROGRESS, "in_progress")
+        batch.record_submitted(
+            "batch_8", running, adopted=False, request_id=None, stamp=self.stamp()
+        )
+        yield batch
+        error = BatchProblem("given_up", "Too old.")
+        batch.give_up(error, max_age=93_600.0, stamp=self.stamp())
         yield batch
         batch.finish_collection(stamp=self.stamp())
         yield batch
@@ -704,7 +747,12 @@ class BatchStoreContract:
         rows = all_rows(store, batch.id)
         assert [(row.number, row.custom_id) for row in rows] == list(enumerate(AWKWARD_IDS, 1))
         succeeded, failed, canceled = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELED
-        assert [row.outcome for row in rows] == [succeeded] * 4 + [failed] + [canceled] * 2
+        assert [row.outcome for row in rows] == [
+            *[succeeded] * 4,
+            failed,
+            succeeded,
+            canceled,
+        ]
         for row, event in store.completions_page(batch.id, after=0):
             assert (row.position is None) is (event is None)
             assert event is None or event.custom_id == row.custom_id

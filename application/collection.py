@@ -12,12 +12,14 @@ from uuid import UUID
 from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import ResultFile
+from ..domain.values import RequestProblem
 from .errors import ConflictError, NotFoundError, ProviderError, RateLimitedError, UnavailableError
 from .ports import BatchProvider, PriceBook
 from .pricing import BatchCosting
 from .progress import Applying, Delayed, OnProgress, silent
 from .result_lines import RawLine, parse_result_line, split_lines
 from .runtime import Runtime
+from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 8 << 20
@@ -39,6 +41,7 @@ class CollectionFlow:
         self,
         runtime: Runtime,
         provider: BatchProvider,
+        watch: WatchFlow,
         prices: PriceBook | None,
         *,
         short_delays: Sequence[float],
@@ -46,6 +49,7 @@ class CollectionFlow:
         """`short_delays` are the seconds before short files are fetched again, a minute at most."""
         self._runtime = runtime
         self._provider = provider
+        self._watch = watch
         self._prices = prices
         self._short_delays = [min(delay, _LONGEST_SHORT_DELAY) for delay in short_delays]
 
@@ -74,25 +78,24 @@ class CollectionFlow:
                 reason = "the result files hold fewer lines than the provider counted"
             on_progress(Delayed(batch_id, reason, delay))
             await self._runtime.clock.sleep(delay)
-            batch = await self._look_again(batch)
-        return await self._runtime.command(
-            batch_id, lambda batch, stamp: batch.finish_collection(stamp=stamp)
-        )
+            batch = await self._watch.amend(batch)
+        return await self.settle(batch_id)
 
-    async def _look_again(self, batch: Batch) -> Batch:
-        """Ask once more which files there are; some servers show them only after the end."""
-        if batch.provider_batch_id is None:
-            return batch
+    async def collect_as_is(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
+        """Apply what can be fetched now, and settle the rest without waiting for more."""
+        batch = await self._watch.amend(await self._runtime.load(batch_id))
+        lost: RequestProblem | None = None
         try:
-            seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-        except ProviderError as error:
-            _log.warning("batch %s cannot be looked at again: %s", batch.id, error)
-            return batch
+            if not batch.results_collected:
+                await self._apply_files(batch, on_progress, final=True)
+        except _FAILURES as error:
+            lost = RequestProblem("result_file_lost", f"A result file is out of reach: {error}")
+        return await self.settle(batch_id, lost)
+
+    async def settle(self, batch_id: UUID, lost: RequestProblem | None = None) -> Batch:
+        """Give every request without a line its outcome; `lost` says why lines are out of reach."""
         return await self._runtime.command(
-            batch.id,
-            lambda batch, stamp: batch.amend_report(
-                seen.id, seen.report, request_id=seen.request_id, stamp=stamp
-            ),
+            batch_id, lambda batch, stamp: batch.finish_collection(stamp=stamp, lost=lost)
         )
 
     async def _apply_files(self, batch: Batch, on_progress: OnProgress, *, final: bool) -> bool:

@@ -1,14 +1,19 @@
 """What can go wrong outside the domain: at the provider, in the input, in the store."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from ..domain.errors import BatchtrailError
+from ..domain.errors import BatchtrailError, RequestRefusedError
 
 __all__ = [
+    "AnswerMismatchError",
     "BatchNotFoundError",
     "BatchtrailError",
     "ConflictError",
     "DatabaseRefusedError",
+    "HandlerError",
+    "HandlerFailedError",
+    "HandlerUnavailableError",
     "InputError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -16,14 +21,32 @@ __all__ = [
     "QuotaError",
     "RateLimitedError",
     "RefusedError",
+    "SchemaRefusedError",
     "StoreError",
     "UnauthorizedError",
     "UnavailableError",
 ]
 
+_SHOWN = 3
+
 
 class InputError(BatchtrailError):
     """The input, a setting or an argument is wrong; nothing was sent and nothing is half done."""
+
+
+class SchemaRefusedError(RequestRefusedError):
+    """A JSON schema that strict mode does not take; `violations` has a sentence for each reason."""
+
+    def __init__(self, field: str, violations: Sequence[str]) -> None:
+        self.violations = tuple(violations)
+        shown = "; ".join(self.violations[:_SHOWN])
+        more = len(self.violations) - _SHOWN
+        rest = f"; and {more} more" if more > 0 else ""
+        super().__init__(f"does not fit strict mode: {shown}{rest}", field=field)
+
+
+class AnswerMismatchError(BatchtrailError):
+    """The model's answer is not of the form that the caller wants to read."""
 
 
 class BatchNotFoundError(InputError):
@@ -31,6 +54,18 @@ class BatchNotFoundError(InputError):
 
     def __init__(self, batch_id: UUID | str) -> None:
         super().__init__(f"there is no batch {batch_id} in this database; `status` lists them")
+
+
+class HandlerError(BatchtrailError):
+    """The completion handler of a batch did not run to its end; the batch's results are safe."""
+
+
+class HandlerUnavailableError(HandlerError):
+    """The completion handler cannot be had in this process: not allowed, or not importable."""
+
+
+class HandlerFailedError(HandlerError):
+    """The completion handler raised; the error is its `__cause__`."""
 
 
 class StoreError(BatchtrailError):

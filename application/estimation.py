@@ -12,7 +12,7 @@ from ..domain.values import TokenUsage
 from .errors import InputError
 from .input import CheckedInput
 from .ports import PriceBook
-from .pricing import BatchCosting
+from .pricing import BatchCosting, canonical
 from .prompts import Prompt, prompt_of
 
 TOKENS_PER_MESSAGE = 4
@@ -103,7 +103,7 @@ class Estimate:
         if self.without_maximum:
             return (
                 f"requests without a maximum of output tokens: {self.without_maximum:,} "
-                f"(add {_LIMIT_NAMES.get(self.endpoint, 'one')} to each)"
+                f"(add {_LIMIT_NAMES.get(canonical(self.endpoint), 'one')} to each)"
             )
         return (
             f"requests that send more than text: {self.not_text:,} (images, files, hosted tools "
@@ -157,10 +157,11 @@ def estimate(
     Raises `InputError` when the input is not what was checked.
     """
     costing = BatchCosting(prices, checked.endpoint, checked.model)
+    endpoint = canonical(checked.endpoint)
     counter = counter_of(checked.model)
     total = _Sum()
     for body in _bodies(checked):
-        prompt = prompt_of(checked.endpoint, body)
+        prompt = prompt_of(endpoint, body)
         tokens = counter.count(prompt.texts) + prompt.tokens + prompt.messages * TOKENS_PER_MESSAGE
         total.add(prompt, tokens, costing)
     is_bounded = total.is_priced and not total.without_maximum and not total.not_text
@@ -177,7 +178,7 @@ def estimate(
         least=total.least if total.is_priced else None,
         most=total.most if is_bounded else None,
         price_source=costing.source,
-        exceeded=tuple(_exceeded(checked.endpoint, total)),
+        exceeded=tuple(_exceeded(endpoint, total)),
     )
 
 

@@ -13,6 +13,11 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
+def canonical(endpoint: str) -> str:
+    """An endpoint as OpenAI writes it; Azure leaves the version out."""
+    return f"/v1/{endpoint.strip('/').removeprefix('v1/')}"
+
+
 class BatchCosting:
     """The costs of one batch's answers; without a price book none is known.
 
@@ -21,7 +26,7 @@ class BatchCosting:
 
     def __init__(self, book: PriceBook | None, endpoint: str, model: str | None) -> None:
         self._book = book
-        self._endpoint = endpoint
+        self._endpoint = canonical(endpoint)
         self._model = model
         self._prices: dict[str | None, ModelPrice | None] = {}
 

@@ -35,6 +35,8 @@ class CompletionsProjection:
         elif isinstance(event, events.ResultsCollected):
             self._gather_results()
             self._changes.append(partial(_settle_rest, batch_id, event.rest_outcome))
+        elif isinstance(event, events.CollectionReopened):
+            self._changes.append(partial(_reopen, batch_id))
 
     def _gather_results(self) -> None:
         """Results are written many at a time, but before the rest of their batch is settled."""
@@ -62,6 +64,10 @@ def _settle(batch_id: UUID, results: list[tuple[int, Outcome, int]], views: View
 
 def _settle_rest(batch_id: UUID, outcome: Outcome, views: ViewWriter) -> None:
     views.settle_rest(batch_id, outcome)
+
+
+def _reopen(batch_id: UUID, views: ViewWriter) -> None:
+    views.reopen(batch_id)
 
 
 class BatchesProjection:

@@ -1,7 +1,7 @@
 """Result lines: from a stream of bytes to lines, and from a line to what it says."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -257,3 +257,13 @@ def _first_number(usage: dict[str, object], *names: str) -> int | None:
 def _detail(usage: dict[str, object], side: str, old_side: str, name: str) -> int:
     details = usage.get(f"{side}_details") or usage.get(f"{old_side}_details")
     return _tokens(_number(details.get(name))) if isinstance(details, dict) else 0
+
+
+def body_usage(body: Mapping[str, object]) -> TokenUsage | None:
+    """The tokens that an answer's decoded body tells; None when it tells none."""
+    return _lenient_usage(body.get("usage"))
+
+
+def body_problem(body: Mapping[str, object]) -> RequestProblem | None:
+    """What an answer's decoded body says went wrong; None for a null or missing `error`."""
+    return _lenient_error(body.get("error") or None)

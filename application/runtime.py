@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import PersistenceError
@@ -15,8 +15,24 @@ from .errors import ConflictError, StoreError
 from .ports import Clock
 from .store import Batches
 
+_GRACE = 10.0
+"""Seconds that work which should not be broken off gets to finish when it is cancelled."""
+
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+
+async def finishing(work: Coroutine[Any, Any, _T]) -> _T:
+    """Do something that a cancellation lets finish, within reason, before it takes effect."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_GRACE)
+        raise
+    finally:
+        if not task.cancel() and not task.cancelled():
+            task.exception()  # seen: whoever was cancelled does not ask for it
 
 
 class Runtime:

@@ -1,44 +1,36 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve
 
 from ..domain.batch import Batch
-from ..domain.errors import NotSubmittedError
+from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
 from ..domain.events import BatchEvent
-from ..domain.status import BatchStatus
+from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
-from .collection import SHORT_FETCHES, CollectionFlow
 from .completions import Completion, completions
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
-from .errors import BatchNotFoundError, InputError, RefusedError
+from .errors import BatchNotFoundError, HandlerError, InputError
 from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
+from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
-from .polling import DEFAULT_SCHEDULE, Trouble, first_poll, poll_delay
-from .ports import BatchProvider, PriceBook, ProviderBatch
+from .lifecycle import Lifecycle, ServiceSettings
+from .polling import Trouble
+from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import Delayed, OnProgress, Waiting, silent
-from .reconciliation import Reconciliation
+from .retrying import requests_to_retry
 from .runtime import Runtime
-from .submission import TRANSIENT, SubmissionFlow
+from .submission import TRANSIENT
 from .views import BatchSummary
+from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
 
-
-@frozen
-class ServiceSettings:
-    """How patient the service is: all in seconds.
-
-    `poll_schedule` is the time between the polls of one batch, the last repeats;
-    `reconcile_wait` is how long a create without an answer is searched for before it is made
-    again; `create_timeout` is after how long the provider adapter gives a create call up.
-    """
-
-    poll_schedule: Sequence[float] = DEFAULT_SCHEDULE
-    reconcile_wait: float = 120.0
-    create_timeout: float = 60.0
+if TYPE_CHECKING:
+    from .endpoints import Answer, EndpointRequest
 
 
 class BatchService:
@@ -53,25 +45,19 @@ class BatchService:
         self,
         runtime: Runtime,
         provider: BatchProvider,
-        settings: ServiceSettings = ServiceSettings(),
+        settings: ServiceSettings | None = None,
+        handlers: CompletionHandlers | None = None,
+        *,
         prices: PriceBook | None = None,
         counter_of: CounterOf = by_bytes,
     ) -> None:
         """Without `prices` no cost is known; `counter_of` counts the tokens of estimates."""
         self._runtime = runtime
         self._provider = provider
-        self._settings = settings
         self._prices = prices
         self._counter_of = counter_of
-        self._reconciliation = Reconciliation(
-            runtime,
-            provider,
-            wait=settings.reconcile_wait,
-            create_timeout=settings.create_timeout,
-        )
-        self._submission = SubmissionFlow(runtime, provider, self._reconciliation)
-        self._collection = CollectionFlow(
-            runtime, provider, prices, short_delays=settings.poll_schedule[:SHORT_FETCHES]
+        self._lifecycle = Lifecycle(
+            runtime, provider, handlers or NoHandlers(), settings or ServiceSettings(), prices
         )
 
     async def submit(
@@ -81,6 +67,7 @@ class BatchService:
         endpoint: str | None = None,
         metadata: Mapping[str, str] | None = None,
         description: str | None = None,
+        completion_handler: str | None = None,
         new: bool = False,
         max_cost: Decimal | None = None,
         on_progress: OnProgress = silent,
@@ -90,19 +77,34 @@ class BatchService:
         `requests` is the path of a JSONL file or an iterable, plain or async, of lines or
         mappings; it is never all in memory. The same input for the same provider continues the
         earlier batch, whatever happened to it, unless `new` asks for another. `metadata` is
-        ours and is not sent; a batch that goes on keeps what it was begun with. Returns the
-        batch id.
+        ours and is not sent. `completion_handler` names a class as `package.module:Name`, which
+        is called when every request has its outcome. A batch that goes on keeps what it was
+        begun with. Returns the batch id.
 
         With `max_cost`, in USD, an input that was not submitted before is refused when its
         estimate's upper end is above it, or when it has none.
 
         Raises `InputError` before anything is recorded or sent.
         """
+        check_reference(completion_handler)
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:
+            if endpoint not in {None, checked.endpoint}:
+                raise InputError(
+                    f"{checked.name}: line 1, field url: is {checked.endpoint!r}, "
+                    f"and the batch is for {endpoint!r}"
+                )
             if max_cost is not None:
                 await self._runtime.in_store(self._check_cost, checked, max_cost, new)
-            batch_id = await self._record_input(checked, endpoint, metadata, description, new=new)
-        await self._submission.advance(batch_id, on_progress)
+            draft = NewBatch(
+                provider=self._provider.name,
+                endpoint=checked.endpoint,
+                metadata=dict(metadata or {}),
+                description=description,
+                completion_handler=completion_handler,
+                identity=identity_of(self._provider.name, checked),
+            )
+            batch_id = await self._record_input(checked, draft, new=new)
+        await self._lifecycle.submission.advance(batch_id, on_progress)
         return batch_id
 
     async def estimate(self, requests: Requests | Path) -> Estimate:
@@ -128,30 +130,11 @@ class BatchService:
         if batch is None or batch.submission is None:
             check_cost(checked.name, self._estimate(checked), max_cost)
 
-    async def _record_input(
-        self,
-        checked: CheckedInput,
-        endpoint: str | None,
-        metadata: Mapping[str, str] | None,
-        description: str | None,
-        *,
-        new: bool,
-    ) -> UUID:
+    async def _record_input(self, checked: CheckedInput, draft: NewBatch, *, new: bool) -> UUID:
         """Record a checked input under the id that it has, or a new one."""
-        if endpoint not in {None, checked.endpoint}:
-            raise InputError(
-                f"{checked.name}: line 1, field url: is {checked.endpoint!r}, "
-                f"and the batch is for {endpoint!r}"
-            )
-        identity = identity_of(self._provider.name, checked)
-        draft = NewBatch(
-            provider=self._provider.name,
-            endpoint=checked.endpoint,
-            metadata=dict(metadata or {}),
-            description=description,
-            identity=identity,
-            generation=await self._runtime.in_store(self._generation, identity, new),
-        )
+        assert draft.identity is not None
+        generation = await self._runtime.in_store(self._generation, draft.identity, new)
+        draft = evolve(draft, generation=generation)
         return await self._runtime.in_store(
             record_input, self._runtime, draft, checked, self._provider.limits
         )
@@ -167,8 +150,7 @@ class BatchService:
 
     async def draft(self, new: NewBatch) -> UUID:
         """Begin a batch to which requests are added piece by piece; returns its id."""
-        if new.completion_handler is not None:
-            raise InputError("completion handlers are not run by this version; leave it out")
+        check_reference(new.completion_handler)
         if new.endpoint not in self._provider.limits.endpoints:
             raise InputError(f"{new.endpoint!r} is no batch endpoint of {self._provider.name}")
         batch = Batch.draft(new, stamp=self._runtime.stamp())
@@ -190,101 +172,135 @@ class BatchService:
 
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
         """Hand a draft to the provider; refused for a batch that was submitted before."""
-        self._check_provider(await self._runtime.load(batch_id))
+        self._lifecycle.check_provider(await self._runtime.load(batch_id))
         digest = await self._runtime.in_store(input_digest, self._runtime.batches, batch_id)
         await self._runtime.command(
             batch_id, lambda batch, stamp: batch.start_submission(digest, stamp=stamp)
         )
-        await self._submission.advance(batch_id, on_progress)
+        await self._lifecycle.submission.advance(batch_id, on_progress)
 
     async def wait(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
-        """Stay with a batch until every request has an outcome; poll on the schedule.
+        """Stay with a batch until every request has an outcome and its handler has run.
 
         An unreachable provider is waited for, and for an hour a batch or file that it says it
         does not have. Interrupting the wait does not touch the batch.
-        Raises `NotSubmittedError` for a draft that nobody has submitted.
+        Raises `NotSubmittedError` for a draft that nobody has submitted, and `HandlerError` when
+        the results are collected and the completion handler did not run to its end.
         """
         batch = await self._runtime.load(batch_id)
-        self._check_provider(batch)
+        self._lifecycle.check_provider(batch)
         if batch.status is BatchStatus.PENDING and batch.submission is None:
             raise NotSubmittedError(batch_id, "waiting for it")
         trouble = Trouble(self._runtime.clock)
         while True:
             try:
-                batch = await self._advance(batch_id, on_progress)
+                batch = await self._lifecycle.advance(batch_id, on_progress)
             except TRANSIENT as error:
                 batch = await self._runtime.load(batch_id)
-                delay = max(self._delay(batch), trouble.wait_after(error))
+                delay = max(self._lifecycle.watch.delay(batch), trouble.wait_after(error))
                 on_progress(Delayed(batch_id, str(error), delay))
+            except HandlerError as error:
+                await self._record_handler_failed(batch_id, error)
+                raise
             else:
                 if batch.results_collected:
                     return BatchSummary.of(batch)
                 trouble.is_over()
-                delay = self._delay(batch)
+                delay = self._lifecycle.watch.delay(batch)
                 on_progress(Waiting(BatchSummary.of(batch), delay))
             await self._runtime.clock.sleep(delay)
 
-    def _delay(self, batch: Batch) -> float:
-        """Seconds until the batch's next poll."""
-        since = batch.submitted_at or batch.modified_on
-        elapsed = (self._runtime.clock.now() - since).total_seconds()
-        return poll_delay(self._settings.poll_schedule, max(0.0, elapsed), batch.id)
-
-    async def _advance(self, batch_id: UUID, on_progress: OnProgress) -> Batch:
-        """Take a batch as far as it goes now: submit, poll once, collect."""
-        batch = await self._submission.advance(batch_id, on_progress)
-        if not batch.status.is_terminal and self._is_due(batch):
-            batch = await self._poll(batch)
-        if batch.status.is_terminal:
-            batch = await self._collection.collect(batch_id, on_progress)
-        return batch
-
-    def _is_due(self, batch: Batch) -> bool:
-        """Whether a batch may have news: one that was just submitted has none yet."""
-        if batch.submitted_at is None or batch.report is not None or batch.cancel_requested:
-            return True
-        elapsed = (self._runtime.clock.now() - batch.submitted_at).total_seconds()
-        return elapsed >= first_poll(self._settings.poll_schedule, batch.id)
+    async def _record_handler_failed(self, batch_id: UUID, error: HandlerError) -> None:
+        """Leave the handler to a worker, or to the next wait."""
+        await self._runtime.command(
+            batch_id,
+            lambda batch, stamp: batch.record_work_failed(
+                WorkStep.COMPLETION_HANDLER, str(error), retry_at=None, stamp=stamp
+            ),
+        )
 
     async def refresh(self, batch_id: UUID) -> BatchSummary:
         """Ask the provider once and record what changed; nothing is asked after the end."""
         batch = await self._runtime.load(batch_id)
         if batch.provider_batch_id is not None and not batch.status.is_terminal:
-            batch = await self._poll(batch)
+            self._lifecycle.check_provider(batch)
+            batch = await self._lifecycle.watch.poll(batch)
         return BatchSummary.of(batch)
 
-    async def _poll(self, batch: Batch) -> Batch:
-        self._check_provider(batch)
-        if batch.provider_batch_id is None:
-            return batch
-        batch = await self._reconciliation.look_for_siblings(batch)
-        if batch.provider_batch_id is None or batch.status.is_terminal:
-            return batch
-        if batch.cancel_requested and not (batch.report and batch.report.is_canceling):
-            return await self._send_cancel(batch)
-        return await self._record_seen(
-            batch, await self._provider.retrieve_batch(batch.provider_batch_id)
-        )
+    async def collect(
+        self, batch_id: UUID, on_progress: OnProgress = silent, *, as_is: bool = False
+    ) -> BatchSummary:
+        """Apply the results of a batch that is over, and settle every request.
 
-    async def _record_seen(
-        self, batch: Batch, seen: ProviderBatch, *, after_call: bool = False
-    ) -> Batch:
-        return await self._runtime.command(
-            batch.id,
-            lambda batch, stamp: batch.record_status(
-                seen.id,
-                seen.report,
-                request_id=seen.request_id,
-                stamp=stamp,
-                after_call=after_call,
+        `as_is` takes what can be fetched now and does not wait for files that are out of reach.
+        """
+        self._lifecycle.check_provider(await self._runtime.load(batch_id))
+        collection = self._lifecycle.collection
+        collect = collection.collect_as_is if as_is else collection.collect
+        return BatchSummary.of(await collect(batch_id, on_progress))
+
+    async def collect_again(
+        self, batch_id: UUID, on_progress: OnProgress = silent, *, as_is: bool = False
+    ) -> BatchSummary:
+        """Ask once more for the results of the requests that had no line when they were settled.
+
+        Raises `NotCollectedError` before that, and `NothingToCollectError` when there are none.
+        """
+        batch = await self._runtime.load(batch_id)
+        self._lifecycle.check_provider(batch)
+        if not batch.results_collected:
+            raise NotCollectedError(batch_id, batch.status)
+        if not batch.rest or batch.provider_batch_id is None:
+            raise NothingToCollectError(batch_id)
+        seen = await self._provider.retrieve_batch(batch.provider_batch_id)
+        await self._runtime.command(
+            batch_id,
+            lambda batch, stamp: batch.reopen_collection(
+                seen.report, request_id=seen.request_id, stamp=stamp
             ),
         )
+        return await self.collect(batch_id, on_progress, as_is=as_is)
 
-    async def collect(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
-        """Apply the results of a batch that is over, and settle every request."""
-        batch = await self._runtime.load(batch_id)
-        self._check_provider(batch)
-        return BatchSummary.of(await self._collection.collect(batch_id, on_progress))
+    async def retry(
+        self,
+        batch_id: UUID,
+        *,
+        only: Collection[Outcome] | None = None,
+        new: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> UUID:
+        """Submit the requests of a batch that are worth it once more, as a batch of their own.
+
+        Those that expired, were canceled or are missing, and those that failed for the server's
+        sake (HTTP 408, 429, 5xx); `only` takes every request with one of these outcomes instead.
+        The same retry continues the batch that it made before, unless `new` asks for another.
+        Returns the new batch's id; both batches name each other in their history.
+
+        Raises `NotCollectedError` while requests may still get their result, and
+        `NothingToRetryError`.
+        """
+        parent = await self._runtime.load(batch_id)
+        self._lifecycle.check_provider(parent)
+        requests = requests_to_retry(self._runtime, parent, only)
+        async with checked_input(requests, self._provider.limits, self._runtime) as checked:
+            draft = NewBatch(
+                provider=parent.provider,
+                endpoint=parent.endpoint,
+                completion_window=parent.completion_window,
+                metadata=parent.metadata,
+                send_metadata=parent.send_metadata,
+                completion_handler=parent.completion_handler,
+                description=parent.description,
+                identity=f"{identity_of(parent.provider, checked)}\nretry of {parent.id}",
+                retry_of=parent.id,
+            )
+            retry_id = await self._record_input(checked, draft, new=new)
+            count = len(checked.custom_ids)
+        await self._runtime.command(
+            batch_id, lambda batch, stamp: batch.record_retry(retry_id, count, stamp=stamp)
+        )
+        await self._lifecycle.submission.advance(retry_id, on_progress)
+        return retry_id
 
     async def cancel(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Ask for a batch's end; finished requests keep their results.
@@ -293,26 +309,18 @@ class BatchService:
         end, and for a batch whose cancellation the provider knows of already.
         """
         batch = await self._runtime.load(batch_id)
-        self._check_provider(batch)
+        self._lifecycle.check_provider(batch)
         told = batch.report is not None and batch.report.is_canceling
         if told or not batch.cancel_requested or batch.status.is_terminal:
             await self._runtime.command(
                 batch_id, lambda batch, stamp: batch.request_cancel(stamp=stamp)
             )
-        batch = await self._submission.advance(batch_id, on_progress)
+        batch = await self._lifecycle.submission.advance(batch_id, on_progress)
         if batch.provider_batch_id is not None and not batch.status.is_terminal:
-            batch = await self._send_cancel(batch)
+            batch = await self._lifecycle.watch.send_cancel(batch)
+        if batch.provider_batch_id is None and batch.status.is_terminal:
+            batch = await self._lifecycle.collection.settle(batch_id)
         return BatchSummary.of(batch)
-
-    async def _send_cancel(self, batch: Batch) -> Batch:
-        assert batch.provider_batch_id is not None
-        try:
-            seen = await self._provider.cancel_batch(batch.provider_batch_id)
-        except RefusedError:
-            # It ended in the meantime; what the provider reports now decides.
-            seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-            return await self._record_seen(batch, seen)
-        return await self._record_seen(batch, seen, after_call=True)
 
     async def status(self, batch_id: UUID) -> BatchSummary:
         """One batch as the log has it; nothing is asked of the provider."""
@@ -338,6 +346,17 @@ class BatchService:
             raise InputError(f"{found} has an id that begins with {reference}")
         return ids[0]
 
+    async def complete_now(self, request: "EndpointRequest") -> "Answer":
+        """Have one request answered at once, at the full price and outside every batch.
+
+        The log says nothing of it. Not safe to repeat: every call is paid. Raises
+        `OutcomeUnknownError` when the answer was lost, and other `ProviderError`s with the
+        provider's words and request id.
+        """
+        from .direct import complete_now  # noqa: PLC0415 (start-up time)
+
+        return await complete_now(self._provider, request)
+
     def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
         """The completions of a batch in input order, in constant memory."""
         return completions(self._runtime, batch_id)
@@ -349,9 +368,18 @@ class BatchService:
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
 
-    def _check_provider(self, batch: Batch) -> None:
-        if batch.provider != self._provider.name:
-            raise InputError(
-                f"batch {batch.id} is at {batch.provider}, and this is {self._provider.name}; "
-                "set the base URL that the batch was submitted to"
-            )
+    def worker(
+        self, *, parallel: int = DEFAULT_PARALLEL, look_interval: float = LOOK_INTERVAL
+    ) -> Worker:
+        """A worker that keeps every open batch of this database at this provider going.
+
+        `parallel` is how many batches are submitted or collected at once; every `look_interval`
+        seconds it looks for batches that other processes have begun.
+        """
+        return Worker(
+            self._runtime,
+            self._provider,
+            self._lifecycle,
+            parallel=parallel,
+            look_interval=look_interval,
+        )

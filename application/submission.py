@@ -28,7 +28,7 @@ from .errors import (
 from .ports import BatchProvider, CreateRequest, UploadedFile
 from .progress import Delayed, OnProgress, Uploading, silent
 from .reconciliation import BATCH_ID_KEY, Reconciliation
-from .runtime import Runtime
+from .runtime import Runtime, finishing
 
 TRANSIENT = (UnavailableError, RateLimitedError, OutcomeUnknownError, NotFoundError)
 """After these a step is taken again; NotFoundError means a file that is not visible yet."""
@@ -83,7 +83,7 @@ class SubmissionFlow:
             await self._upload(batch, batch.submission, on_progress)
         else:
             await self._let_file_appear(batch.submission)
-            await self._create(batch)
+            await finishing(self._create(batch))  # a call broken off is a call searched for
 
     async def _let_file_appear(self, submission: Submission) -> None:
         """Wait, the longer the oftener, after batches that failed for want of their input file."""

@@ -8,8 +8,8 @@ from uuid import UUID
 from attrs import frozen
 
 from ..domain.batch import Batch
-from ..domain.status import BatchStatus, Outcome
-from ..domain.values import BatchProblem, RequestCounts, Totals
+from ..domain.status import BatchStatus, Outcome, WorkStep
+from ..domain.values import BatchProblem, RequestCounts, Totals, Trouble
 
 
 @frozen
@@ -32,6 +32,8 @@ class BatchSummary:
     raw_status: str | None
     provider_batch_id: str | None
     submitted_at: datetime | None
+    ended_at: datetime | None
+    given_up: bool
     cancel_requested: bool
     request_count: int
     input_size: int
@@ -39,6 +41,14 @@ class BatchSummary:
     totals: Totals
     price_source: str | None
     results_collected: bool
+    miscounted: bool
+    completion_handler: str | None
+    handler_dispatched: bool
+    trouble: Trouble | None
+    retry_of: UUID | None
+    retries: tuple[UUID, ...]
+    next_step: WorkStep | None
+    lost_creates: int
     errors: tuple[BatchProblem, ...]
     error_count: int
 
@@ -62,6 +72,8 @@ class BatchSummary:
             raw_status=batch.raw_status,
             provider_batch_id=batch.provider_batch_id,
             submitted_at=batch.submitted_at,
+            ended_at=batch.ended_at,
+            given_up=batch.given_up,
             cancel_requested=batch.cancel_requested,
             request_count=batch.request_count,
             input_size=batch.input_size,
@@ -69,9 +81,33 @@ class BatchSummary:
             totals=batch.totals,
             price_source=batch.price_source,
             results_collected=batch.results_collected,
+            miscounted=batch.miscounted,
+            completion_handler=batch.completion_handler,
+            handler_dispatched=batch.handler_dispatched,
+            trouble=batch.trouble,
+            retry_of=batch.retry_of,
+            retries=batch.retries,
+            next_step=batch.next_step,
+            lost_creates=batch.submission.lost_creates if batch.submission else 0,
             errors=batch.errors,
             error_count=batch.error_count,
         )
+
+
+@frozen
+class OpenBatch:
+    """A batch with something left to do: as little of it as a worker needs of very many.
+
+    `may_have_siblings` when create calls were lost, so that each poll looks for what they made.
+    """
+
+    id: UUID
+    version: int
+    next_step: WorkStep
+    updated_at: datetime
+    submitted_at: datetime | None
+    provider_batch_id: str | None
+    may_have_siblings: bool
 
 
 @frozen
@@ -107,12 +143,24 @@ class ViewWriter(Protocol):
         """Give every request that is still pending this outcome."""
         ...
 
+    def reopen(self, batch_id: UUID) -> None:
+        """Make every request pending again that has no result line."""
+        ...
+
 
 class ViewReader(Protocol):
     """What the services ask of the views."""
 
     def summaries(self, *, limit: int, before: datetime | None = None) -> list[BatchSummary]:
         """Batches, newest first, `limit` at most, made before a moment."""
+        ...
+
+    def open_batches(self, provider: str) -> list[OpenBatch]:
+        """The batches at a provider with something left to do, oldest first."""
+        ...
+
+    def open_elsewhere(self, provider: str) -> list[str]:
+        """The other providers that have open batches."""
         ...
 
     def latest_generation(self, identity: str) -> int:

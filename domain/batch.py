@@ -18,6 +18,8 @@ from .errors import (
     BatchSubmittedError,
     CreatesLostError,
     EmptyBatchError,
+    NotCollectedError,
+    NothingToCollectError,
     NotSubmittedError,
     NotTerminalError,
     OutOfOrderError,
@@ -25,18 +27,20 @@ from .errors import (
 )
 from .outcomes import judge, rest_of
 from .requests import RequestIndex
-from .status import BatchStatus, Outcome, ResultFile, SkipReason
+from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
     BatchProblem,
     Limits,
     NewBatch,
     RequestChunk,
+    RequestCounts,
     RequestProblem,
     ResultLine,
     Stamp,
     StatusReport,
     Submission,
     Totals,
+    Trouble,
 )
 
 MAX_LEFT_BATCHES = 5
@@ -72,6 +76,7 @@ class Batch(Aggregate):
     description: str | None
     identity: str | None
     generation: int
+    retry_of: UUID | None
     model: str | None = _initially(None)
     status: BatchStatus = _initially(BatchStatus.PENDING)
     raw_status: str | None = _initially(None)
@@ -82,6 +87,8 @@ class Batch(Aggregate):
     siblings: tuple[str, ...] = _initially(())
     canceled_siblings: tuple[str, ...] = _initially(())
     submitted_at: datetime | None = _initially(None)
+    ended_at: datetime | None = _initially(None)
+    given_up: bool = _initially(False)
     failure: BatchProblem | None = _initially(None)
     report: StatusReport | None = _initially(None)
     error_count: int = _initially(0)
@@ -91,8 +98,14 @@ class Batch(Aggregate):
     )
     price_source: str | None = _initially(None)
     tally: Tally = field(default_factory=Tally, init=False)
+    rest: int = _initially(0)
+    rest_outcome: Outcome | None = _initially(None)
     rest_error: RequestProblem | None = _initially(None)
+    miscounted: bool = _initially(False)
     results_collected: bool = _initially(False)
+    handler_dispatched: bool = _initially(False)
+    trouble: Trouble | None = _initially(None)
+    retries: tuple[UUID, ...] = _initially(())
 
     @staticmethod
     def id_for(identity: str | None, generation: int = 1) -> UUID:
@@ -119,6 +132,7 @@ class Batch(Aggregate):
             description=new.description,
             identity=new.identity,
             generation=new.generation,
+            retry_of=new.retry_of,
         )
 
     @property
@@ -140,6 +154,30 @@ class Batch(Aggregate):
     def is_submitting(self) -> bool:
         """Whether a submission was begun that has no end in the log yet."""
         return self.status is BatchStatus.PENDING and self.submission is not None
+
+    @property
+    def awaits_handler(self) -> bool:
+        """Whether the completion handler is to be called now."""
+        return (
+            self.results_collected
+            and self.completion_handler is not None
+            and not self.handler_dispatched
+        )
+
+    @property
+    def next_step(self) -> WorkStep | None:
+        """What is to be done now; nothing for a draft, and when all is done."""
+        if self.is_submitting or self.siblings:
+            return WorkStep.SUBMISSION
+        if self.status is BatchStatus.PENDING:
+            return None
+        if not self.status.is_terminal:
+            told = self.report is not None and self.report.is_canceling
+            canceling = self.cancel_requested and not told
+            return WorkStep.CANCELLATION if canceling else WorkStep.POLL
+        if not self.results_collected:
+            return WorkStep.COLLECTION
+        return WorkStep.COMPLETION_HANDLER if self.awaits_handler else None
 
     def add_requests(self, chunk: RequestChunk, limits: Limits, *, stamp: Stamp) -> None:
         """Add checked lines that follow the last one added."""
@@ -421,19 +459,38 @@ class Batch(Aggregate):
         """Record files or counts that the provider shows only after the end.
 
         The status stays what it was; a repeat is nothing, and so is anything after the results
-        were collected.
+        were collected. A batch that was given up takes any end that the provider reports.
         """
         if not self.status.is_terminal or provider_batch_id != self.provider_batch_id:
             return
-        same_end = report.status is self.status
-        if same_end and not self.results_collected and report.in_brief() != self.report:
+        if (
+            self._fits_end(report)
+            and not self.results_collected
+            and report.in_brief() != self.report
+        ):
             self._trigger(events.ReportAmended, stamp, report=report, request_id=request_id)
+
+    def _fits_end(self, report: StatusReport) -> bool:
+        return report.status is self.status or (self.given_up and report.status.is_terminal)
+
+    def end(self, status: BatchStatus, at: datetime) -> None:
+        """Take a terminal status, once and for all."""
+        self.status = status
+        self.ended_at = at
 
     def take_report(self, report: StatusReport) -> None:
         """Keep a report, but not its every error: the state stays small."""
         self.raw_status = report.raw_status
         self.report = report.in_brief()
         self.error_count = len(report.errors)
+
+    def give_up(self, error: BatchProblem, *, max_age: float, stamp: Stamp) -> None:
+        """End a batch that passed the maximum age (seconds); after any other end it is nothing."""
+        if self.status.is_terminal:
+            return
+        if self.provider_batch_id is None:
+            raise NotSubmittedError(self.id, "giving it up")
+        self._trigger(events.GivenUp, stamp, max_age=max_age, error=error)
 
     def request_cancel(self, *, stamp: Stamp) -> None:
         """Record the wish to cancel; a batch that was never submitted is canceled with it."""
@@ -532,10 +589,11 @@ class Batch(Aggregate):
             line=line.raw,
         )
 
-    def finish_collection(self, *, stamp: Stamp) -> None:
+    def finish_collection(self, *, stamp: Stamp, lost: RequestProblem | None = None) -> None:
         """Give every request that no line mentions the outcome of the batch's end.
 
-        A repeat changes nothing.
+        `lost` says why a result file is out of reach for good: what it held, nobody knows, so
+        those requests are missing, whatever the end. A repeat changes nothing.
         """
         if not self.status.is_terminal:
             raise NotTerminalError(self.id, self.status)
@@ -543,7 +601,7 @@ class Batch(Aggregate):
             return
         totals = self.totals
         rest = self.request_count - totals.outcomes.settled
-        outcome, error = rest_of(self.status)
+        outcome, error = rest_of(self.status, given_up=self.given_up, lost=lost)
         self._trigger(
             events.ResultsCollected,
             stamp,
@@ -551,7 +609,70 @@ class Batch(Aggregate):
             rest_outcome=outcome,
             rest_error=error,
             totals=evolve(totals, outcomes=totals.outcomes.plus(outcome, rest)),
+            miscounted=self._miscounted(),
         )
+
+    def _miscounted(self) -> RequestCounts | None:
+        """The provider's counts, when its result lines say something else."""
+        if self.report is None:
+            return None
+        counts, lines = self.report.request_counts, self.totals.outcomes
+        if counts == RequestCounts():  # some servers do not count
+            return None
+        agree = (counts.completed, counts.failed) == (lines.succeeded, lines.failed)
+        return None if agree else counts
+
+    def reopen_collection(
+        self, report: StatusReport, *, request_id: str | None, stamp: Stamp
+    ) -> None:
+        """Take up the collection again for the requests that had no line.
+
+        Raises `NotCollectedError` before the results were collected, and
+        `NothingToCollectError` when every request has its line.
+        """
+        if not self.results_collected:
+            raise NotCollectedError(self.id, self.status)
+        if not self.rest:
+            raise NothingToCollectError(self.id)
+        if not self._fits_end(report):
+            raise NothingToCollectError(self.id, report.raw_status)
+        self._trigger(events.CollectionReopened, stamp, report=report, request_id=request_id)
+
+    def record_handler_dispatched(self, *, stamp: Stamp) -> None:
+        """Record that the completion handler ran to its end; a repeat is nothing."""
+        if not self.results_collected:
+            raise NotCollectedError(self.id, self.status)
+        if self.completion_handler is not None and not self.handler_dispatched:
+            self._trigger(events.HandlerDispatched, stamp, handler=self.completion_handler)
+
+    def record_work_failed(
+        self, step: WorkStep, problem: str, *, retry_at: datetime | None, stamp: Stamp
+    ) -> None:
+        """Record why a step on this batch failed, and when it is taken again."""
+        failures = 1 if self.trouble is None else self.trouble.failures + 1
+        self._trigger(
+            events.WorkFailed,
+            stamp,
+            step=step,
+            problem=problem,
+            failures=failures,
+            retry_at=retry_at,
+        )
+
+    def record_work_resumed(self, *, stamp: Stamp) -> None:
+        """Record that the trouble is over; without any it is nothing."""
+        if self.trouble is not None:
+            self._trigger(events.WorkResumed, stamp)
+
+    def record_retry(self, retry_id: UUID, count: int, *, stamp: Stamp) -> None:
+        """Record that `count` requests are asked once more in another batch; a repeat is nothing.
+
+        Raises `NotCollectedError` while requests may still get their result.
+        """
+        if not self.results_collected:
+            raise NotCollectedError(self.id, self.status)
+        if retry_id not in self.retries:
+            self._trigger(events.Retried, stamp, retry_id=retry_id, count=count)
 
     def _may_create_again(self) -> bool:
         return (

@@ -70,6 +70,35 @@ class NotTerminalError(DomainError):
         super().__init__(f"batch {batch_id} is {status.value}; its results are not final")
 
 
+class NotCollectedError(DomainError):
+    """The step needs an outcome for every request."""
+
+    def __init__(self, batch_id: UUID, status: BatchStatus) -> None:
+        super().__init__(
+            f"batch {batch_id} is {status.value} and its results are not collected yet; "
+            "wait for it first"
+        )
+
+
+class NothingToCollectError(DomainError):
+    """No request of the batch is without its result line, or the provider has no more of them."""
+
+    def __init__(self, batch_id: UUID, raw_status: str | None = None) -> None:
+        why = (
+            "every request has its result line"
+            if raw_status is None
+            else f"the provider's batch is {raw_status}"
+        )
+        super().__init__(f"there is nothing more to collect of batch {batch_id}: {why}")
+
+
+class NothingToRetryError(DomainError):
+    """No request of the batch fits what is to be asked once more."""
+
+    def __init__(self, batch_id: UUID, why: str) -> None:
+        super().__init__(f"there is nothing to retry of batch {batch_id}: {why}")
+
+
 class CreatesLostError(DomainError):
     """Too many create calls were lost without a trace to risk another."""
 

@@ -9,19 +9,22 @@ higher `class_version` and an upcast.
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
+from uuid import UUID
 
 from attrs import evolve
 from eventsourcing.domain import Aggregate
 
-from .status import BatchStatus, Outcome, ResultFile, SkipReason
+from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
     BatchProblem,
     Provenance,
+    RequestCounts,
     RequestProblem,
     StatusReport,
     Submission,
     TokenUsage,
     Totals,
+    Trouble,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED_SIBLINGS = 10
 """More than can be made; the state stays small whatever the log holds."""
+
+_REMEMBERED_RETRIES = 20
 
 
 def without(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
@@ -57,6 +62,7 @@ class Drafted(BatchEvent, Aggregate.Created):
     description: str | None
     identity: str | None
     generation: int
+    retry_of: UUID | None
 
 
 class RequestsAdded(BatchEvent):
@@ -182,7 +188,7 @@ class SubmissionFailed(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """End the batch."""
-        aggregate.status = BatchStatus.FAILED
+        aggregate.end(BatchStatus.FAILED, self.timestamp)
         aggregate.failure = self.error
         aggregate.error_count = 1
 
@@ -196,8 +202,11 @@ class StatusChanged(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Remember the latest report."""
-        aggregate.status = self.report.status
         aggregate.take_report(self.report)
+        if self.report.status.is_terminal:
+            aggregate.end(self.report.status, self.timestamp)
+        else:
+            aggregate.status = self.report.status
 
 
 class InputNotVisible(BatchEvent):
@@ -257,9 +266,27 @@ class Canceled(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """End the batch; finished rows stay collectable through the report's files."""
-        aggregate.status = BatchStatus.CANCELED
+        aggregate.end(BatchStatus.CANCELED, self.timestamp)
         if self.report is not None:
             aggregate.take_report(self.report)
+
+
+class GivenUp(BatchEvent):
+    """Nobody waits for the batch any longer: it passed the maximum age, in seconds.
+
+    The batch is failed; what the provider delivers even so is collected.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.given_up"
+    max_age: float
+    error: BatchProblem
+
+    def apply(self, aggregate: "Batch") -> None:
+        """End the batch; the last report stays, with the files that it may name."""
+        aggregate.end(BatchStatus.FAILED, self.timestamp)
+        aggregate.given_up = True
+        aggregate.failure = self.error
+        aggregate.error_count = 1
 
 
 class SiblingFound(BatchEvent):
@@ -344,19 +371,99 @@ class ResultSkipped(BatchEvent):
 
 
 class ResultsCollected(BatchEvent):
-    """Every request has an outcome: the lines gave most, the batch's end gave the rest."""
+    """Every request has an outcome: the lines gave most, the batch's end gave the rest.
+
+    `miscounted` holds the provider's own counts where its lines say something else; the lines
+    are what counts.
+    """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.results_collected"
     rest: int
     rest_outcome: Outcome
     rest_error: RequestProblem
     totals: Totals
+    miscounted: RequestCounts | None
 
     def apply(self, aggregate: "Batch") -> None:
         """Settle what no line mentioned."""
         aggregate.tally.count(self.rest_outcome, None, self.rest)
+        aggregate.rest = self.rest
+        aggregate.rest_outcome = self.rest_outcome
         aggregate.rest_error = self.rest_error
+        aggregate.miscounted = self.miscounted is not None
         aggregate.results_collected = True
+
+
+class CollectionReopened(BatchEvent):
+    """Somebody asks once more for the results of the requests that had no line."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.collection_reopened"
+    report: StatusReport
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Take back what the end of the batch had settled."""
+        assert aggregate.rest_outcome is not None
+        aggregate.tally.count(aggregate.rest_outcome, None, -aggregate.rest)
+        aggregate.rest = 0
+        aggregate.rest_outcome = None
+        aggregate.rest_error = None
+        aggregate.miscounted = False
+        aggregate.results_collected = False
+        aggregate.take_report(self.report)
+
+
+class HandlerDispatched(BatchEvent):
+    """The completion handler has run to its end, and is never called again."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.handler_dispatched"
+    handler: str
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember it."""
+        aggregate.handler_dispatched = True
+
+
+class WorkFailed(BatchEvent):
+    """A step on the batch failed for a reason of its own, and is taken again later.
+
+    At `retry_at`, or without one when a worker starts; `failures` counts them in a row, this one
+    included.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.work_failed"
+    step: WorkStep
+    problem: str
+    failures: int
+    retry_at: datetime | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember what keeps the batch."""
+        before = aggregate.trouble
+        since = self.timestamp if before is None else before.since
+        aggregate.trouble = Trouble(self.step, self.problem, self.failures, since, self.retry_at)
+
+
+class WorkResumed(BatchEvent):
+    """The step that had failed succeeded."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.work_resumed"
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Forget the trouble."""
+        aggregate.trouble = None
+
+
+class Retried(BatchEvent):
+    """Some requests of the batch, so many, are asked once more in another batch."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.retried"
+    retry_id: UUID
+    count: int
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the newest retries."""
+        aggregate.retries = (*aggregate.retries, self.retry_id)[-_REMEMBERED_RETRIES:]
 
 
 EVENTS: tuple[type[BatchEvent], ...] = (
@@ -374,10 +481,16 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     ReportAmended,
     CancelRequested,
     Canceled,
+    GivenUp,
     SiblingFound,
     SiblingCanceled,
     PricesUsed,
     ResultApplied,
     ResultSkipped,
     ResultsCollected,
+    CollectionReopened,
+    HandlerDispatched,
+    WorkFailed,
+    WorkResumed,
+    Retried,
 )

@@ -8,6 +8,12 @@ _NOT_RUN = {
     "batch_cancelled": Outcome.CANCELED,
     "batch_canceled": Outcome.CANCELED,
 }
+_GIVEN_UP = RequestProblem(
+    "given_up", "The batch was given up at its maximum age; this request has no result line."
+)
+_PASSING_STATUSES = (408, 429)
+_SERVER_ERROR = 500
+_PASSING_CODES = ("given_up", "token_limit_exceeded", "rate_limit_exceeded", "server_error")
 _NO_REASON = "The provider reported a failure without saying why."
 _REST: dict[BatchStatus, tuple[Outcome, RequestProblem]] = {
     BatchStatus.ENDED: (
@@ -53,6 +59,28 @@ def _error_of(line: ResultLine) -> RequestProblem:
     return RequestProblem(code, message)
 
 
-def rest_of(status: BatchStatus) -> tuple[Outcome, RequestProblem]:
-    """The outcome of a request that no result line mentions, after the batch's end."""
+def rest_of(
+    status: BatchStatus, *, given_up: bool = False, lost: RequestProblem | None = None
+) -> tuple[Outcome, RequestProblem]:
+    """The outcome of a request that no result line mentions, after the batch's end.
+
+    `lost` says why a result file is out of reach: what happened to the request is then unknown.
+    """
+    if lost is not None:
+        return Outcome.MISSING, lost
+    if given_up:
+        return Outcome.FAILED, _GIVEN_UP
     return _REST[status]
+
+
+def is_worth_retrying(outcome: Outcome, status_code: int | None, code: str | None) -> bool:
+    """Whether asking the same once more may succeed.
+
+    So for requests that never ran, and for answers that speak of the server or of too many
+    calls (408, 429, 5xx); not for what is wrong with the request itself.
+    """
+    if outcome is Outcome.FAILED:
+        if status_code is None:
+            return code in _PASSING_CODES
+        return status_code in _PASSING_STATUSES or status_code >= _SERVER_ERROR
+    return outcome in (Outcome.EXPIRED, Outcome.CANCELED, Outcome.MISSING)

@@ -43,6 +43,16 @@ class ResultFile(StrEnum):
     ERROR = "error"
 
 
+class WorkStep(StrEnum):
+    """What is to be done for a batch."""
+
+    SUBMISSION = "submission"
+    CANCELLATION = "cancellation"
+    POLL = "poll"
+    COLLECTION = "collection"
+    COMPLETION_HANDLER = "completion_handler"
+
+
 class SkipReason(StrEnum):
     """Why a result line was recorded but applied to no request."""
 

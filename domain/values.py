@@ -3,10 +3,11 @@
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from .status import BatchStatus, Outcome
+from .status import BatchStatus, Outcome, WorkStep
 
 ERRORS_IN_BRIEF = 20
 
@@ -249,11 +250,28 @@ class Totals:
 
 
 @frozen
+class Trouble:
+    """What has kept a worker from going on with a batch, `since` when, and how often in a row.
+
+    `problem` is the error's own sentence. The next attempt comes at `retry_at`; without one, and
+    at the latest, with the next start of a worker.
+    """
+
+    step: WorkStep
+    problem: str
+    failures: int
+    since: datetime
+    retry_at: datetime | None
+
+
+@frozen
 class NewBatch:
     """What is fixed about a batch before its first request is added.
 
     `identity` names what the batch was made from, so that the same command finds it again;
     `metadata` is ours and is sent to the provider only when `send_metadata` asks for it.
+    `completion_handler` is a class as `package.module:Name`. `retry_of` is the batch whose
+    requests are asked once more.
     """
 
     provider: str
@@ -265,3 +283,4 @@ class NewBatch:
     description: str | None = None
     identity: str | None = None
     generation: int = 1
+    retry_of: UUID | None = None

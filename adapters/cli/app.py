@@ -17,9 +17,10 @@ goes on where it was, and never submits or pays twice.
 
 Settings come from options, then the environment, then a .env file: OPENAI_API_KEY,
 OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID, BATCHTRAIL_DB, BATCHTRAIL_POLL_SCHEDULE
-(seconds, comma-separated), BATCHTRAIL_RECONCILE_WAIT (seconds), and for Azure
-OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL_PRICES names a file of your
-own prices. BATCHTRAIL_DEBUG=1 shows tracebacks.
+(seconds, comma-separated), BATCHTRAIL_RECONCILE_WAIT and BATCHTRAIL_MAX_AGE (seconds),
+BATCHTRAIL_HANDLERS (packages, comma-separated), BATCHTRAIL_PRICES (a file of your own prices), and
+for Azure OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL_DEBUG=1 shows
+tracebacks.
 
 Exit status: 0 every request succeeded; 3 the batch is over and some request has no success;
 2 bad usage or bad input; 1 anything else; 130 interrupted.
@@ -90,6 +91,15 @@ _MaxCost = Annotated[
         "What was submitted before goes on.",
     ),
 ]
+_Handler = Annotated[
+    str | None,
+    typer.Option(
+        "--handler",
+        metavar="PACKAGE.MODULE:NAME",
+        help="A class to call when every request has its outcome; BATCHTRAIL_HANDLERS must "
+        "name its package where it runs.",
+    ),
+]
 _Metadata = Annotated[
     list[str] | None,
     typer.Option(
@@ -119,6 +129,7 @@ def run(
     new: _New = False,
     why: _Why = None,
     metadata: _Metadata = None,
+    handler: _Handler = None,
     max_cost: _MaxCost = None,
     database: _Database = None,
     base_url: _BaseURL = None,
@@ -137,7 +148,7 @@ def run(
     from .batches import Place, SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
 
     place = Place(database, base_url)
-    what = SubmitOptions(input_path, new, why, metadata, max_cost)
+    what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
     _run(run_batch(what, place, _file(output), as_json=json))
 
 
@@ -147,6 +158,7 @@ def submit(
     new: _New = False,
     why: _Why = None,
     metadata: _Metadata = None,
+    handler: _Handler = None,
     max_cost: _MaxCost = None,
     database: _Database = None,
     base_url: _BaseURL = None,
@@ -161,7 +173,7 @@ def submit(
     """
     from .batches import Place, SubmitOptions, submit_batch  # noqa: PLC0415
 
-    what = SubmitOptions(input_path, new, why, metadata, max_cost)
+    what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
     _run(submit_batch(what, Place(database, base_url), as_json=json))
 
 
@@ -222,6 +234,97 @@ def results(
     from .batches import Place, write_batch_results  # noqa: PLC0415
 
     _run(write_batch_results(batch, Place(database, base_url), _file(output)))
+
+
+@app.command()
+def collect(
+    batch: _Batch,
+    as_is: Annotated[
+        bool,
+        typer.Option(
+            "--as-is", help="Do not wait for result files that are out of reach or cut short."
+        ),
+    ] = False,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+    json: _Json = False,
+) -> None:
+    """Fetch the results of a batch that is over.
+
+    `run`, `results` and the worker do so by themselves. This asks once more for the rows of
+    requests that had none, such as those of a batch that was given up, or settles with --as-is
+    a batch whose result file the provider has deleted.
+
+        batchtrail collect 3f2a
+    """
+    from .batches import Place, collect_batch  # noqa: PLC0415
+
+    _run(collect_batch(batch, Place(database, base_url), as_is=as_is, as_json=json))
+
+
+@app.command()
+def retry(
+    batch: _Batch,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="OUTCOME",
+            help="Take every request with this outcome instead: failed, expired, canceled, "
+            "missing or succeeded. May be repeated, or name several with commas.",
+        ),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Make another batch, even though one was made before.")
+    ] = False,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+    json: _Json = False,
+) -> None:
+    """Submit the requests of a batch that had no success once more.
+
+    They become a batch of their own, whose id is printed. Taken are those that expired, were
+    canceled or are missing, and those that failed for the server's sake (HTTP 408, 429 or 5xx);
+    what is wrong with a request itself would be wrong again.
+
+        batchtrail retry 3f2a
+    """
+    from .batches import Place, retry_batch  # noqa: PLC0415
+
+    _run(retry_batch(batch, Place(database, base_url), only=only, new=new, as_json=json))
+
+
+@app.command()
+def worker(
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when nothing is left to do.")
+    ] = False,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="How many batches to submit or collect at once.")
+    ] = 8,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log a JSON object a line, for programs.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every detail.")] = False,
+    database: _Database = None,
+    base_url: _BaseURL = None,
+) -> None:
+    """Keep all open batches going.
+
+    Goes on with submissions that were interrupted, polls, collects results and calls completion
+    handlers, until Ctrl-C or SIGTERM. Any number of workers may run. With --until-idle the exit
+    status is 1 when something could not be finished.
+
+        batchtrail worker
+    """
+    from .batches import Place  # noqa: PLC0415
+    from .work import run_worker  # noqa: PLC0415
+
+    place = Place(database, base_url)
+    work = run_worker(
+        place, until_idle=until_idle, parallel=parallel, log_json=log_json, verbose=verbose
+    )
+    _run(work)
 
 
 @app.command()
@@ -288,6 +391,15 @@ def emulator(
     fail_every: Annotated[
         int | None, typer.Option(min=1, help="Let each N-th request fail with HTTP 500.")
     ] = None,
+    dialect: Annotated[
+        str, typer.Option(metavar="openai|azure", help="Whose spelling of the API it speaks.")
+    ] = "openai",
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL", help="A deployment and the model behind it. May be repeated."
+        ),
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -306,9 +418,11 @@ def emulator(
         batchtrail emulator --port 8080
     """
     from ..emulator import EmulatorSettings  # noqa: PLC0415
-    from .emulate import parse_faults, serve  # noqa: PLC0415
+    from .emulate import parse_deployments, parse_dialect, parse_faults, serve  # noqa: PLC0415
 
     settings = EmulatorSettings(
+        dialect=parse_dialect(dialect),
+        deployments=parse_deployments(deployment),
         host=host,
         port=port,
         data_dir=data_dir,

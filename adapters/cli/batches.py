@@ -1,9 +1,8 @@
 """What the commands on batches do, over the service."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from uuid import UUID
@@ -11,21 +10,19 @@ from uuid import UUID
 from attrs import frozen
 
 from ... import bootstrap
-from ...application.errors import InputError, ProviderError
+from ...application.errors import HandlerError, InputError, ProviderError
 from ...application.progress import OnProgress
 from ...application.service import BatchService
 from ...application.views import BatchSummary
-from ...domain.events import BatchEvent, ResultApplied
-from ...domain.status import BatchStatus
+from ...domain.status import BatchStatus, Outcome
 from ...settings import Settings, sqlite_path
 from .costs import cost_text, parse_max_cost
 from .exits import ExitStatus
 from .output import check_input, check_output, check_standard_output, write_results
 from .progress import showing_progress
 from .render import (
+    OUTCOMES,
     error_text,
-    event_data,
-    event_line,
     json_text,
     outcomes_text,
     summary_data,
@@ -33,6 +30,7 @@ from .render import (
     tokens_text,
 )
 from .text import clean, moment_text
+from .timeline import Timeline, event_data
 
 _SHOWN_ERRORS = 10
 _DATABASE_FILES = ("", "-wal", "-shm", "-journal")
@@ -63,6 +61,7 @@ class SubmitOptions:
     new: bool
     why: str | None
     metadata: Sequence[str] | None
+    handler: str | None = None
     max_cost: str | None = None
 
     def labels(self) -> dict[str, str]:
@@ -120,13 +119,25 @@ async def run_batch(
     async with _trail(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
-            summary = await trail.wait(batch_id, on_progress)
+            summary, failed = await _waited(trail, batch_id, on_progress)
         if output is not None or not as_json:
             await write_results(trail.completions(batch_id), output)
     if as_json:
         print(json_text(summary_data(summary)))
     _sum_up(summary, output)
+    if failed is not None:
+        raise failed
     return _exit_status(summary)
+
+
+async def _waited(
+    trail: BatchService, batch_id: UUID, on_progress: OnProgress
+) -> tuple[BatchSummary, HandlerError | None]:
+    """The end of a batch; what its completion handler met with must not keep its results."""
+    try:
+        return await trail.wait(batch_id, on_progress), None
+    except HandlerError as error:
+        return await trail.status(batch_id), error
 
 
 async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> ExitStatus:
@@ -137,9 +148,39 @@ async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> E
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
         summary = await trail.status(batch_id)
-    print(json_text(summary_data(summary)) if as_json else batch_id)
+    return _show_submitted(summary, as_json=as_json)
+
+
+def _show_submitted(summary: BatchSummary, *, as_json: bool) -> ExitStatus:
+    print(json_text(summary_data(summary)) if as_json else summary.id)
     _show_errors(summary)
     return ExitStatus.BAD_INPUT if summary.status is BatchStatus.FAILED else ExitStatus.OK
+
+
+async def retry_batch(
+    batch: str, place: Place, *, only: Sequence[str] | None, new: bool, as_json: bool
+) -> ExitStatus:
+    """Submit once more what had no success, and print the new batch's id."""
+    outcomes = outcomes_of(only)
+    async with _trail(place, Calls.SURELY) as trail:
+        batch_id = await trail.find(batch)
+        with showing_progress() as on_progress:
+            retry_id = await trail.retry(batch_id, only=outcomes, new=new, on_progress=on_progress)
+        summary = await trail.status(retry_id)
+    _say(f"{summary.request_count:,} requests of batch {batch_id} are asked once more")
+    return _show_submitted(summary, as_json=as_json)
+
+
+def outcomes_of(only: Sequence[str] | None) -> set[Outcome] | None:
+    """The outcomes that `--only` names. Raises `InputError` for a word that is none."""
+    if only is None:
+        return None
+    words = [word.strip() for text in only for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in OUTCOMES:
+            known = ", ".join(OUTCOMES)
+            raise InputError(f"--only {word!r} is no outcome; write some of {known}")
+    return {Outcome(word) for word in words}
 
 
 async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgress) -> UUID:
@@ -147,6 +188,7 @@ async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgr
         what.path,
         metadata=what.labels(),
         description=what.why,
+        completion_handler=what.handler,
         new=what.new,
         max_cost=parse_max_cost(what.max_cost),
         on_progress=on_progress,
@@ -227,6 +269,20 @@ async def _collected(trail: BatchService, batch_id: UUID, on_progress: OnProgres
     return summary
 
 
+async def collect_batch(batch: str, place: Place, *, as_is: bool, as_json: bool) -> ExitStatus:
+    """Collect, or collect again, and sum up."""
+    async with _trail(place, Calls.SURELY) as trail:
+        batch_id = await trail.find(batch)
+        summary = await trail.refresh(batch_id)
+        with showing_progress() as on_progress:
+            collect = trail.collect_again if summary.results_collected else trail.collect
+            summary = await collect(batch_id, on_progress, as_is=as_is)
+    if as_json:
+        print(json_text(summary_data(summary)))
+    _sum_up(summary, None)
+    return _exit_status(summary)
+
+
 async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus:
     """Cancel, and say how it stands."""
     async with _trail(place, Calls.PERHAPS) as trail:
@@ -246,39 +302,13 @@ async def show_history(batch: str, place: Place, *, every: bool, as_json: bool) 
     """Print the events of a batch."""
     async with _trail(place, Calls.NEVER) as trail:
         batch_id = await trail.find(batch)
-        shown = _Timeline((await trail.status(batch_id)).created_at, every=every or as_json)
+        shown = Timeline((await trail.status(batch_id)).created_at, every=every or as_json)
         async for event in trail.history(batch_id):
             for line in shown.lines(event):
                 print(json_text(event_data(event)) if as_json else line)
         for line in shown.rest():
             print(line)
     return ExitStatus.OK
-
-
-class _Timeline:
-    """Events as lines, a run of applied results as one line unless `every` asks for all."""
-
-    def __init__(self, begin: datetime, *, every: bool) -> None:
-        self._begin = begin
-        self._every = every
-        self._last: ResultApplied | None = None
-        self._applied = 0
-
-    def lines(self, event: BatchEvent) -> Iterator[str]:
-        """The lines that an event brings."""
-        if isinstance(event, ResultApplied) and not self._every:
-            self._last = event
-            self._applied += 1
-            return
-        yield from self.rest()
-        yield event_line(event, self._begin)
-
-    def rest(self) -> Iterator[str]:
-        """The line of the results since the last other event, if there were any."""
-        if self._last is not None:
-            facts = f"{self._applied:,} results; `--all` shows each"
-            yield event_line(self._last, self._begin, facts)
-        self._last, self._applied = None, 0
 
 
 def _sum_up(summary: BatchSummary, output: Path | None) -> None:

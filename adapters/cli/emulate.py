@@ -6,8 +6,29 @@ import signal
 from collections.abc import Sequence
 
 from ...application.errors import BatchtrailError, InputError
-from ..emulator import EmulatorSettings, Fault, running_emulator
+from ..emulator import Dialect, EmulatorSettings, Fault, running_emulator
 from .exits import ExitStatus
+
+
+def parse_dialect(text: str) -> Dialect:
+    """A dialect from its word. Raises `InputError` for one that is not spoken."""
+    try:
+        return Dialect(text)
+    except ValueError:
+        raise InputError(f"--dialect is {text!r}; write {' or '.join(Dialect)}") from None
+
+
+def parse_deployments(texts: Sequence[str] | None) -> dict[str, str]:
+    """Deployments and their models. Raises `InputError` for a text that does not name both."""
+    deployments = {}
+    for text in texts or ():
+        name, _, model = text.partition("=")
+        if not name or not model:
+            raise InputError(
+                f"--deployment is {text!r}; write a name and a model, my-batch=gpt-4o-mini"
+            )
+        deployments[name] = model
+    return deployments
 
 
 def parse_faults(texts: Sequence[str] | None) -> tuple[Fault, ...]:

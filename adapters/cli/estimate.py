@@ -18,8 +18,8 @@ from ...application.input import (
     reread,
     spool,
 )
-from ...application.ports import OPENAI_LIMITS
 from ...domain.costs import usd_text
+from ...domain.values import Limits
 from .batches import Place
 from .costs import usd_or_none
 from .output import check_input as check_place
@@ -33,29 +33,30 @@ def show_estimate(path: Path, *, as_json: bool) -> None:
     """Check a file as `run` does, and print what it would cost."""
     place = Place()
     check_place(path, place.taken())
-    prices = bootstrap.price_book(place.settings())
-    with _checked(path) as checked:
+    settings = place.settings()
+    limits = bootstrap.limits(settings)
+    prices = bootstrap.price_book(settings)
+    with _checked(path, limits) as checked:
         found = estimate(checked, prices, offline_counter)
     if as_json:
-        print(json_text(_data(found)))
+        print(json_text(_data(found, limits)))
         return
-    for name, value in _lines(found):
+    for name, value in _lines(found, limits):
         print(f"{name:<10} {clean(value)}")
 
 
 @contextmanager
-def _checked(path: Path) -> Iterator[CheckedInput]:
+def _checked(path: Path, limits: Limits) -> Iterator[CheckedInput]:
     if not is_stream(path):
-        yield check_file(path, OPENAI_LIMITS)
+        yield check_file(path, limits)
         return
     with spool() as file:
-        copy_stream(path, file, OPENAI_LIMITS)
-        yield check_input(str(path), partial(reread, file, OPENAI_LIMITS), OPENAI_LIMITS)
+        copy_stream(path, file, limits)
+        yield check_input(str(path), partial(reread, file, limits), limits)
 
 
-def _lines(found: Estimate) -> Iterator[tuple[str, str]]:
+def _lines(found: Estimate, limits: Limits) -> Iterator[tuple[str, str]]:
     """An estimate for people: what, and its value."""
-    limits = OPENAI_LIMITS
     yield "requests", f"{found.requests:,} of {limits.max_requests:,} that one batch takes"
     yield "size", f"{size_text(found.size)} of {size_text(limits.max_bytes)}"
     yield "endpoint", f"{found.endpoint}  model {found.model or 'none'}"
@@ -85,7 +86,7 @@ def _cost_text(found: Estimate) -> str:
     return f"from ${usd_text(found.least)} to ${usd_text(found.most)}"
 
 
-def _data(found: Estimate) -> dict[str, Any]:
+def _data(found: Estimate, limits: Limits) -> dict[str, Any]:
     """An estimate for a program; USD as decimal texts."""
     return {
         "requests": found.requests,
@@ -101,8 +102,8 @@ def _data(found: Estimate) -> dict[str, Any]:
         "no_upper_bound": found.unbounded,
         "prices": found.price_source,
         "limits": {
-            "max_requests": OPENAI_LIMITS.max_requests,
-            "max_bytes": OPENAI_LIMITS.max_bytes,
+            "max_requests": limits.max_requests,
+            "max_bytes": limits.max_bytes,
             "exceeded": found.exceeded,
             "not_checked": ["enqueued tokens"],
         },

@@ -3,6 +3,7 @@
 from .app import CALLS, FAULTS, create_app
 from .calls import Calls
 from .clock import ManualClock
+from .dialects import Dialect
 from .faults import Fault, FaultKind, Faults, Operation
 from .server import Emulator, running_emulator
 from .settings import EmulatorSettings
@@ -11,6 +12,7 @@ __all__ = [
     "CALLS",
     "FAULTS",
     "Calls",
+    "Dialect",
     "Emulator",
     "EmulatorSettings",
     "Fault",

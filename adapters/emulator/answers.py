@@ -31,6 +31,7 @@ from .templates import quoted
 from .texts import answer_text, structured_text, texts, token_count
 
 _DECODER: Final = msgspec.json.Decoder(dict[str, Any])
+_NO_DEPLOYMENTS: Final[Mapping[str, str]] = {}
 _LIMITS: Final = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 
 
@@ -50,7 +51,7 @@ class _Question:
 
     body: dict[str, Any]
     model: str
-    """The name that was asked for."""
+    """The name that was asked for, or the one behind it."""
     digest: str
     """40 hex digits made from the request."""
     seed: int
@@ -66,8 +67,11 @@ def answer(
     created: float,
     answer_bytes: int | None,
     failure: Failure | None = None,
+    deployments: Mapping[str, str] = _NO_DEPLOYMENTS,
 ) -> Answer:
     """Return the answer to a request body, or the failure that it asks for.
+
+    A model that names a deployment is answered by the model behind it.
 
     Raises msgspec.DecodeError or UnicodeDecodeError for a body that is no JSON object.
     """
@@ -76,9 +80,10 @@ def answer(
     if failure is not None:
         return Answer(failure.status, json.dumps(failure.error().envelope()))
     digest = hashlib.sha1(body, usedforsecurity=False).hexdigest()
+    model = str(request.get("model") or "omni-moderation-latest")
     question = _Question(
         request,
-        str(request.get("model") or "omni-moderation-latest"),
+        deployments.get(model, model),
         digest,
         int(digest[:12], 16),
         int(created),

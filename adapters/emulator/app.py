@@ -63,24 +63,25 @@ def create_app(
 
     app.cleanup_ctx.append(opened)
     app.on_response_prepare.append(middlewares.add_headers)
-    _add_routes(app.router)
+    _add_routes(app.router, settings.manners.routes)
     return app
 
 
-def _add_routes(router: web.UrlDispatcher) -> None:
+def _add_routes(router: web.UrlDispatcher, base: str) -> None:
     """Name each route after its operation, by which the middlewares know it."""
-    file, batch = "/v1/files/{file_id}", "/v1/batches/{batch_id}"
-    router.add_post("/v1/files", http_files.upload, name=Operation.UPLOAD)
-    router.add_get("/v1/files", http_files.list_files, name=Operation.LIST_FILES)
+    files, batches = f"{base}/files", f"{base}/batches"
+    file, batch = files + "/{file_id}", batches + "/{batch_id}"
+    router.add_post(files, http_files.upload, name=Operation.UPLOAD)
+    router.add_get(files, http_files.list_files, name=Operation.LIST_FILES)
     router.add_get(file, http_files.retrieve_file, name=Operation.RETRIEVE_FILE)
     router.add_delete(file, http_files.delete, name=Operation.DELETE)
     router.add_get(f"{file}/content", http_files.download, name=Operation.DOWNLOAD)
-    router.add_post("/v1/batches", http_batches.create, name=Operation.CREATE)
-    router.add_get("/v1/batches", http_batches.list_batches, name=Operation.LIST)
+    router.add_post(batches, http_batches.create, name=Operation.CREATE)
+    router.add_get(batches, http_batches.list_batches, name=Operation.LIST)
     router.add_get(batch, http_batches.retrieve, name=Operation.RETRIEVE)
     router.add_post(f"{batch}/cancel", http_batches.cancel, name=Operation.CANCEL)
     router.add_post(
-        "/v1/{endpoint:responses|chat/completions|embeddings|completions|moderations}",
+        base + "/{endpoint:responses|chat/completions|embeddings|completions|moderations}",
         http_complete.complete,
         name=Operation.COMPLETE,
     )

@@ -14,8 +14,8 @@ from attrs import define, evolve, field, frozen
 
 from . import errors
 from .faults import BATCH_FAULTS, RESULT_FAULTS, Fault, FaultKind, Faults, Operation
-from .ids import new_batch_id
 from .lifecycle import Stage, Status, needs_verdict, stage
+from .manners import canonical
 from .records import BatchRecord, Timetable, Verdict
 from .results import make_results
 from .settings import EmulatorSettings
@@ -56,7 +56,7 @@ class Batches:
         drawn = self._faults.draw_all(Operation.CREATE, BATCH_FAULTS)
         all_failed = any(fault.kind is FaultKind.ALL_FAILED for fault in drawn)
         record = BatchRecord(
-            id=new_batch_id(now),
+            id=self._settings.manners.new_batch_id(now),
             endpoint=new.endpoint,
             input_file_id=new.input_file_id,
             metadata=new.metadata,
@@ -149,10 +149,11 @@ class Batches:
                 self._store.content(record.input_file_id),
                 self._rules(record),
             )
-            record = evolve(record, verdict=verdict)
+            errors_found = tuple(map(self._settings.manners.problem, verdict.errors))
+            record = evolve(record, verdict=evolve(verdict, errors=errors_found))
             self._store.save_batch(record, settled=bool(verdict.errors))
         now_at = stage(record, now)
-        if record.results is None and now_at.results_at is not None:
+        if record.results is None and self._leaves_files(now_at):
             made = await loop.run_in_executor(
                 self._workers, make_results, self._store, self._settings, record, now_at
             )
@@ -160,12 +161,20 @@ class Batches:
             self._store.finish_batch(record, made.files)
         return record, now_at
 
+    def _leaves_files(self, now_at: Stage) -> bool:
+        if now_at.status is Status.FAILED:
+            return self._settings.manners.failed_has_files
+        return now_at.results_at is not None
+
     def _rules(self, record: BatchRecord) -> Rules:
+        endpoint = canonical(record.endpoint)
         return Rules(
-            endpoint=record.endpoint,
+            endpoint=endpoint,
+            urls=self._settings.manners.urls(endpoint),
             max_requests=self._settings.max_requests,
             max_bytes=self._settings.max_input_bytes,
             model_prefixes=self._settings.model_prefixes,
+            deployments=self._settings.deployments,
             fail_every=record.fail_every,
         )
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -14,7 +15,6 @@ from .answers import answer
 from .failures import SERVER_ERROR
 from .ids import line_id_prefix, line_id_suffix, line_request_id
 from .records import Usage
-from .shapes import RESULT_LINE, UNDONE_LINE
 from .templates import quoted
 
 _BUFFER: Final = 1024 * 1024
@@ -42,6 +42,10 @@ class Job:
     """Decides the order of the lines."""
     salt: str
     """Makes the line ids those of this batch."""
+    deployments: Mapping[str, str]
+    result_line: str
+    """The template of a line that was answered."""
+    undone_line: str
 
 
 @define
@@ -108,7 +112,7 @@ def _write_lines(requests: BinaryIO, job: Job, good: BinaryIO, bad: BinaryIO) ->
         if index >= job.done:
             line["code"] = quoted(job.undone_code)
             line["message"] = quoted(_UNDONE[job.undone_code])
-            bad.write((UNDONE_LINE % line).encode())
+            bad.write((job.undone_line % line).encode())
             continue
         fails = job.fail_every is not None and (index + 1) % job.fail_every == 0
         outcome = answer(
@@ -117,11 +121,12 @@ def _write_lines(requests: BinaryIO, job: Job, good: BinaryIO, bad: BinaryIO) ->
             created=job.made_at,
             answer_bytes=job.answer_bytes,
             failure=SERVER_ERROR if fails else None,
+            deployments=job.deployments,
         )
         line["status"] = outcome.status
         line["request_id"] = f'"{line_request_id(digest)}"'
         line["body"] = outcome.body
-        text = (RESULT_LINE % line).encode()
+        text = (job.result_line % line).encode()
         if outcome.usage is None:
             tally.failed += 1
             bad.write(text)

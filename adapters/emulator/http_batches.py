@@ -5,13 +5,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from . import replies
-from .answers import ENDPOINTS
 from .batches import NewBatch
-from .context import CONTEXT
+from .context import CONTEXT, Context
 from .errors import invalid_type, invalid_value, too_long, too_many_properties
-from .faults import OBJECT_FAULTS, Operation
+from .faults import OBJECT_FAULTS, Fault, Operation
+from .lifecycle import Stage
 from .queries import json_object, life, limit, text_field
-from .wire import batch_object, list_object
+from .records import BatchRecord
+from .wire import Object, deformed, list_object
 
 _MOST_METADATA: Final = 16
 _LONGEST_KEY: Final = 64
@@ -21,10 +22,10 @@ _LONGEST_VALUE: Final = 512
 async def create(request: web.Request) -> web.Response:
     """Create a batch, or refuse what is wrong with the request itself."""
     context = request.app[CONTEXT]
-    new = _new_batch(await json_object(request))
+    new = _new_batch(context, await json_object(request))
     record, stage = context.batches.create(new)
     faults = context.faults.draw_all(Operation.CREATE, OBJECT_FAULTS)
-    return replies.pretty(batch_object(record, stage, faults))
+    return replies.pretty(_shown(context, record, stage, faults))
 
 
 async def retrieve(request: web.Request) -> web.Response:
@@ -32,7 +33,7 @@ async def retrieve(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     record, stage = await context.batches.current(request.match_info["batch_id"])
     faults = context.faults.draw_all(Operation.RETRIEVE, OBJECT_FAULTS)
-    return replies.pretty(batch_object(record, stage, faults))
+    return replies.pretty(_shown(context, record, stage, faults))
 
 
 async def list_batches(request: web.Request) -> web.Response:
@@ -41,7 +42,7 @@ async def list_batches(request: web.Request) -> web.Response:
     size = limit(request, default=20, most=100)
     page, has_more = await context.batches.page(request.query.get("after"), size)
     faults = context.faults.draw_all(Operation.LIST, OBJECT_FAULTS)
-    objects = [batch_object(record, stage, faults) for record, stage in page]
+    objects = [_shown(context, record, stage, faults) for record, stage in page]
     return replies.pretty(list_object(objects, has_more=has_more))
 
 
@@ -50,15 +51,22 @@ async def cancel(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     record, stage = await context.batches.cancel(request.match_info["batch_id"])
     faults = context.faults.draw_all(Operation.CANCEL, OBJECT_FAULTS)
-    return replies.compact(batch_object(record, stage, faults))
+    return replies.compact(_shown(context, record, stage, faults))
 
 
-def _new_batch(body: dict[str, Any]) -> NewBatch:
+def _shown(
+    context: Context, record: BatchRecord, stage: Stage, faults: tuple[Fault, ...]
+) -> Object:
+    return deformed(context.settings.manners.batch_object(record, stage), faults)
+
+
+def _new_batch(context: Context, body: dict[str, Any]) -> NewBatch:
+    manners = context.settings.manners
     input_file_id = text_field(body, "input_file_id")
     endpoint = text_field(body, "endpoint")
     window = text_field(body, "completion_window")
-    if endpoint not in ENDPOINTS:
-        raise invalid_value("endpoint", endpoint, list(ENDPOINTS))
+    if endpoint not in manners.endpoints:
+        raise invalid_value("endpoint", endpoint, list(manners.endpoints))
     if window != "24h":
         raise invalid_value("completion_window", window, ["24h"])
     expires_after = body.get("output_expires_after")
@@ -67,7 +75,9 @@ def _new_batch(body: dict[str, Any]) -> NewBatch:
         input_file_id=input_file_id,
         metadata=_metadata(body.get("metadata")),
         output_expires_after=(
-            None if expires_after is None else life(expires_after, "output_expires_after")
+            None
+            if expires_after is None
+            else life(expires_after, "output_expires_after", shortest=manners.shortest_life)
         ),
     )
 

@@ -18,5 +18,6 @@ async def complete(request: web.Request) -> web.Response:
         await request.read(),
         created=context.clock(),
         answer_bytes=context.settings.answer_bytes,
+        deployments=context.settings.deployments,
     )
     return replies.pretty(msgspec.json.decode(outcome.body), status=outcome.status, ending="\n")

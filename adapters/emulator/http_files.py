@@ -11,24 +11,24 @@ from . import replies
 from .context import CONTEXT, Context
 from .errors import ApiError, invalid_value, missing_parameter, no_such_file
 from .faults import FaultKind, Operation
-from .ids import new_file_id
 from .queries import life, limit
 from .records import FileRecord
 from .results import FILE_LIFE
 from .transport import break_off
-from .wire import file_object, list_object
+from .wire import list_object
 
 _CHUNK: Final = 256 * 1024
 _FIRST_LINE: Final = 1024 * 1024
 _FIELD_BYTES: Final = 4096
 _PURPOSES: Final = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 _MOST_FILES: Final = 10_000
+_INVALID: Final = "Invalid file format for Batch API. Must be .jsonl"
 
 
 async def upload(request: web.Request) -> web.Response:
     """Take in a file; its contents go straight to disk."""
     context = request.app[CONTEXT]
-    file_id = new_file_id()
+    file_id = context.settings.manners.new_file_id()
     partial = context.store.partial(file_id)
     try:
         form = await _read_form(request, partial, context.settings.max_upload_bytes)
@@ -36,7 +36,7 @@ async def upload(request: web.Request) -> web.Response:
         context.store.add_file(record)
     finally:
         partial.unlink(missing_ok=True)
-    return replies.pretty(file_object(record), ending="\n")
+    return replies.pretty(context.settings.manners.file_object(record), ending="\n")
 
 
 async def list_files(request: web.Request) -> web.Response:
@@ -55,14 +55,15 @@ async def list_files(request: web.Request) -> web.Response:
         limit=size + 1,
         oldest_first=order == "asc",
     )
-    objects = [file_object(file) for file in files[:size]]
+    objects = [context.settings.manners.file_object(file) for file in files[:size]]
     return replies.pretty(list_object(objects, has_more=len(files) > size), ending="\n")
 
 
 async def retrieve_file(request: web.Request) -> web.Response:
     """Describe one file."""
-    file = _existing(request.app[CONTEXT], request.match_info["file_id"])
-    return replies.pretty(file_object(file), ending="\n")
+    context = request.app[CONTEXT]
+    file = _existing(context, request.match_info["file_id"])
+    return replies.pretty(context.settings.manners.file_object(file), ending="\n")
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -119,6 +120,7 @@ class _Form:
     """The parts of an upload; the file itself is on disk."""
 
     filename: str | None = None
+    content_type: str | None = None
     size: int = 0
     fields: dict[str, str] = field(factory=dict)
 
@@ -134,6 +136,7 @@ async def _read_form(request: web.Request, path: Path, most: int) -> _Form:
                 raise ApiError(400, "Nested multipart parts are not supported.")
             if part.name == "file":
                 form.filename = part.filename or "upload"
+                form.content_type = part.headers.get("Content-Type")
                 form.size = await _save(part, path, most)
             elif part.name:
                 value = await part.read_chunk(_FIELD_BYTES)
@@ -155,19 +158,26 @@ async def _save(part: BodyPartReader, path: Path, most: int) -> int:
 
 
 def _new_file(context: Context, file_id: str, form: _Form, path: Path) -> FileRecord:
-    """Check an upload as far as OpenAI does before a batch is made of it."""
+    """Check an upload as far as the dialect does before a batch is made of it."""
+    manners = context.settings.manners
     purpose = form.fields.get("purpose")
     if form.filename is None:
         raise missing_parameter("file")
     if purpose is None:
         raise missing_parameter("purpose")
+    if manners.needs_part_type and not form.content_type:
+        raise ApiError(400, "The file has no or an empty content type specified.")
     if purpose not in _PURPOSES:
         raise invalid_value("purpose", purpose, _PURPOSES)
     if purpose == "batch":
-        _check_batch_file(form, path)
+        _check_name(form)
+        if manners.reads_uploads:
+            _check_first_line(path)
     elif form.size == 0:
         raise ApiError(400, "The file is empty.", param="file")
-    seconds = _wanted_life(form.fields) or (FILE_LIFE if purpose == "batch" else None)
+    seconds = _wanted_life(form.fields, manners.shortest_life) or (
+        FILE_LIFE if purpose == "batch" else None
+    )
     now = context.clock()
     return FileRecord(
         id=file_id,
@@ -179,10 +189,12 @@ def _new_file(context: Context, file_id: str, form: _Form, path: Path) -> FileRe
     )
 
 
-def _check_batch_file(form: _Form, path: Path) -> None:
-    invalid = "Invalid file format for Batch API. Must be .jsonl"
+def _check_name(form: _Form) -> None:
     if form.filename is None or not form.filename.lower().endswith(".jsonl"):
-        raise ApiError(400, invalid)
+        raise ApiError(400, _INVALID)
+
+
+def _check_first_line(path: Path) -> None:
     with path.open("rb") as content:
         first = content.readline(_FIRST_LINE)
     if len(first) == _FIRST_LINE:
@@ -190,14 +202,14 @@ def _check_batch_file(form: _Form, path: Path) -> None:
     try:
         msgspec.json.decode(first)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ApiError(400, invalid) from error
+        raise ApiError(400, _INVALID) from error
 
 
-def _wanted_life(fields: dict[str, str]) -> int | None:
+def _wanted_life(fields: dict[str, str], shortest: int) -> int | None:
     """Return `expires_after` in seconds; brackets are OpenAI's spelling, dots are Azure's."""
     wish: dict[str, Any] = {}
     for name in ("anchor", "seconds"):
         for spelling in (f"expires_after[{name}]", f"expires_after.{name}"):
             if (value := fields.get(spelling)) is not None:
                 wish[name] = int(value) if value.isdecimal() else value
-    return life(wish, "expires_after") if wish else None
+    return life(wish, "expires_after", shortest=shortest) if wish else None

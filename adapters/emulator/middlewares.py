@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextvars import ContextVar
-from fnmatch import fnmatchcase
 from typing import Final
 
 from aiohttp import web
@@ -11,11 +10,10 @@ from aiohttp.typedefs import Handler
 
 from . import replies
 from .context import CONTEXT
-from .errors import ApiError, incorrect_key, rate_limited, unavailable
+from .errors import ApiError, rate_limited, unavailable
 from .faults import Fault, FaultKind, Operation
-from .ids import new_request_id
+from .manners import Manners
 from .transport import break_off, reset
-from .wire import ORGANIZATION, PROJECT
 
 _STARTED: Final[ContextVar[float]] = ContextVar("started")
 _OPERATIONS: Final = {op.value: op for op in Operation}
@@ -37,23 +35,26 @@ async def framing(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every refusal into an error envelope, and compress JSON for those who take it."""
     _STARTED.set(time.perf_counter())
     try:
-        response = await handler(request)
+        response = await _answered(request, handler)
     except ApiError as error:
-        response = replies.refusal(error)
-    except web.HTTPNotFound:
-        response = replies.refusal(ApiError(404, f"Invalid URL ({request.method} {request.path})"))
-    except web.HTTPMethodNotAllowed:
-        response = replies.refusal(
-            ApiError(405, f"Not allowed to {request.method} on {request.path}.")
-        )
-    except web.HTTPRequestEntityTooLarge:
-        response = replies.refusal(ApiError(413, "The request body is too large."))
+        response = replies.refusal(error, _manners(request))
     compressible = not response.prepared and response.content_type == "application/json"
     if compressible and "gzip" in request.headers.get("Accept-Encoding", ""):
         op = _operation(request)
         if op is None or not request.app[CONTEXT].faults.draw(op, FaultKind.NO_GZIP):
             response.enable_compression(web.ContentCoding.gzip)
     return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        raise _manners(request).unknown_route(request) from None
+    except web.HTTPMethodNotAllowed:
+        raise ApiError(405, f"Not allowed to {request.method} on {request.path}.") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise ApiError(413, "The request body is too large.") from None
 
 
 @web.middleware
@@ -64,7 +65,7 @@ async def calls(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     context = request.app[CONTEXT]
     context.calls.received[op] += 1
-    _check_key(request, context.settings.bad_keys)
+    context.settings.manners.check_access(request, context.settings.bad_keys)
     delay = context.faults.draw(op, FaultKind.DELAY)
     if delay and not delay.applied:
         await asyncio.sleep(delay.duration)
@@ -87,46 +88,32 @@ async def calls(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the headers that OpenAI sends with every answer; a gateway's own page has none."""
+    """Add the headers that every answer has; a gateway's own page has none."""
     if _operation(request) is None or response.content_type == "text/html":
         return
     elapsed = time.perf_counter() - _STARTED.get()
-    response.headers.update(
-        {
-            "x-request-id": new_request_id(),
-            "openai-version": "2020-10-01",
-            "openai-organization": ORGANIZATION,
-            "openai-project": PROJECT,
-            "openai-processing-ms": str(round(elapsed * 1000)),
-            "x-content-type-options": "nosniff",
-        }
-    )
+    response.headers.update(_manners(request).headers(round(elapsed * 1000)))
 
 
 def _operation(request: web.Request) -> Operation | None:
     return _OPERATIONS.get(request.match_info.route.name or "")
 
 
-def _check_key(request: web.Request, bad_keys: tuple[str, ...]) -> None:
-    """Accept OpenAI's bearer token and Azure's header."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else ""
-    key = bearer or request.headers.get("api-key", "").strip()
-    if not key or any(fnmatchcase(key, pattern) for pattern in bad_keys):
-        raise incorrect_key(key)
+def _manners(request: web.Request) -> Manners:
+    return request.app[CONTEXT].settings.manners
 
 
 def _refused(request: web.Request, fault: Fault) -> web.Response:
     match fault.kind:
         case FaultKind.RATE_LIMIT:
-            response = replies.refusal(rate_limited())
+            response = replies.refusal(rate_limited(), _manners(request))
             if fault.retry_after is not None:
                 response.headers["Retry-After"] = f"{fault.retry_after:g}"
             return response
         case FaultKind.BAD_GATEWAY:
             return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
         case FaultKind.UNAVAILABLE:
-            return replies.refusal(unavailable())
+            return replies.refusal(unavailable(), _manners(request))
         case _:
             reset(request)
             return web.Response()

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from .errors import ApiError, invalid_type, invalid_value, missing_parameter, out_of_range
 
-_SHORTEST_LIFE: Final = 3_600
 _LONGEST_LIFE: Final = 2_592_000
 
 
@@ -44,7 +43,7 @@ def limit(request: web.Request, *, default: int, most: int) -> int:
     return max(1, min(wanted, most))
 
 
-def life(value: Any, name: str) -> int:
+def life(value: Any, name: str, *, shortest: int) -> int:
     """Return the seconds of an `expires_after`, whose anchor is always the creation."""
     if not isinstance(value, dict):
         raise invalid_type(name, value, "an object")
@@ -53,6 +52,6 @@ def life(value: Any, name: str) -> int:
     seconds = value.get("seconds")
     if not isinstance(seconds, int):
         raise invalid_type(f"{name}.seconds", seconds, "an integer")
-    if not _SHORTEST_LIFE <= seconds <= _LONGEST_LIFE:
-        raise out_of_range(f"{name}.seconds", seconds, _SHORTEST_LIFE, _LONGEST_LIFE)
+    if not shortest <= seconds <= _LONGEST_LIFE:
+        raise out_of_range(f"{name}.seconds", seconds, shortest, _LONGEST_LIFE)
     return seconds

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from .errors import ApiError
+from .manners import Manners
 
 
 def pretty(value: Any, *, status: int = 200, ending: str = "") -> web.Response:
@@ -18,9 +19,9 @@ def compact(value: Any) -> web.Response:
     return _json(json.dumps(value, separators=(",", ":")), 200)
 
 
-def refusal(error: ApiError) -> web.Response:
+def refusal(error: ApiError, manners: Manners) -> web.Response:
     """Return an error envelope."""
-    return pretty(error.envelope(), status=error.status, ending="\n")
+    return pretty(manners.envelope(error), status=error.status, ending="\n")
 
 
 def _json(text: str, status: int) -> web.Response:

@@ -6,9 +6,9 @@ from attrs import frozen
 
 from .deforming import deform
 from .faults import FaultKind
-from .generation import Job, generate
-from .ids import new_file_id
+from .generation import Job, Tally, generate
 from .lifecycle import Stage, Status
+from .manners import canonical
 from .records import BatchRecord, FileRecord, Results
 from .settings import EmulatorSettings
 from .store import Store
@@ -32,25 +32,21 @@ def make_results(
 
     A file that would be empty is left out.
     """
-    ended_at = now_at.completed_at or now_at.expired_at or now_at.cancelled_at or 0.0
-    cancelled = now_at.status is Status.CANCELLED
-    job = Job(
-        endpoint=record.endpoint,
-        done=now_at.done,
-        undone_code="batch_cancelled" if cancelled else "batch_expired",
-        made_at=now_at.finalizing_at or ended_at,
-        fail_every=record.fail_every,
-        answer_bytes=settings.answer_bytes,
-        seed=settings.seed,
-        salt=record.id,
-    )
-    output, error = new_file_id(), new_file_id()
-    tally = generate(
-        store.content(record.input_file_id), job, store.partial(output), store.partial(error)
-    )
-    deform(store.partial(output if tally.succeeded else error), record.shaping)
-    keep_empty = any(fault.kind is FaultKind.EMPTY_ERROR_FILE for fault in record.shaping)
-    output_file = _described(store, record, output, "output", ended_at)
+    manners = settings.manners
+    output, error = manners.new_file_id(), manners.new_file_id()
+    has_failed = now_at.status is Status.FAILED
+    if has_failed:
+        tally = _nothing(store, output, error)
+    else:
+        job = _job(settings, record, now_at)
+        tally = generate(
+            store.content(record.input_file_id), job, store.partial(output), store.partial(error)
+        )
+        deform(store.partial(output if tally.succeeded else error), record.shaping)
+    asked = any(fault.kind is FaultKind.EMPTY_ERROR_FILE for fault in record.shaping)
+    keep_empty = manners.keeps_empty_error_file or asked
+    ended_at = _ended_at(now_at)
+    output_file = _described(store, record, output, "output", ended_at, keep_empty=has_failed)
     error_file = _described(store, record, error, "error", ended_at, keep_empty=keep_empty)
     results = Results(
         completed=tally.succeeded,
@@ -60,6 +56,35 @@ def make_results(
         error_file_id=error_file.id if error_file else None,
     )
     return Made(results, [file for file in (output_file, error_file) if file is not None])
+
+
+def _job(settings: EmulatorSettings, record: BatchRecord, now_at: Stage) -> Job:
+    cancelled = now_at.status is Status.CANCELLED
+    return Job(
+        endpoint=canonical(record.endpoint),
+        done=now_at.done,
+        undone_code="batch_cancelled" if cancelled else "batch_expired",
+        made_at=now_at.finalizing_at or _ended_at(now_at),
+        fail_every=record.fail_every,
+        answer_bytes=settings.answer_bytes,
+        seed=settings.seed,
+        salt=record.id,
+        deployments=settings.deployments,
+        result_line=settings.manners.result_line,
+        undone_line=settings.manners.undone_line,
+    )
+
+
+def _ended_at(now_at: Stage) -> float:
+    ends = (now_at.completed_at, now_at.failed_at, now_at.expired_at, now_at.cancelled_at)
+    return next((end for end in ends if end is not None), 0.0)
+
+
+def _nothing(store: Store, *file_ids: str) -> Tally:
+    """Write the files of a batch whose input was never worked on."""
+    for file_id in file_ids:
+        store.partial(file_id).touch()
+    return Tally()
 
 
 def _described(

@@ -22,7 +22,7 @@ class Emulator:
     """A server that listens."""
 
     base_url: str
-    """What clients are given, with `/v1` at its end."""
+    """What clients are given: with `/v1` at its end, and in Azure's dialect `/openai/v1`."""
     control_url: str
     """Where the control routes are; see the `control` module."""
     faults: Faults
@@ -48,7 +48,7 @@ async def running_emulator(
         await site.start()
         origin = _origin(runner)
         yield Emulator(
-            base_url=f"{origin}/v1",
+            base_url=origin + settings.manners.base_path,
             control_url=f"{origin}/_emulator",
             faults=app[FAULTS],
             calls=app[CALLS],

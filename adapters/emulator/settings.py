@@ -1,12 +1,15 @@
 """What a user may set on the emulator."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen
 from attrs.validators import ge, optional
 
+from .dialects import Dialect, manners_of
 from .faults import Fault
+from .manners import Manners
 
 
 @frozen(kw_only=True)
@@ -16,6 +19,12 @@ class EmulatorSettings:
     Durations are seconds and may be fractions. A batch keeps the durations it was created with,
     so restarting with other settings does not bend the life of the batches already there.
     """
+
+    dialect: Dialect = field(default=Dialect.OPENAI, converter=Dialect)
+    """Whose spelling of the API is spoken."""
+
+    deployments: Mapping[str, str] = field(factory=dict)
+    """Names that requests may give as their model, and the model that answers each."""
 
     host: str = "127.0.0.1"
     """Address to listen on; anything but loopback exposes the emulator to the network."""
@@ -84,3 +93,8 @@ class EmulatorSettings:
 
     faults: tuple[Fault, ...] = ()
     """Faults armed from the start; see `Fault`."""
+
+    @property
+    def manners(self) -> Manners:
+        """What the dialect does in its own way."""
+        return manners_of(self.dialect)

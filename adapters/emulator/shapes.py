@@ -149,26 +149,20 @@ MODERATION_RESULT: Final = json.dumps(
 
 MODERATION: Final = template({"id": "modr-<tag>", "model": "<model>", "results": ["<results>"]})
 
-RESULT_LINE: Final = (
-    template(
-        {
-            "id": "<prefix><suffix>",
-            "custom_id": "<custom_id>",
-            "response": {"status_code": "<status>", "request_id": "<request_id>", "body": "<body>"},
-            "error": None,
-        }
-    )
-    + "\n"
-)
+_RESULT: Final = {
+    "custom_id": "<custom_id>",
+    "response": {"status_code": "<status>", "request_id": "<request_id>", "body": "<body>"},
+    "error": None,
+}
+_UNDONE: Final = {
+    "custom_id": "<custom_id>",
+    "response": None,
+    "error": {"code": "<code>", "message": "<message>"},
+}
+_LINE_ID: Final = {"id": "<prefix><suffix>"}
 
-UNDONE_LINE: Final = (
-    template(
-        {
-            "id": "<prefix><suffix>",
-            "custom_id": "<custom_id>",
-            "response": None,
-            "error": {"code": "<code>", "message": "<message>"},
-        }
-    )
-    + "\n"
-)
+RESULT_LINE: Final = template({**_LINE_ID, **_RESULT}) + "\n"
+UNDONE_LINE: Final = template({**_LINE_ID, **_UNDONE}) + "\n"
+BARE_RESULT_LINE: Final = template(_RESULT) + "\n"
+"""A line without an id of its own, as Azure writes it (samples in public notebooks)."""
+BARE_UNDONE_LINE: Final = template(_UNDONE) + "\n"

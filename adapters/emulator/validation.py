@@ -5,6 +5,7 @@ rows and for an empty file (here Azure's codes), for a file that is too large, f
 other than POST and for fields of a wrong type (here by analogy).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +37,12 @@ class Rules:
     """What an input file is held against."""
 
     endpoint: str
+    urls: tuple[str, ...]
+    """The spellings of the endpoint that lines may use, all of them the same one."""
     max_requests: int
     max_bytes: int
     model_prefixes: tuple[str, ...]
+    deployments: Mapping[str, str]
     fail_every: int | None
 
 
@@ -83,6 +87,7 @@ class _Check:
     _errors: list[BatchProblem] = Factory(list)
     _custom_ids: set[str] = Factory(set)
     _model: str | None = None
+    _url: str | None = None
     _total: int = 0
     _failing: int = 0
 
@@ -100,7 +105,8 @@ class _Check:
             self._errors.append(
                 BatchProblem("empty_batch", "The batch input file contains no requests.")
             )
-        model = snapshot_of(self._model) if self._model else None
+        deployments, name = self._rules.deployments, self._model
+        model = snapshot_of(deployments.get(name, name)) if name else None
         if self._errors:
             return Verdict(model=model, errors=tuple(self._errors))
         return Verdict(total=self._total, failing=self._failing, model=model)
@@ -155,7 +161,12 @@ class _Check:
                 f"Invalid value: '{request['method']}'. Supported values are: 'POST'.",
                 "method",
             )
-        if request.get("url") not in (None, "", self._rules.endpoint):
+        url = request.get("url")
+        if url in (None, ""):
+            return
+        if self._url is None and url in self._rules.urls:
+            self._url = url
+        if url != self._url:
             self._error(
                 number,
                 "invalid_url",
@@ -194,7 +205,7 @@ class _Check:
             return
         if not model or not isinstance(model, str):
             self._error(number, "invalid_request", "Model parameter is required.", "body.model")
-        elif not model.startswith(self._rules.model_prefixes):
+        elif not self._is_known(model):
             self._error(
                 number,
                 "model_not_found",
@@ -211,6 +222,10 @@ class _Check:
                 "Each batch must contain requests for a single model.",
                 "body.model",
             )
+
+    def _is_known(self, model: str) -> bool:
+        rules = self._rules
+        return model in rules.deployments or model.startswith(rules.model_prefixes)
 
     def _error(self, line: int, code: str, message: str, param: str | None) -> None:
         self._errors.append(BatchProblem(code, message, param, line))

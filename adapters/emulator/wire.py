@@ -28,15 +28,15 @@ def file_object(record: FileRecord) -> Object:
     }
 
 
-def batch_object(record: BatchRecord, stage: Stage, faults: Iterable[Fault] = ()) -> Object:
+def batch_object(record: BatchRecord, stage: Stage) -> Object:
     """Return a Batch; all keys are present, whatever its status."""
     results = record.results
-    shown: Object = {
+    return {
         "id": record.id,
         "object": "batch",
         "endpoint": record.endpoint,
         "model": record.verdict and record.verdict.model,
-        "errors": _errors(record.verdict) if stage.status is Status.FAILED else None,
+        "errors": errors(record.verdict) if stage.status is Status.FAILED else None,
         "input_file_id": record.input_file_id,
         "completion_window": "24h",
         "status": stage.status.value,
@@ -51,10 +51,14 @@ def batch_object(record: BatchRecord, stage: Stage, faults: Iterable[Fault] = ()
         "expired_at": _seconds(stage.expired_at),
         "cancelling_at": _seconds(stage.cancelling_at),
         "cancelled_at": _seconds(stage.cancelled_at),
-        "request_counts": _counts(record, stage),
+        "request_counts": counts(record, stage),
         "usage": _usage(results.usage if results else Usage()),
         "metadata": record.metadata,
     }
+
+
+def deformed(shown: Object, faults: Iterable[Fault]) -> Object:
+    """Return a Batch as these faults show it."""
     for fault in faults:
         _deform(shown, fault)
     return shown
@@ -71,7 +75,8 @@ def list_object(items: Sequence[Object], *, has_more: bool) -> Object:
     }
 
 
-def _errors(verdict: Verdict | None) -> Object | None:
+def errors(verdict: Verdict | None) -> Object | None:
+    """Return the `errors` of a Batch that failed validation."""
     if verdict is None:
         return None
     return {
@@ -88,7 +93,8 @@ def _errors(verdict: Verdict | None) -> Object | None:
     }
 
 
-def _counts(record: BatchRecord, stage: Stage) -> dict[str, int]:
+def counts(record: BatchRecord, stage: Stage) -> dict[str, int]:
+    """Return the `request_counts` of a Batch; zeros until its input was read."""
     verdict, results = record.verdict, record.results
     if verdict is None or stage.in_progress_at is None:
         return {"total": 0, "completed": 0, "failed": 0}
@@ -125,8 +131,8 @@ def _deform(shown: Object, fault: Fault) -> None:
         case FaultKind.UNKNOWN_STATUS:
             shown["status"] = fault.word
         case FaultKind.WRONG_COUNTS:
-            counts: Mapping[str, int] = shown["request_counts"]
-            wrong = {name: counts[name] + fault.count for name in ("total", "completed")}
-            shown["request_counts"] = {**counts, **wrong}
+            seen: Mapping[str, int | None] = shown["request_counts"]
+            wrong = {name: (seen[name] or 0) + fault.count for name in ("total", "completed")}
+            shown["request_counts"] = {**seen, **wrong}
         case _:
             pass

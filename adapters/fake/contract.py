@@ -16,6 +16,7 @@ The tests read result lines in OpenAI's shape, as the application does.
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 import pytest
 
 from ...application.errors import (
@@ -150,7 +151,7 @@ class BatchProviderContract:
         report = (await actor.provider.retrieve_batch(batch.id)).report
         assert report.status is BatchStatus.ENDED
         assert report.request_counts == RequestCounts(total=4, completed=4, failed=0)
-        assert report.error_file_id is None
+        assert await actor.rows(report.error_file_id) == []
         rows = await actor.rows(report.output_file_id)
         assert sorted(row["custom_id"] for row in rows) == list(FOUR)
         assert await actor.answered(report) == list(FOUR)
@@ -170,7 +171,11 @@ class BatchProviderContract:
         assert await actor.content(file_id) == await actor.content(file_id)
 
     async def test_failed_validation(self, stage: ProviderStage, actor: Actor) -> None:
-        """A bad input line fails the batch; the report names code, message and line."""
+        """A bad input line fails the batch; the report names code, message and line.
+
+        Its result files are not there, or empty, as everywhere in this suite: Azure always
+        makes them.
+        """
         file = await actor.upload(actor.line("a") + b"not JSON\n" + actor.line("c"))
         batch = await actor.provider.create_batch(actor.request(file.id))
         await stage.finish(batch.id)
@@ -179,17 +184,18 @@ class BatchProviderContract:
         assert [error.line for error in report.errors] == [2]
         assert report.errors[0].code
         assert report.errors[0].message
-        assert (report.output_file_id, report.error_file_id) == (None, None)
+        assert await actor.rows(report.output_file_id) == []
+        assert await actor.rows(report.error_file_id) == []
 
     async def test_all_requests_failed(self, stage: ProviderStage, actor: Actor) -> None:
-        """A batch whose requests all fail ends regularly, with an error file only."""
+        """A batch whose requests all fail ends regularly, with rows in its error file only."""
         await stage.fail_requests_of_next()
         batch = await actor.start(FOUR)
         await stage.finish(batch.id)
         report = (await actor.provider.retrieve_batch(batch.id)).report
         assert report.status is BatchStatus.ENDED
         assert report.request_counts == RequestCounts(total=4, completed=0, failed=4)
-        assert report.output_file_id is None
+        assert await actor.rows(report.output_file_id) == []
         rows = await actor.rows(report.error_file_id)
         assert sorted(row["custom_id"] for row in rows) == list(FOUR)
         assert await actor.answered(report) == []
@@ -252,6 +258,8 @@ class BatchProviderContract:
             await stranger.provider.create_batch(stranger.request("file-unknown"))
         with pytest.raises(UnauthorizedError):
             await stranger.listed()
+        with pytest.raises(UnauthorizedError):
+            await stranger.provider.complete_request(actor.endpoint, actor.body_bytes)
 
     async def test_lost_answer_of_create(self, stage: ProviderStage, actor: Actor) -> None:
         """When a create's answer is lost its outcome is unknown, and the list tells it."""
@@ -271,6 +279,39 @@ class BatchProviderContract:
         with pytest.raises(UnavailableError):
             await unreachable_provider.create_batch(actor.request(file.id))
         assert await actor.listed() == []
+
+    async def test_direct_answer(self, actor: Actor) -> None:
+        """A synchronous request is answered at once, with a request id, and makes no batch."""
+        answer = await actor.provider.complete_request(actor.endpoint, actor.body_bytes)
+        assert answer.status_code == 200  # noqa: PLR2004 (HTTP's OK)
+        assert answer.request_id
+        assert await actor.listed() == []
+
+    async def test_direct_answer_is_like_a_batch_row(
+        self, stage: ProviderStage, actor: Actor
+    ) -> None:
+        """The body of a synchronous answer has the fields that a batch's result line has."""
+        answer = await actor.provider.complete_request(actor.endpoint, actor.body_bytes)
+        batch = await actor.start()
+        await stage.finish(batch.id)
+        report = (await actor.provider.retrieve_batch(batch.id)).report
+        row = (await actor.rows(report.output_file_id))[0]
+        body = msgspec.json.decode(answer.body, type=dict[str, Any])
+        assert body.keys() == row["response"]["body"].keys()
+        assert body["model"] == row["response"]["body"]["model"]
+
+    async def test_direct_refusals(self, actor: Actor) -> None:
+        """An unknown endpoint and a body that is no JSON are refused."""
+        for endpoint, body in (("/v1/nothing", actor.body_bytes), (actor.endpoint, b"not JSON")):
+            with pytest.raises(RefusedError) as refused:
+                await actor.provider.complete_request(endpoint, body)
+            assert refused.value.http_status in {400, 404}
+
+    async def test_lost_direct_answer(self, stage: ProviderStage, actor: Actor) -> None:
+        """When the answer of a synchronous request is lost, it may have been paid for."""
+        await stage.lose_next_direct_answer()
+        with pytest.raises(OutcomeUnknownError):
+            await actor.provider.complete_request(actor.endpoint, actor.body_bytes)
 
     async def test_broken_download(self, stage: ProviderStage, actor: Actor) -> None:
         """A transfer that breaks off never passes for a whole file."""

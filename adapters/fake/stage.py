@@ -49,6 +49,10 @@ class ProviderStage(Protocol):
         """Have the next create call be done and its answer lost."""
         ...
 
+    async def lose_next_direct_answer(self) -> None:
+        """Have the next synchronous request be done and its answer lost."""
+        ...
+
     async def break_next_download(self, *, after_bytes: int) -> None:
         """Have the next transfer of a file's content break off after so many bytes."""
         ...
@@ -74,6 +78,11 @@ class Actor:
         self.endpoint = endpoint
         self.body = body
         self.metadata = {"contract": str(uuid4()), "words": "two words, and an umlaut: ä"}
+
+    @property
+    def body_bytes(self) -> bytes:
+        """The body of a synchronous request."""
+        return msgspec.json.encode(self.body)
 
     def line(self, custom_id: str) -> bytes:
         """Make a valid request line with its newline."""
@@ -118,7 +127,7 @@ class Actor:
         return b"".join([piece async for piece in self.provider.download(file_id)])
 
     async def rows(self, file_id: str | None) -> list[dict[str, Any]]:
-        """Read the lines of a result file; none without a file."""
+        """Read the lines of a result file; none without a file, and none in an empty one."""
         content = await self.content(file_id) if file_id else b""
         return [
             msgspec.json.decode(line, type=dict[str, Any])

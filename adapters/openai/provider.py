@@ -9,12 +9,19 @@ from http import HTTPMethod
 from urllib.parse import quote
 
 import aiohttp
+from attrs import evolve
 
 from ...application.errors import NotFoundError, RefusedError, UnavailableError
-from ...application.ports import OPENAI_LIMITS, CreateRequest, ProviderBatch, UploadedFile
+from ...application.ports import (
+    CreateRequest,
+    DirectAnswer,
+    ProviderBatch,
+    UploadedFile,
+)
 from ...domain.values import Limits
 from . import wire
 from .bodies import JsonBody, UploadBody, WrongSizeError
+from .dialect import create_endpoint
 from .retry import Call, Failure
 from .settings import OpenAISettings
 from .transport import Answer, Request, Surroundings, Transport
@@ -70,8 +77,11 @@ class OpenAIBatchProvider:
 
     @property
     def limits(self) -> Limits:
-        """50,000 requests and 209,715,200 bytes a batch (OpenAI's API reference, Aug 2026)."""
-        return OPENAI_LIMITS
+        """50,000 requests (Azure 100,000) and 209,715,200 bytes a batch.
+
+        Sources: OpenAI's API reference, Aug 2026; Azure's batch guide, 2025.
+        """
+        return self._settings.limits
 
     async def upload(
         self, lines: AsyncIterable[bytes], *, filename: str, size: int
@@ -120,7 +130,8 @@ class OpenAIBatchProvider:
         file that is not visible, which happens right after its upload (issue reports): wait
         and create again. Only then is a repeat safe; else look through `list_batches` first.
         """
-        content = wire.create_body(request)
+        endpoint = create_endpoint(self._settings.spoken, request.endpoint)
+        content = wire.create_body(evolve(request, endpoint=endpoint))
         return await self._transport.fetch(
             Request(
                 Call.CREATE,
@@ -209,6 +220,30 @@ class OpenAIBatchProvider:
         if not is_gone:
             raise RefusedError(f"the server did not delete file {file_id}", request_id=request_id)
         return request_id
+
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        """Have one request answered now, at the full price.
+
+        The base URL ends in `/v1` already, so `endpoint` is asked for without its own. Repeated
+        only when the request surely was not answered: no connection, or 429. After a time-out, a
+        lost connection, 408 or 5xx the provider may have answered, and charged, a request whose
+        answer was lost: `OutcomeUnknownError`. Raises `RefusedError`, `QuotaError`.
+        """
+        segments = map(_segment, endpoint.removeprefix("/v1").strip("/").split("/"))
+
+        def read(answer: Answer) -> DirectAnswer:
+            wire.check_json_object(answer.body)
+            return DirectAnswer(answer.status, answer.body, answer.request_id)
+
+        return await self._transport.fetch(
+            Request(
+                Call.COMPLETE,
+                HTTPMethod.POST,
+                self._settings.url(*segments),
+                lambda: JsonBody(body),
+            ),
+            read,
+        )
 
     async def _fetch_batch(
         self, call: Call, method: HTTPMethod, batch_id: str, *action: str

@@ -3,8 +3,11 @@
 from enum import StrEnum
 from typing import Any
 
-from attrs import Attribute, field, frozen, validators
+from attrs import Attribute, converters, field, frozen, validators
 from yarl import URL
+
+from ...domain.values import Limits
+from .dialect import Dialect, check_azure_address, limits_of, resolved
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -60,7 +63,9 @@ def _given(_: Any, attribute: "Attribute[Any]", value: str) -> None:
 class OpenAISettings:
     """Everything that the adapter may be told; a `ValueError` names the setting that is wrong.
 
-    `api_key` is a secret and shows in no repr. `api_version` is sent as `?api-version=`, as older
+    `api_key` is a secret and shows in no repr. `dialect` says whose spelling the server wants, by
+    default told from the host of `base_url`; `auth` is by default what that dialect uses, a bearer
+    token or, for Azure, the `api-key` header. `api_version` is sent as `?api-version=`, as older
     Azure OpenAI interfaces want it. All times are seconds: `connect_timeout` is for name lookup,
     TCP, proxy and TLS together; `read_timeout` is the longest silence between two bytes, sent or
     received; `create_timeout` is the whole of a create call, after which nobody waits for its
@@ -70,7 +75,8 @@ class OpenAISettings:
 
     api_key: str = field(repr=False, converter=_stripped, validator=[_given, _sendable])
     base_url: str = field(default=DEFAULT_BASE_URL, converter=_normalised)
-    auth: AuthStyle = field(default=AuthStyle.BEARER, converter=AuthStyle)
+    dialect: Dialect = field(default=Dialect.AUTO, converter=Dialect)
+    auth: AuthStyle | None = field(default=None, converter=converters.optional(AuthStyle))
     organization: str | None = field(default=None, converter=_header_text, validator=_sendable)
     project: str | None = field(default=None, converter=_header_text, validator=_sendable)
     api_version: str | None = field(default=None, converter=_header_text)
@@ -81,6 +87,21 @@ class OpenAISettings:
     first_backoff: float = field(default=0.5, validator=validators.gt(0))
     longest_backoff: float = field(default=8.0, validator=validators.gt(0))
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse an address that Azure surely does not serve."""
+        if self.spoken is Dialect.AZURE:
+            check_azure_address(self.base_url, self.api_version)
+
+    @property
+    def spoken(self) -> Dialect:
+        """The dialect of the server: `openai` or `azure`."""
+        return resolved(self.dialect, self.base_url)
+
+    @property
+    def limits(self) -> Limits:
+        """What the server takes in one batch."""
+        return limits_of(self.spoken)
+
     @property
     def name(self) -> str:
         """Which provider and account endpoint this is; holds no secret."""
@@ -88,9 +109,10 @@ class OpenAISettings:
 
     def credentials(self) -> dict[str, str]:
         """Return the headers that must never reach another origin."""
+        usual = AuthStyle.API_KEY if self.spoken is Dialect.AZURE else AuthStyle.BEARER
         headers = (
             {"Authorization": f"Bearer {self.api_key}"}
-            if self.auth is AuthStyle.BEARER
+            if (self.auth or usual) is AuthStyle.BEARER
             else {"api-key": self.api_key}
         )
         if self.organization is not None:

@@ -1,9 +1,11 @@
 """JSON to values and back; the only module that knows how the wire spells things."""
 
+import json
 import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from html import unescape
 from http import HTTPStatus
 from typing import Any
@@ -21,8 +23,11 @@ PAGE_SIZE = 100
 """Batches asked for at once; the most that OpenAI's API reference allows."""
 
 _STATUSES = {
+    "pre_schedule": BatchStatus.IN_PROGRESS,  # kluster.ai
     "validating": BatchStatus.IN_PROGRESS,
     "in_progress": BatchStatus.IN_PROGRESS,
+    "inprogress": BatchStatus.IN_PROGRESS,  # Azure, where it writes `InProgress`
+    "progress": BatchStatus.IN_PROGRESS,  # Novita
     "finalizing": BatchStatus.IN_PROGRESS,
     "cancelling": BatchStatus.IN_PROGRESS,
     "canceling": BatchStatus.IN_PROGRESS,
@@ -63,11 +68,14 @@ class BatchPage:
 
 def status_of(word: str) -> BatchStatus:
     """Our status for a provider's word; a word we do not know counts as running."""
-    status = _STATUSES.get(word.strip().lower())
-    if status is None:
-        logger.warning("the provider reports the unknown batch status %r; taken as running", word)
-        return BatchStatus.IN_PROGRESS
-    return status
+    return _STATUSES.get(word.strip().lower()) or _unknown(word)
+
+
+@lru_cache(maxsize=64)
+def _unknown(word: str) -> BatchStatus:
+    """Take a word for running and warn; remembered, because each poll would warn again."""
+    logger.warning("the provider reports the unknown batch status %r; taken as running", word)
+    return BatchStatus.IN_PROGRESS
 
 
 def read_batch(body: bytes, request_id: str | None = None) -> ProviderBatch:
@@ -116,6 +124,17 @@ def read_deleted(body: bytes) -> bool:
     Raises `UnexpectedAnswerError`.
     """
     return not body.strip() or _object(_decoded(body)).get("deleted") is not False
+
+
+def check_json_object(body: bytes) -> None:
+    """Raise `UnexpectedAnswerError` for an answer that was cut off or is no JSON object.
+
+    Read by Python's own parser: some servers write numbers that JSON does not know.
+    """
+    try:
+        _object(json.loads(body))
+    except (ValueError, RecursionError):
+        raise UnexpectedAnswerError("the answer is not JSON or was cut off") from None
 
 
 def create_body(request: CreateRequest) -> bytes:

@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 
-from ...application.views import BatchSummary, CompletionRow
-from ...domain.status import Outcome
+from ...application.views import BatchSummary, CompletionRow, OpenBatch
+from ...domain.status import Outcome, WorkStep
 
-_VERSION = 2
+_VERSION = 3
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
 _TABLES = {
@@ -25,6 +25,13 @@ _TABLES = {
         "created_at TEXT NOT NULL, "
         "identity TEXT, "
         "generation INTEGER NOT NULL, "
+        "provider TEXT NOT NULL, "
+        "version INTEGER NOT NULL, "
+        "updated_at TEXT NOT NULL, "
+        "next_step TEXT, "
+        "submitted_at TEXT, "
+        "provider_batch_id TEXT, "
+        "may_have_siblings INTEGER NOT NULL, "
         "summary TEXT NOT NULL)"
     ),
     "completions": (
@@ -40,6 +47,18 @@ _TABLES = {
 _INDEXES = (
     "CREATE INDEX batches_by_time ON batches (created_at)",
     "CREATE INDEX batches_by_identity ON batches (identity, generation)",
+    "CREATE INDEX open_batches ON batches (provider, batch_no) WHERE next_step IS NOT NULL",
+)
+
+_PUT_BATCH = (
+    "INSERT INTO batches (batch_id, created_at, identity, generation, provider, version, "
+    "updated_at, next_step, submitted_at, provider_batch_id, may_have_siblings, summary) "
+    "VALUES (:batch_id, :created_at, :identity, :generation, :provider, :version, "
+    ":updated_at, :next_step, :submitted_at, :provider_batch_id, :may_have_siblings, :summary) "
+    "ON CONFLICT (batch_id) DO UPDATE SET version=excluded.version, "
+    "updated_at=excluded.updated_at, next_step=excluded.next_step, "
+    "submitted_at=excluded.submitted_at, provider_batch_id=excluded.provider_batch_id, "
+    "may_have_siblings=excluded.may_have_siblings, summary=excluded.summary"
 )
 
 
@@ -81,15 +100,21 @@ class SQLiteViewWriter:
     def put_batch(self, summary: BatchSummary) -> None:
         """Insert or replace a batch's row."""
         self._cursor.execute(
-            "INSERT INTO batches (batch_id, created_at, identity, generation, summary) "
-            "VALUES (?, ?, ?, ?, ?) ON CONFLICT (batch_id) DO UPDATE SET summary=excluded.summary",
-            (
-                summary.id.hex,
-                _moment(summary.created_at),
-                summary.identity,
-                summary.generation,
-                msgspec.json.encode(summary).decode(),
-            ),
+            _PUT_BATCH,
+            {
+                "batch_id": summary.id.hex,
+                "created_at": _moment(summary.created_at),
+                "identity": summary.identity,
+                "generation": summary.generation,
+                "provider": summary.provider,
+                "version": summary.version,
+                "updated_at": _moment(summary.updated_at),
+                "next_step": summary.next_step,
+                "submitted_at": _moment(summary.submitted_at) if summary.submitted_at else None,
+                "provider_batch_id": summary.provider_batch_id,
+                "may_have_siblings": summary.lost_creates > 0,
+                "summary": msgspec.json.encode(summary).decode(),
+            },
         )
 
     def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:
@@ -122,6 +147,13 @@ class SQLiteViewWriter:
             (outcome.value, self._batch_no(batch_id)),
         )
 
+    def reopen(self, batch_id: UUID) -> None:
+        """Make every request pending again that has no result line."""
+        self._cursor.execute(
+            "UPDATE completions SET outcome='pending' WHERE batch_no=? AND position IS NULL",
+            (self._batch_no(batch_id),),
+        )
+
     def _batch_no(self, batch_id: UUID) -> int:
         """The short key of a batch, kept in every row of its requests."""
         self._cursor.execute("SELECT batch_no FROM batches WHERE batch_id=?", (batch_id.hex,))
@@ -149,6 +181,44 @@ class SQLiteViewReader:
             ("~" if before is None else _moment(before), limit),
         )
         return [msgspec.json.decode(row["summary"], type=BatchSummary) for row in rows]
+
+    def open_batches(self, provider: str) -> list[OpenBatch]:
+        """The batches at a provider with something left to do, oldest first."""
+        rows = self._select(
+            "SELECT batch_id, version, next_step, updated_at, submitted_at, provider_batch_id, "
+            "may_have_siblings FROM batches "
+            "WHERE next_step IS NOT NULL AND provider=? ORDER BY batch_no",
+            (provider,),
+        )
+        return [
+            OpenBatch(
+                UUID(batch_id),
+                version,
+                WorkStep(next_step),
+                datetime.fromisoformat(updated_at),
+                datetime.fromisoformat(submitted_at) if submitted_at else None,
+                provider_batch_id,
+                bool(siblings),
+            )
+            for (
+                batch_id,
+                version,
+                next_step,
+                updated_at,
+                submitted_at,
+                provider_batch_id,
+                siblings,
+            ) in rows
+        ]
+
+    def open_elsewhere(self, provider: str) -> list[str]:
+        """The other providers that have open batches."""
+        rows = self._select(
+            "SELECT DISTINCT provider FROM batches "
+            "WHERE next_step IS NOT NULL AND provider<>? ORDER BY provider",
+            (provider,),
+        )
+        return [row["provider"] for row in rows]
 
     def latest_generation(self, identity: str) -> int:
         """The highest generation of the batches with this identity; 0 when there is none."""

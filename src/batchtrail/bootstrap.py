@@ -7,19 +7,24 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from . import __version__
+from .adapters.handlers import ImportedHandlers
 from .adapters.prices import GenaiPrices, offline_counter, read_prices
 from .adapters.sqlite import SQLiteBatchFactory
 from .application.errors import InputError
+from .application.lifecycle import DEFAULT_MAX_AGE, ServiceSettings
 from .application.polling import DEFAULT_SCHEDULE
 from .application.ports import OPENAI_LIMITS, BatchProvider, Clock, PriceBook
 from .application.runtime import Runtime
-from .application.service import BatchService, ServiceSettings
+from .application.service import BatchService
 from .application.store import Batches
 from .domain.values import Limits
 from .settings import Settings, sqlite_path
+
+if TYPE_CHECKING:
+    from .adapters.openai import OpenAISettings
 
 _RECONCILE_WAIT = 120.0
 _CREATE_TIMEOUT = 60.0
@@ -47,18 +52,17 @@ class SystemClock:
 class _NoProvider:
     """Stands for the provider where no key is set: the log can be read, no call can be made."""
 
-    limits: Limits = OPENAI_LIMITS
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, limits: Limits) -> None:
         self.name = name
+        self.limits = limits
 
     def __getattr__(self, name: str) -> NoReturn:
         raise InputError(NO_KEY)
 
 
-def no_provider(name: str = "no provider") -> BatchProvider:
+def no_provider(name: str = "no provider", limits: Limits = OPENAI_LIMITS) -> BatchProvider:
     """A provider for reading the log alone: every call raises `InputError`."""
-    return cast(BatchProvider, _NoProvider(name))
+    return cast(BatchProvider, _NoProvider(name, limits))
 
 
 @asynccontextmanager
@@ -95,7 +99,15 @@ async def open_trail(
         stack.callback(runtime.close)
         if provider is None:
             provider = await stack.enter_async_context(_openai(settings))
-        yield BatchService(runtime, provider, service_settings(settings), prices, offline_counter)
+        handlers = ImportedHandlers(settings.handlers)
+        yield BatchService(
+            runtime,
+            provider,
+            service_settings(settings),
+            handlers,
+            prices=prices,
+            counter_of=offline_counter,
+        )
 
 
 def price_book(settings: Settings) -> PriceBook:
@@ -113,6 +125,7 @@ def service_settings(settings: Settings) -> ServiceSettings:
         poll_schedule=settings.poll_schedule or DEFAULT_SCHEDULE,
         reconcile_wait=_reconcile_wait(settings),
         create_timeout=_create_timeout(settings),
+        max_age=DEFAULT_MAX_AGE if settings.max_age is None else settings.max_age,
     )
 
 
@@ -125,15 +138,20 @@ def _create_timeout(settings: Settings) -> float:
     return max(_LEAST_CREATE_TIMEOUT, min(_CREATE_TIMEOUT, _reconcile_wait(settings)))
 
 
-@asynccontextmanager
-async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
-    from .adapters.openai import AuthStyle, OpenAISettings, connect  # noqa: PLC0415 (start-up time)
+def limits(settings: Settings) -> Limits:
+    """What one batch may hold at the provider that the settings name; needs no key."""
+    return _openai_settings(settings).limits
+
+
+def _openai_settings(settings: Settings) -> "OpenAISettings":
+    from .adapters.openai import OpenAISettings  # noqa: PLC0415 (start-up time)
 
     options: dict[str, Any] = {} if settings.base_url is None else {"base_url": settings.base_url}
     try:
-        openai = OpenAISettings(
+        return OpenAISettings(
             api_key=settings.api_key or "none",
-            auth=AuthStyle(settings.auth),
+            auth=settings.auth,
+            dialect=settings.dialect,
             organization=settings.organization,
             project=settings.project,
             api_version=settings.api_version,
@@ -142,8 +160,15 @@ async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
         )
     except ValueError as error:
         raise InputError(f"the OpenAI settings cannot be used: {error}") from error
+
+
+@asynccontextmanager
+async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
+    from .adapters.openai import connect  # noqa: PLC0415 (start-up time)
+
+    openai = _openai_settings(settings)
     if settings.api_key is None:
-        yield no_provider(openai.name)
+        yield no_provider(openai.name, openai.limits)
         return
     async with connect(openai) as provider:
         yield provider
@@ -161,3 +186,8 @@ def _user() -> str:
 def command_line_actor() -> str:
     """The actor of a command typed in a terminal."""
     return f"cli:{_user()}"
+
+
+def worker_actor() -> str:
+    """The actor of a worker process."""
+    return f"worker:{_user()}:{os.getpid()}"

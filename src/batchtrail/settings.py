@@ -27,9 +27,12 @@ class Settings:
     organization: str | None = None
     project: str | None = None
     api_version: str | None = None
-    auth: str = "bearer"
+    auth: str | None = None
+    dialect: str = "auto"
     poll_schedule: tuple[float, ...] | None = None
     reconcile_wait: float | None = None
+    max_age: float | None = None
+    handlers: tuple[str, ...] = ()
     prices: Path | None = None
 
     def __repr__(self) -> str:
@@ -63,10 +66,16 @@ class Settings:
             organization=get("OPENAI_ORG_ID"),
             project=get("OPENAI_PROJECT_ID"),
             api_version=get("OPENAI_API_VERSION"),
-            auth=_auth(get("BATCHTRAIL_AUTH")),
+            auth=_one_of("BATCHTRAIL_AUTH", get("BATCHTRAIL_AUTH"), "bearer", "api-key"),
+            dialect=_one_of(
+                "BATCHTRAIL_DIALECT", get("BATCHTRAIL_DIALECT"), "auto", "openai", "azure"
+            )
+            or "auto",
             poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
             prices=_path(get("BATCHTRAIL_PRICES")),
             reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
+            max_age=_max_age(get("BATCHTRAIL_MAX_AGE")),
+            handlers=_packages(get("BATCHTRAIL_HANDLERS")),
         )
 
 
@@ -85,10 +94,10 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _auth(text: str | None) -> str:
-    if text not in {None, "bearer", "api-key"}:
-        raise InputError(f"BATCHTRAIL_AUTH is {text!r}; write bearer or api-key")
-    return text or "bearer"
+def _one_of(name: str, text: str | None, *words: str) -> str | None:
+    if text is not None and text not in words:
+        raise InputError(f"{name} is {text!r}; write {', '.join(words[:-1])} or {words[-1]}")
+    return text
 
 
 def _seconds(name: str, text: str | None) -> float | None:
@@ -103,6 +112,24 @@ def _seconds(name: str, text: str | None) -> float | None:
             f"{name} is {text!r}; write a number of seconds, at most a year, for example 120"
         )
     return seconds
+
+
+def _max_age(text: str | None) -> float | None:
+    seconds = _seconds("BATCHTRAIL_MAX_AGE", text)
+    if seconds == 0:
+        raise InputError("BATCHTRAIL_MAX_AGE is '0'; write seconds above 0, for example 93600")
+    return seconds
+
+
+def _packages(text: str | None) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise InputError(
+                f"BATCHTRAIL_HANDLERS names {name!r}, which is no package; "
+                "write names separated by commas, for example shop,billing.batches"
+            )
+    return names
 
 
 def _schedule(text: str | None) -> tuple[float, ...] | None:

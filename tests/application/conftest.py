@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import os
+import selectors
 from collections import Counter
 from collections.abc import (
     AsyncGenerator,
@@ -17,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,9 +28,17 @@ from attrs import Factory, define
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.completions import Completion, output_line
-from batchtrail.application.ports import BatchProvider, CreateRequest, ProviderBatch, UploadedFile
+from batchtrail.application.lifecycle import ServiceSettings
+from batchtrail.application.ports import (
+    BatchProvider,
+    CompletionHandlers,
+    CreateRequest,
+    DirectAnswer,
+    ProviderBatch,
+    UploadedFile,
+)
 from batchtrail.application.runtime import Runtime
-from batchtrail.application.service import BatchService, ServiceSettings
+from batchtrail.application.service import BatchService
 from batchtrail.application.store import Batches
 from batchtrail.domain.events import BatchEvent, ResultApplied
 from batchtrail.domain.values import Limits
@@ -110,6 +119,61 @@ class VirtualClock:
         assert moment - self.start < timedelta(days=30), "nothing happens any more"
 
 
+class LoopClock(VirtualClock):
+    """Time that passes only while the event loop has nothing else to do: for many tasks at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        moment = self._now + timedelta(seconds=seconds)
+        heapq.heappush(self._sleepers, (moment, next(self._order), woken))
+        await woken
+
+    def wake_next(self) -> bool:
+        """Let time pass until somebody wakes up; False when nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)  # somebody who was cancelled in his sleep
+        if not self._sleepers:
+            return False
+        moment, _, woken = heapq.heappop(self._sleepers)
+        self._pass_until(max(moment, self._now))
+        woken.set_result(None)
+        return True
+
+    def run(self, life: Coroutine[Any, Any, T]) -> T:
+        """Run a life on a loop of this clock."""
+
+        def idle_loop() -> asyncio.AbstractEventLoop:
+            return asyncio.SelectorEventLoop(_IdleSelector(self))
+
+        with asyncio.Runner(loop_factory=idle_loop) as runner:
+            return runner.run(life)
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    """Where a loop waits for news: with nothing ready, the clock moves instead."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if events or timeout == 0 or self._clock.wake_next():
+            return events
+        return super().select(timeout)
+
+
+class InlineRuntime(Runtime):
+    """Store calls on the loop's own thread, so that no other thread says when time passes."""
+
+    async def in_store(self, call: Callable[..., T], *args: object) -> T:
+        await asyncio.sleep(0)
+        return call(*args)
+
+    def close(self) -> None:
+        self.batches.close()
+
+
 class WatchedProvider:
     """A provider with a hook before and after each call, and after each piece of a download."""
 
@@ -173,15 +237,27 @@ class WatchedProvider:
         await self._hook("after delete")
         return request_id
 
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        await self._hook("before complete")
+        answer = await self._inner.complete_request(endpoint, body)
+        await self._hook("after complete")
+        return answer
+
+
+class Crash(BaseException):
+    """The process is gone; unlike an interrupt it does not end the event loop as well."""
+
 
 @define
 class Lab:
     """One database file and one provider; every service is a process of its own on them."""
 
+    Crash: ClassVar = Crash
     path: Path
     clock: VirtualClock
     provider: FakeBatchProvider
     runtimes: list[Runtime] = Factory(list)
+    runtime_class: type[Runtime] = Runtime
 
     def service(
         self,
@@ -190,15 +266,16 @@ class Lab:
         batches: type[Batches] = Batches,
         poll_schedule: tuple[float, ...] = (60.0, 120.0, 300.0, 600.0, 1_800.0),
         reconcile_wait: float = 120.0,
+        max_age: float = 93_600.0,
+        handlers: CompletionHandlers | None = None,
     ) -> BatchService:
         """Start another process."""
-        runtime = Runtime(
+        runtime = self.runtime_class(
             batches(SQLiteBatchFactory(self.path)), self.clock, actor="test", software="lab 1"
         )
         self.runtimes.append(runtime)
-        return BatchService(
-            runtime, provider or self.provider, ServiceSettings(poll_schedule, reconcile_wait)
-        )
+        settings = ServiceSettings(poll_schedule, reconcile_wait, max_age=max_age)
+        return BatchService(runtime, provider or self.provider, settings, handlers)
 
     def watched(self, hook: Hook, **options: Any) -> BatchService:
         """Start a process whose provider calls are watched."""
@@ -281,6 +358,16 @@ class Lab:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+def loop_clock() -> LoopClock:
+    return LoopClock()
+
+
+@pytest.fixture
+def inline_runtime() -> type[Runtime]:
+    return InlineRuntime
 
 
 @pytest.fixture

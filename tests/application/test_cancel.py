@@ -122,9 +122,9 @@ async def test_cancel_by_another_process_while_creating(lab: Lab, boundary: str)
 
 async def test_cancel_after_a_lost_create(lab: Lab) -> None:
     """What a lost create made is found, adopted and canceled."""
-    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
+    lab.provider.lose_next_answer("create", error=lab.Crash())
     service = lab.service()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(lab.Crash):
         await service.submit(lab.lines())
     batch_id = (await service.batches())[0].id
     await service.cancel(batch_id)
@@ -134,9 +134,9 @@ async def test_cancel_after_a_lost_create(lab: Lab) -> None:
 
 async def test_cancel_after_a_create_that_was_never_sent(lab: Lab) -> None:
     """Nothing is found and nothing is created: the submission is abandoned."""
-    lab.provider.fail_next("create", KeyboardInterrupt())
+    lab.provider.fail_next("create", lab.Crash())
     service = lab.service()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(lab.Crash):
         await service.submit(lab.lines())
     batch_id = (await service.batches())[0].id
     assert (await service.cancel(batch_id)).status is BatchStatus.CANCELED
@@ -207,8 +207,8 @@ async def test_lost_cancel_is_sent_again(lab: Lab, reached: bool) -> None:
 async def test_crash_before_the_cancel_is_sent(lab: Lab) -> None:
     """A process that dies with the wish in the log leaves the call to the next one."""
     _, batch_id, provider_id = await submitted(lab)
-    lab.provider.fail_next("cancel", KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    lab.provider.fail_next("cancel", lab.Crash())
+    with pytest.raises(lab.Crash):
         await lab.service().cancel(batch_id)
     lab.close()
     service = lab.service()

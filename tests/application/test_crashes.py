@@ -27,14 +27,11 @@ if TYPE_CHECKING:
 REQUESTS = ("a", "b", "c", "d")
 
 
-class Crash(BaseException):
-    """The process is gone."""
-
-
 @define
 class Tripwire:
     """Counts boundaries and crashes at one of them."""
 
+    crash: type[BaseException]
     crash_at: int | None = None
     passed: int = 0
     last: str = ""
@@ -43,7 +40,7 @@ class Tripwire:
         self.passed += 1
         self.last = boundary
         if self.passed == self.crash_at:
-            raise Crash(boundary)
+            raise self.crash(boundary)
 
 
 def crashing_batches(wire: Tripwire) -> type[Batches]:
@@ -139,7 +136,7 @@ async def crashed_life(lab: Lab, end: BatchStatus, *wires: Tripwire) -> tuple[Ba
     """Live until all wires are passed, each in a process of its own; give the last process."""
     renewed(lab)
     for wire in wires:
-        with suppress(Crash):
+        with suppress(lab.Crash):
             await life(lab, process(lab, wire), end)
         lab.close()
     service = lab.service()
@@ -155,14 +152,14 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("end", ENDS)
 async def test_crash_at_every_boundary(lab: Lab, end: BatchStatus) -> None:
     """One provider batch, each result once, and the very OUT lines of an undisturbed life."""
-    quiet = Tripwire()
+    quiet = Tripwire(lab.Crash)
     service, batch_id = await crashed_life(lab, end, quiet)
     expected = await lab.out(service, batch_id)
     assert expected.count(b"\n") == len(REQUESTS)
     assert (await service.status(batch_id)).status is end
     assert quiet.passed >= 20
     for boundary in range(1, quiet.passed + 1):
-        wire = Tripwire(boundary)
+        wire = Tripwire(lab.Crash, boundary)
         service, batch_id = await crashed_life(lab, end, wire)
         where = f"{end.value}: {boundary} {wire.last}"
         assert wire.passed == boundary, where
@@ -174,17 +171,17 @@ async def test_crash_at_every_boundary(lab: Lab, end: BatchStatus) -> None:
 
 async def test_crash_again_in_the_recovery(lab: Lab) -> None:
     """A recovery that dies at each of its own boundaries is recovered from as well."""
-    quiet = Tripwire()
+    quiet = Tripwire(lab.Crash)
     service, batch_id = await crashed_life(lab, BatchStatus.ENDED, quiet)
     expected = await lab.out(service, batch_id)
-    first = Tripwire()
+    first = Tripwire(lab.Crash)
     while first.last != "after create":  # the boundary after which most is at stake
-        first = Tripwire(first.passed + 1)
+        first = Tripwire(lab.Crash, first.passed + 1)
         await crashed_life(lab, BatchStatus.ENDED, first)
-    recovery = Tripwire()
-    await crashed_life(lab, BatchStatus.ENDED, Tripwire(first.passed), recovery)
+    recovery = Tripwire(lab.Crash)
+    await crashed_life(lab, BatchStatus.ENDED, Tripwire(lab.Crash, first.passed), recovery)
     for boundary in range(1, recovery.passed + 1):
-        wires = [Tripwire(first.passed), Tripwire(boundary)]
+        wires = [Tripwire(lab.Crash, first.passed), Tripwire(lab.Crash, boundary)]
         service, batch_id = await crashed_life(lab, BatchStatus.ENDED, *wires)
         assert len(lab.provider.batch_ids) == 1, wires[1]
         assert await lab.out(service, batch_id) == expected, wires[1]
@@ -193,7 +190,7 @@ async def test_crash_again_in_the_recovery(lab: Lab) -> None:
 
 async def test_crash_every_time_a_little_later(lab: Lab) -> None:
     """Death after death, each after a step more than the last, ends in one whole batch."""
-    deaths = [Tripwire(steps) for steps in range(1, 25)]
+    deaths = [Tripwire(lab.Crash, steps) for steps in range(1, 25)]
     service, batch_id = await crashed_life(lab, BatchStatus.EXPIRED, *deaths)
     assert sum(wire.passed == wire.crash_at for wire in deaths) > 5
     assert len(lab.provider.batch_ids) == 1
@@ -202,13 +199,13 @@ async def test_crash_every_time_a_little_later(lab: Lab) -> None:
 
 async def test_crash_before_the_create_is_sent(lab: Lab) -> None:
     """A create that was never sent is looked for, and made once the list had its time."""
-    wire = Tripwire()
+    wire = Tripwire(lab.Crash)
 
     async def hook(boundary: str) -> None:
         if boundary == "before create":
-            raise Crash(boundary)
+            raise lab.Crash(boundary)
 
-    with pytest.raises(Crash):
+    with pytest.raises(lab.Crash):
         await lab.watched(hook, batches=crashing_batches(wire)).submit(lab.lines())
     lab.close()
     service = lab.service(reconcile_wait=90)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from attrs import evolve
 from tests.application.conftest import Lab
 
 from batchtrail.adapters.prices import GenaiPrices
@@ -150,6 +151,18 @@ def test_limits_of_embeddings(tmp_path: Path, inputs: list[int], exceeded: list[
     """How many texts a request and a batch may have."""
     bodies = [{"model": "text-embedding-3-small", "input": ["x"] * number} for number in inputs]
     assert list(estimated(tmp_path, EMBEDDINGS, *bodies).exceeded) == exceeded
+
+
+def test_endpoint_without_its_version(tmp_path: Path) -> None:
+    """As Azure writes it: the same rules, the same prices."""
+    limits = evolve(OPENAI_LIMITS, endpoints=frozenset({"/embeddings"}))
+    body = {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_049}
+    line = {"custom_id": "a", "method": "POST", "url": "/embeddings", "body": body}
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(msgspec.json.encode(line))
+    found = estimate(check_file(path, limits), GenaiPrices())
+    assert found.most == D("0.002049")  # 204,900 tokens at 0.01 for a million
+    assert len(found.exceeded) == 1
 
 
 def priced(lab: Lab) -> BatchService:

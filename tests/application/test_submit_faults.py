@@ -158,12 +158,13 @@ async def test_lost_upload_answer(lab: Lab) -> None:
     [
         OutcomeUnknownError("502"),
         asyncio.CancelledError(),
-        KeyboardInterrupt("at the terminal"),
+        None,
         RuntimeError("a bug in the adapter"),
     ],
 )
-async def test_lost_create_answer_is_adopted(lab: Lab, error: BaseException) -> None:
+async def test_lost_create_answer_is_adopted(lab: Lab, error: BaseException | None) -> None:
     """However the answer was lost, the batch that was made is found and not made again."""
+    error = error or lab.Crash()
     lab.provider.lose_next_answer("create", error=error)
     service = lab.service()
     try:
@@ -204,8 +205,8 @@ async def test_lost_create_answer_and_a_list_that_lags_half_a_minute(lab: Lab) -
 async def test_lost_create_is_found_on_a_later_page(lab: Lab) -> None:
     """Many batches of others, made since, do not hide ours."""
     lab.provider.page_size = 2
-    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    lab.provider.lose_next_answer("create", error=lab.Crash())
+    with pytest.raises(lab.Crash):
         await lab.service().submit(lab.lines())
     for number in range(7):
         lab.clock.pass_time(1)
@@ -261,8 +262,8 @@ async def test_lost_create_while_the_list_fails(lab: Lab) -> None:
 async def test_lost_create_while_the_list_breaks_off(lab: Lab) -> None:
     """A walk that breaks off at its second page proves nothing either."""
     lab.provider.page_size = 1
-    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    lab.provider.lose_next_answer("create", error=lab.Crash())
+    with pytest.raises(lab.Crash):
         await lab.service().submit(lab.lines())
     await lab.service().submit(lab.lines("other"))
     lab.clock.pass_time(1_000)
@@ -280,14 +281,16 @@ async def test_lost_create_while_the_list_breaks_off(lab: Lab) -> None:
     assert lab.provider.count("create") == 2
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknownError("time-out"), KeyboardInterrupt()])
-async def test_create_that_hangs_before_its_answer_is_lost(lab: Lab, error: BaseException) -> None:
+@pytest.mark.parametrize("error", [OutcomeUnknownError("time-out"), None])
+async def test_create_that_hangs_before_its_answer_is_lost(
+    lab: Lab, error: BaseException | None
+) -> None:
     """After a call that hung for minutes the list still has its time to become consistent."""
 
     async def hang(boundary: str) -> None:
         if boundary == "before create" and not lab.provider.batch_ids:
             lab.clock.pass_time(300)
-            lab.provider.lose_next_answer("create", error=error)
+            lab.provider.lose_next_answer("create", error=error or lab.Crash())
             lab.provider.hide_from_list(times=10_000)
             lab.clock.after(30, show)
 
@@ -297,7 +300,7 @@ async def test_create_that_hangs_before_its_answer_is_lost(lab: Lab, error: Base
     service = lab.watched(hang, reconcile_wait=120)
     try:
         await service.submit(lab.lines())
-    except KeyboardInterrupt:
+    except lab.Crash:
         lab.close()
         await lab.watched(hang, reconcile_wait=120).submit(lab.lines())
     assert lab.provider.count("create") == 1
@@ -327,8 +330,8 @@ async def test_creates_that_vanish_come_to_an_end(lab: Lab) -> None:
 
 async def test_batch_found_at_its_end_is_adopted(lab: Lab) -> None:
     """A lost create whose batch is over by the time it is found was paid for: it is adopted."""
-    lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    lab.provider.lose_next_answer("create", error=lab.Crash())
+    with pytest.raises(lab.Crash):
         await lab.service().submit(lab.lines())
     lab.complete_all()
     lab.clock.pass_time(90_000)

@@ -126,12 +126,12 @@ async def test_outage_of_one_call(lab: Lab, operation: str) -> None:
     """An hour without one of the calls is sat out wherever the batch stands."""
     service = lab.service()
     if operation == "upload":
-        lab.provider.fail_next("upload", KeyboardInterrupt())
+        lab.provider.fail_next("upload", lab.Crash())
     if operation == "list":
-        lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
+        lab.provider.lose_next_answer("create", error=lab.Crash())
     try:
         batch_id = await service.submit(lab.lines())
-    except KeyboardInterrupt:
+    except lab.Crash:
         batch_id = (await service.batches())[0].id
     lab.provider.fail_next(operation, UnavailableError("down"), times=1_000)
     lab.clock.after(HOUR, lab.provider.heal)
@@ -158,8 +158,8 @@ async def test_trouble_of_five_minutes_does_not_end_the_wait(
     """Gateway errors and things not visible yet, for five minutes, are sat out as well."""
     service = lab.service()
     if operation in {"upload", "create"}:
-        lab.provider.fail_next("upload", KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt):
+        lab.provider.fail_next("upload", lab.Crash())
+        with pytest.raises(lab.Crash):
             await service.submit(lab.lines())
         batch_id = (await service.batches())[0].id
     else:
@@ -217,11 +217,11 @@ async def test_interrupted_wait_leaves_the_batch_alone(lab: Lab) -> None:
 async def begun_submission(lab: Lab, *, lost: bool) -> UUID:
     """Begin a submission and crash, before the upload or after the create."""
     if lost:
-        lab.provider.lose_next_answer("create", error=KeyboardInterrupt())
+        lab.provider.lose_next_answer("create", error=lab.Crash())
     else:
-        lab.provider.fail_next("upload", KeyboardInterrupt())
+        lab.provider.fail_next("upload", lab.Crash())
     service = lab.service()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(lab.Crash):
         await service.submit(lab.lines())
     return (await service.batches())[0].id
 

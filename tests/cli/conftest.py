@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
@@ -216,7 +217,7 @@ class Emulator:
     def control(self, method: str, path: str, body: object = None) -> Any:
         """Call a control route."""
         call = Request(  # noqa: S310 (our own loopback server)
-            f"{self.base_url.removesuffix('/v1')}/_emulator/{path}",
+            urljoin(self.base_url, f"/_emulator/{path}"),
             method=method,
             data=None if body is None else json.dumps(body).encode(),
         )

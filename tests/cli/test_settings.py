@@ -108,6 +108,12 @@ def test_no_key(cli: Cli, emulator: Emulator) -> None:
         ("OPENAI_BASE_URL", "http://host:port/v1", "the base URL cannot be read as a URL"),
         ("OPENAI_API_KEY", "sk-hidden-\u00fc", "api_key holds characters that no HTTP header can"),
         ("BATCHTRAIL_AUTH", "basic", "BATCHTRAIL_AUTH is 'basic'; write bearer or api-key"),
+        (
+            "BATCHTRAIL_DIALECT",
+            "Azure",
+            "BATCHTRAIL_DIALECT is 'Azure'; write auto, openai or azur",
+        ),
+        ("OPENAI_BASE_URL", "https://r.openai.azure.com", "must end with /openai/v1"),
     ],
 )
 def test_environment(cli: Cli, emulator: Emulator, variable: str, value: str, words: str) -> None:

@@ -1,10 +1,17 @@
-"""The provider contract, on the OpenAI adapter talking to the emulator over real HTTP."""
+"""The provider contract, on the OpenAI adapter talking to the emulator over real HTTP.
+
+Once in OpenAI's dialect, and for both kinds of Azure's addresses once in Azure's.
+"""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from attrs import evolve
+from yarl import URL
 
 from batchtrail.adapters.emulator import (
+    Dialect,
     Emulator,
     EmulatorSettings,
     Fault,
@@ -15,13 +22,13 @@ from batchtrail.adapters.emulator import (
 )
 from batchtrail.adapters.fake.contract import BatchProviderContract
 from batchtrail.adapters.fake.stage import ProviderStage
-from batchtrail.adapters.openai import OpenAISettings, connect
+from batchtrail.adapters.openai import Dialect as AdapterDialect, OpenAISettings, connect
 from batchtrail.application.ports import BatchProvider
 
 _VALIDATING = 1.0
 _IN_PROGRESS = 4.0
 _LONG_AFTER = 90_000.0
-_NOTHING_LISTENS = "http://127.0.0.1:9/v1"
+_NOTHING_LISTENS = "http://127.0.0.1:9"
 
 
 async def _no_sleep(_seconds: float) -> None:
@@ -55,6 +62,9 @@ class EmulatorStage:
     async def lose_next_create_answer(self) -> None:
         self._arm(Operation.CREATE, FaultKind.RESET_AFTER)
 
+    async def lose_next_direct_answer(self) -> None:
+        self._arm(Operation.COMPLETE, FaultKind.RESET_AFTER)
+
     async def break_next_download(self, *, after_bytes: int) -> None:
         self._emulator.faults.arm(
             Fault(op=Operation.DOWNLOAD, kind=FaultKind.BREAK_AFTER, bytes=after_bytes)
@@ -68,8 +78,20 @@ class TestOpenAIBatchProvider(BatchProviderContract):
     """Every test of the contract."""
 
     @pytest.fixture
-    async def emulator(self, clock: ManualClock) -> AsyncIterator[Emulator]:
-        settings = EmulatorSettings(validating=_VALIDATING, in_progress=_IN_PROGRESS)
+    def dialect(self) -> EmulatorSettings:
+        """Give the emulator's settings apart from its times."""
+        return EmulatorSettings()
+
+    @pytest.fixture
+    def reach(self) -> OpenAISettings:
+        """Give the adapter's settings; only the path of the base URL counts."""
+        return OpenAISettings(api_key="sk-good", base_url="http://host/v1")
+
+    @pytest.fixture
+    async def emulator(
+        self, clock: ManualClock, dialect: EmulatorSettings
+    ) -> AsyncIterator[Emulator]:
+        settings = evolve(dialect, validating=_VALIDATING, in_progress=_IN_PROGRESS)
         async with running_emulator(settings, clock=clock) as emulator:
             yield emulator
 
@@ -78,19 +100,65 @@ class TestOpenAIBatchProvider(BatchProviderContract):
         return ManualClock()
 
     @pytest.fixture
-    async def stage(self, emulator: Emulator, clock: ManualClock) -> AsyncIterator[ProviderStage]:
-        settings = OpenAISettings(api_key="sk-good", base_url=emulator.base_url)
-        async with connect(settings, sleep=_no_sleep) as provider:
+    async def stage(
+        self, emulator: Emulator, clock: ManualClock, reach: OpenAISettings
+    ) -> AsyncIterator[ProviderStage]:
+        async with connect(_at(emulator.base_url, reach), sleep=_no_sleep) as provider:
             yield EmulatorStage(provider, emulator, clock)
 
     @pytest.fixture
-    async def wrong_key_provider(self, emulator: Emulator) -> AsyncIterator[BatchProvider]:
-        settings = OpenAISettings(api_key="sk-invalid-1", base_url=emulator.base_url)
+    async def wrong_key_provider(
+        self, emulator: Emulator, reach: OpenAISettings
+    ) -> AsyncIterator[BatchProvider]:
+        settings = evolve(_at(emulator.base_url, reach), api_key="sk-invalid-1")
         async with connect(settings, sleep=_no_sleep) as provider:
             yield provider
 
     @pytest.fixture
-    async def unreachable_provider(self) -> AsyncIterator[BatchProvider]:
-        settings = OpenAISettings(api_key="sk-good", base_url=_NOTHING_LISTENS)
-        async with connect(settings, sleep=_no_sleep) as provider:
+    async def unreachable_provider(self, reach: OpenAISettings) -> AsyncIterator[BatchProvider]:
+        async with connect(_at(_NOTHING_LISTENS, reach), sleep=_no_sleep) as provider:
             yield provider
+
+
+def _at(server: str, reach: OpenAISettings) -> OpenAISettings:
+    path = URL(reach.base_url).path
+    return evolve(reach, base_url=str(URL(server).with_path(path)))
+
+
+class _Azure(TestOpenAIBatchProvider):
+    """Not a test class by its name; the two below are."""
+
+    @pytest.fixture
+    def dialect(self) -> EmulatorSettings:
+        return EmulatorSettings(dialect=Dialect.AZURE, deployments={"nightly": "gpt-4o-mini"})
+
+    @pytest.fixture
+    def body(self) -> dict[str, Any]:
+        return {"model": "nightly", "messages": [{"role": "user", "content": "Say hello."}]}
+
+
+class TestAzure(_Azure):
+    """Every test of the contract, at Azure's present address, with lines as at OpenAI."""
+
+    @pytest.fixture
+    def reach(self) -> OpenAISettings:
+        return OpenAISettings(
+            api_key="sk-good", base_url="http://host/openai/v1", dialect=AdapterDialect.AZURE
+        )
+
+
+class TestOlderAzure(_Azure):
+    """Every test of the contract, at an address with a version, with lines without `/v1`."""
+
+    @pytest.fixture
+    def reach(self) -> OpenAISettings:
+        return OpenAISettings(
+            api_key="sk-good",
+            base_url="http://host/openai",
+            api_version="2024-10-21",
+            dialect=AdapterDialect.AZURE,
+        )
+
+    @pytest.fixture
+    def endpoint(self) -> str:
+        return "/chat/completions"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import attrs
 import pytest
@@ -10,13 +11,14 @@ import pytest
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.events import BatchEvent
 from batchtrail.domain.requests import RequestIndex
-from batchtrail.domain.status import BatchStatus, ResultFile
+from batchtrail.domain.status import BatchStatus, ResultFile, WorkStep
 from batchtrail.domain.values import (
     BatchProblem,
     Limits,
     NewBatch,
     Provenance,
     RequestChunk,
+    RequestProblem,
     ResultLine,
     Stamp,
     StatusReport,
@@ -228,8 +230,44 @@ class Story:
         self.batch.apply_results(file, lines, self.index, stamp=self.stamp())
         return self
 
-    def collect(self) -> "Story":
-        self.batch.finish_collection(stamp=self.stamp())
+    def collect(self, *, lost: RequestProblem | None = None) -> "Story":
+        self.batch.finish_collection(stamp=self.stamp(), lost=lost)
+        return self
+
+    def give_up(self) -> "Story":
+        error = BatchProblem("given_up", "Too old.")
+        self.batch.give_up(error, max_age=93_600.0, stamp=self.stamp())
+        return self
+
+    def amend(self, raw: str, **also: Any) -> "Story":
+        self.batch.amend_report(
+            self.batch.provider_batch_id or "batch_1",
+            report(raw, **also),
+            request_id="req-poll",
+            stamp=self.stamp(),
+        )
+        return self
+
+    def reopen(self, raw: str = "completed", **also: Any) -> "Story":
+        self.batch.reopen_collection(report(raw, **also), request_id="req-poll", stamp=self.stamp())
+        return self
+
+    def dispatch(self) -> "Story":
+        self.batch.record_handler_dispatched(stamp=self.stamp())
+        return self
+
+    def fail_work(self, problem: str = "boom", *, retry_at: datetime | None = None) -> "Story":
+        self.batch.record_work_failed(
+            WorkStep.COLLECTION, problem, retry_at=retry_at, stamp=self.stamp()
+        )
+        return self
+
+    def resume_work(self) -> "Story":
+        self.batch.record_work_resumed(stamp=self.stamp())
+        return self
+
+    def retry(self, retry_id: UUID, count: int = 1) -> "Story":
+        self.batch.record_retry(retry_id, count, stamp=self.stamp())
         return self
 
 
@@ -254,6 +292,7 @@ _STAGES: dict[str, Callable[[], Story]] = {
     "failed": lambda: at("in_progress").poll("failed", output_file_id="file-out"),
     "refused": lambda: at("creating").refuse(),
     "withdrawn": lambda: at("filled").cancel(),
+    "given_up": lambda: at("in_progress").give_up(),
     "collected": lambda: at("ended").apply("a", "b").collect(),
     "left": lambda: at("submitted").poll(NOT_VISIBLE),
     "created_again": lambda: at("left").create().answer("batch_2"),
@@ -272,7 +311,13 @@ class Stages:
 
     names: Sequence[str] = tuple(_STAGES)
     terminal_with_files: Sequence[str] = ("ended", "expired", "canceled", "failed")
-    terminal: Sequence[str] = (*terminal_with_files, "refused", "withdrawn", "collected")
+    terminal: Sequence[str] = (
+        *terminal_with_files,
+        "refused",
+        "withdrawn",
+        "given_up",
+        "collected",
+    )
     not_visible = NOT_VISIBLE
     at = staticmethod(at)
     report = staticmethod(report)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tests.domain.conftest import Stages
 
 
+PARENT = UUID("5cd732f2-a5ab-55b1-8ae9-65ca1174839d")
+
+
 def test_identity_gives_the_same_id_for_ever() -> None:
     """Databases hold ids that were made from identities: the derivation is permanent."""
     assert Batch.id_for("some input") == UUID("5cd732f2-a5ab-55b1-8ae9-65ca1174839d")
@@ -44,6 +47,7 @@ def test_draft_records_what_was_fixed(given: Stages) -> None:
         description="nightly",
         identity=None,
         generation=3,
+        retry_of=PARENT,
     )
     fixed = {
         "provider": "openai",
@@ -55,6 +59,7 @@ def test_draft_records_what_was_fixed(given: Stages) -> None:
         "description": "nightly",
         "identity": None,
         "generation": 3,
+        "retry_of": PARENT,
     }
     assert story.facts() == [("Drafted", fixed)]
     assert {name: story.state()[name] for name in fixed} == fixed

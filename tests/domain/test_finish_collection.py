@@ -33,7 +33,13 @@ def test_rest_gets_the_outcome_of_the_end(given: Stages, stage: str, outcome: Ou
     assert story.collect().facts() == [
         (
             "ResultsCollected",
-            {"rest": 2, "rest_outcome": outcome, "rest_error": error, "totals": totals},
+            {
+                "rest": 2,
+                "rest_outcome": outcome,
+                "rest_error": error,
+                "totals": totals,
+                "miscounted": None,
+            },
         )
     ]
     assert (story.batch.totals, story.batch.rest_error) == (totals, error)

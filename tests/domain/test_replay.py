@@ -19,7 +19,7 @@ Step = Callable[["Story"], Any]
 
 RAW_WORDS = ["validating", "in_progress", "finalizing", "cancelling"]
 ENDS = ["completed", "expired", "cancelled", "failed"]
-STAGES = 17
+STAGES = 18
 NOT_VISIBLE = (BatchProblem("invalid_request", "No such File object.", param="file_id"),)
 
 _names = st.sampled_from(["a", "b", "c", "d", "e", "nobody"])
@@ -79,7 +79,10 @@ _steps: st.SearchStrategy[Step] = st.one_of(
     st.lists(_names, max_size=3, unique=True).map(lambda ids: _verb("add", *ids)),
     st.sampled_from(["start", "upload", "discard", "create", "refuse"]).map(_verb),
     st.builds(_verb, st.sampled_from(["sibling", "cancel_sibling"]), _batches),
-    st.sampled_from(["cancel", "abandon", "collect"]).map(_verb),
+    st.sampled_from(["cancel", "abandon", "collect", "give_up", "dispatch"]).map(_verb),
+    st.sampled_from(["fail_work", "resume_work"]).map(_verb),
+    st.builds(_verb, st.sampled_from(["amend", "reopen"]), st.sampled_from([*RAW_WORDS, *ENDS])),
+    st.builds(_verb, st.just("retry"), st.uuids()),
     st.builds(
         lambda attempt, searched: _verb("not_created", attempt, searched=searched),
         st.integers(0, 4),

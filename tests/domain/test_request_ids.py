@@ -85,4 +85,5 @@ def test_calls_have_a_place_for_their_id() -> None:
         "Canceled",
         "SiblingFound",
         "SiblingCanceled",
+        "CollectionReopened",
     }

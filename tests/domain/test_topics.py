@@ -20,12 +20,18 @@ TOPICS = {
     "ReportAmended": "batchtrail.batch.report_amended",
     "CancelRequested": "batchtrail.batch.cancel_requested",
     "Canceled": "batchtrail.batch.canceled",
+    "GivenUp": "batchtrail.batch.given_up",
     "SiblingFound": "batchtrail.batch.sibling_found",
     "SiblingCanceled": "batchtrail.batch.sibling_canceled",
     "PricesUsed": "batchtrail.batch.prices_used",
     "ResultApplied": "batchtrail.batch.result_applied",
     "ResultSkipped": "batchtrail.batch.result_skipped",
     "ResultsCollected": "batchtrail.batch.results_collected",
+    "CollectionReopened": "batchtrail.batch.collection_reopened",
+    "HandlerDispatched": "batchtrail.batch.handler_dispatched",
+    "WorkFailed": "batchtrail.batch.work_failed",
+    "WorkResumed": "batchtrail.batch.work_resumed",
+    "Retried": "batchtrail.batch.retried",
 }
 """Add to this list when an event is added; change or remove nothing."""
 

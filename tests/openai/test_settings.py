@@ -1,6 +1,6 @@
 import pytest
 
-from batchtrail.adapters.openai import AuthStyle, OpenAISettings
+from batchtrail.adapters.openai import AuthStyle, Dialect, OpenAISettings
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,73 @@ def test_numbers_and_styles_that_make_no_sense_are_refused(wrong: dict[str, obje
     """No attempt at all, or no time for one, would look like a broken network."""
     with pytest.raises(ValueError, match=r"."):
         OpenAISettings(api_key="k", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "dialect"),
+    [
+        ("https://res.openai.azure.com/openai/v1/", Dialect.AZURE),
+        ("https://RES.Services.AI.Azure.com/openai/v1", Dialect.AZURE),
+        ("https://res.cognitiveservices.azure.com/openai/v1", Dialect.AZURE),
+        ("https://api.openai.com/v1", Dialect.OPENAI),
+        ("https://openai.azure.com.example.org/v1", Dialect.OPENAI),
+        ("https://notopenai.azure.com/v1", Dialect.OPENAI),
+        ("https://gateway.example.org/openai/v1", Dialect.OPENAI),
+    ],
+)
+def test_azure_is_told_by_its_host(base_url: str, dialect: Dialect) -> None:
+    """And its key then goes into its own header, unless the settings say otherwise."""
+    settings = OpenAISettings(api_key="k", base_url=base_url)
+    assert settings.spoken is dialect
+    names = {Dialect.AZURE: {"api-key"}, Dialect.OPENAI: {"Authorization"}}
+    assert settings.credentials().keys() == names[dialect]
+
+
+def test_the_dialect_and_the_header_can_be_chosen() -> None:
+    """A gateway has a host of its own, and Entra tokens are bearer tokens."""
+    gateway = OpenAISettings(api_key="k", base_url="https://g.example.org/v1", dialect="azure")
+    assert gateway.credentials() == {"api-key": "k"}
+    plain = OpenAISettings(
+        api_key="k", base_url="https://r.openai.azure.com/openai/v1", dialect="openai"
+    )
+    assert plain.credentials() == {"Authorization": "Bearer k"}
+    token = OpenAISettings(
+        api_key="k", base_url="https://r.openai.azure.com/openai/v1", auth="bearer"
+    )
+    assert (token.spoken, token.credentials()) == (Dialect.AZURE, {"Authorization": "Bearer k"})
+
+
+@pytest.mark.parametrize(
+    ("path", "api_version", "reason"),
+    [
+        ("", None, "must end with /openai/v1"),
+        ("/", "2024-10-21", "must end with /openai/v1"),
+        ("/openai", None, "needs an API version"),
+        ("/openai", "2024-10-21", None),
+        ("/openai/v1", None, None),
+        ("/openai/v1", "preview", None),
+    ],
+)
+def test_an_azure_address_that_cannot_be(
+    path: str, api_version: str | None, reason: str | None
+) -> None:
+    """Azure answers a bare 404 there, which tells nobody what to do."""
+    url = f"https://res.openai.azure.com{path}"
+    if reason is None:
+        settings = OpenAISettings(api_key="k", base_url=url, api_version=api_version)
+        assert settings.url("batches").query.get("api-version") == api_version
+        return
+    with pytest.raises(ValueError, match=reason):
+        OpenAISettings(api_key="k", base_url=url, api_version=api_version)
+
+
+def test_limits_follow_the_dialect() -> None:
+    """Azure takes twice as many requests, and endpoints with or without `/v1`."""
+    url = "https://res.openai.azure.com/openai/v1"
+    azure = OpenAISettings(api_key="k", base_url=url).limits
+    openai = OpenAISettings(api_key="k").limits
+    assert (azure.max_requests, openai.max_requests) == (100_000, 50_000)
+    assert azure.max_bytes == openai.max_bytes
+    assert {"/chat/completions", "/v1/chat/completions"} <= azure.endpoints
+    assert "/chat/completions" not in openai.endpoints
+    assert azure.endpoints_without_model == {"/moderations", "/v1/moderations"}

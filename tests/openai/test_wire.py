@@ -10,7 +10,7 @@ from batchtrail.adapters.openai import wire
 from batchtrail.adapters.openai.wire import UnexpectedAnswerError
 from batchtrail.application.ports import CreateRequest, ProviderBatch
 from batchtrail.domain.status import BatchStatus
-from batchtrail.domain.values import BatchProblem, RequestCounts, TokenUsage
+from batchtrail.domain.values import BatchProblem, RequestCounts, StatusReport, TokenUsage
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -39,6 +39,11 @@ def read(**fields: Any) -> ProviderBatch:
         ("COMPLETED", BatchStatus.ENDED),
         ("failed", BatchStatus.FAILED),
         ("Expired", BatchStatus.EXPIRED),
+        ("Validating", BatchStatus.IN_PROGRESS),
+        ("InProgress", BatchStatus.IN_PROGRESS),
+        ("Cancelled", BatchStatus.CANCELED),
+        ("PROGRESS", BatchStatus.IN_PROGRESS),
+        ("pre_schedule", BatchStatus.IN_PROGRESS),
         ("cancelled", BatchStatus.CANCELED),
         ("canceled", BatchStatus.CANCELED),
     ],
@@ -61,16 +66,19 @@ def test_a_cancellation_under_way_is_seen(word: str, is_canceling: bool) -> None
 def test_an_unknown_status_counts_as_running_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """To give up a batch for a new word would lose paid results."""
+    """To give up a batch for a new word would lose paid results; each word is told once."""
+    wire._unknown.cache_clear()
     with caplog.at_level(logging.WARNING):
-        report = read(status="paused").report
-    assert (report.status, report.raw_status) == (BatchStatus.IN_PROGRESS, "paused")
-    assert "paused" in caplog.text
+        reports = [read(status=word).report for word in ("Paused-1", "Paused-2", "Paused-1")]
+    assert {report.status for report in reports} == {BatchStatus.IN_PROGRESS}
+    assert [report.raw_status for report in reports] == ["Paused-1", "Paused-2", "Paused-1"]
+    assert [record.args for record in caplog.records] == [("Paused-1",), ("Paused-2",)]
 
 
-def test_a_known_status_gives_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("word", ["in_progress", "InProgress", "PROGRESS", "pre_schedule"])
+def test_a_known_status_gives_no_warning(word: str, caplog: pytest.LogCaptureFixture) -> None:
     """A warning on each poll would hide the ones that matter."""
-    read(status="in_progress")
+    read(status=word)
     assert caplog.text == ""
 
 
@@ -315,3 +323,118 @@ def test_a_create_body_has_metadata_only_when_there_is_some() -> None:
     }  # fmt: skip
     tagged = wire.create_body(CreateRequest("file-1", "/v1/responses", "24h", {"id": "1"}))
     assert json.loads(tagged) == bare | {"metadata": {"id": "1"}}
+
+
+LITELLM_ID = "bGl0ZWxsbV9wcm94eTp" * 20 + "="
+OTHER_SERVERS = [
+    pytest.param(
+        {
+            "id": "batch-1",
+            "status": "IN_PROGRESS",
+            "created_at": "2026-08-19T14:43:22.123Z",
+            "progress": 45.0,
+            "error": None,
+        },
+        StatusReport(BatchStatus.IN_PROGRESS, "IN_PROGRESS"),
+        id="Together",
+    ),
+    pytest.param(
+        {
+            "id": "batch-1",
+            "status": "FAILED",
+            "created_at": "2026-08-19T14:43:22Z",
+            "error": "the file has no rows",
+            "output_file_id": "",
+            "error_file_id": "",
+        },
+        StatusReport(
+            BatchStatus.FAILED, "FAILED", errors=(BatchProblem(None, "the file has no rows"),)
+        ),
+        id="Together-failed",
+    ),
+    pytest.param(
+        {
+            "id": "batch-1",
+            "status": "PROGRESS",
+            "created_at": 1787150602,
+            "request_counts": {"total": 3, "completed": 1, "failed": 0},
+        },
+        StatusReport(BatchStatus.IN_PROGRESS, "PROGRESS", RequestCounts(3, 1)),
+        id="Novita",
+    ),
+    pytest.param(
+        {
+            "id": "batch-1",
+            "status": "pre_schedule",
+            "created_at": 1787150602,
+            "errors": [],
+            "output_file_id": None,
+        },
+        StatusReport(BatchStatus.IN_PROGRESS, "pre_schedule"),
+        id="kluster",
+    ),
+    pytest.param(
+        {
+            "id": "batch-1",
+            "status": "failed",
+            "created_at": 1787150602,
+            "errors": [{"code": "bad_line", "message": "no body", "line": 3}],
+        },
+        StatusReport(
+            BatchStatus.FAILED, "failed", errors=(BatchProblem("bad_line", "no body", None, 3),)
+        ),
+        id="kluster-failed",
+    ),
+    pytest.param(
+        {
+            "id": LITELLM_ID,
+            "status": "completed",
+            "created_at": 1787150602,
+            "output_file_id": LITELLM_ID,
+            "error_file_id": "",
+        },
+        StatusReport(BatchStatus.ENDED, "completed", output_file_id=LITELLM_ID),
+        id="LiteLLM",
+    ),
+    pytest.param(
+        {
+            "id": "batch_fe3f047a-de39-4068-9008-346795bfc1db",
+            "status": "Failed",
+            "created_at": "2024-07-19T17:13:57.2491382+00:00",
+            "completed_at": "2024-07-19T17:23:18.1918498+00:00",
+            "failed_at": None,
+            "output_file_id": "file-out",
+            "error_file_id": "file-err",
+            "request_counts": {"total": 10, "completed": None, "failed": None},
+            "errors": {"object": "list", "data": [{"code": "empty_file", "message": "Empty."}]},
+        },
+        StatusReport(
+            BatchStatus.FAILED,
+            "Failed",
+            RequestCounts(10),
+            "file-out",
+            "file-err",
+            (BatchProblem("empty_file", "Empty."),),
+        ),
+        id="Azure-failed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "report"), OTHER_SERVERS)
+def test_whole_objects_of_other_servers(
+    answer: dict[str, Any], report: StatusReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each is read as its own documentation or client writes it, without a warning."""
+    batch = wire.read_batch(json.dumps(answer).encode())
+    assert batch.report == report
+    assert batch.id == answer["id"]
+    assert batch.created_at is not None
+    assert caplog.text == ""
+
+
+def test_a_file_of_groq_has_no_status() -> None:
+    """It is nothing that anybody needs."""
+    body = {"id": "file_01", "object": "file", "bytes": 966, "created_at": 1730723835}
+    file = wire.read_file(json.dumps(body | {"purpose": "batch"}).encode(), sent=1)
+    assert (file.id, file.size) == ("file_01", 966)

@@ -1,0 +1,39 @@
+"""Completion handlers from importable modules, of the packages that a setting allows."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from ..application.errors import HandlerUnavailableError
+
+
+class ImportedHandlers:
+    """Imports `package.module:Name`, only when `allowed` names the package.
+
+    A name that is allowed stands for itself and all below it: `shop` allows `shop.batches:Done`.
+    The reference comes from the database, and a database must not decide what code runs.
+    """
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self._allowed = tuple(allowed)
+
+    def load(self, reference: str) -> object:
+        """The handler, made by calling the class without arguments.
+
+        Raises `HandlerUnavailableError` when it is not allowed, not there, or cannot be made.
+        """
+        module, _, name = reference.partition(":")
+        if not any(module == each or module.startswith(f"{each}.") for each in self._allowed):
+            raise HandlerUnavailableError(
+                f"the completion handler {reference} is not allowed here; "
+                f"name its package in BATCHTRAIL_HANDLERS, for example {module.partition('.')[0]}"
+            )
+        try:
+            found: object = import_module(module)
+            for part in name.split("."):
+                found = getattr(found, part)
+            return found() if isinstance(found, type) else found
+        except Exception as error:
+            raise HandlerUnavailableError(
+                f"the completion handler {reference} cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error

@@ -1,0 +1,144 @@
+"""Completion handlers: a user's code that is called once every request has its outcome."""
+
+import asyncio
+import inspect
+import re
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from ..domain.batch import Batch
+from ..domain.status import BatchStatus
+from .completions import Completion, completion_pages
+from .errors import HandlerFailedError, HandlerUnavailableError, InputError
+from .ports import CompletionHandlers
+from .runtime import Runtime
+from .views import BatchSummary
+
+ON_COMPLETION = "on_batch_completion"
+ON_SUCCESS = "on_batch_success"
+ON_FAILURE = "on_batch_failure"
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def check_reference(reference: str | None) -> None:
+    """Raise `InputError` for a completion handler that is not written as `package.module:Name`."""
+    if reference is not None and not _REFERENCE.fullmatch(reference):
+        raise InputError(
+            f"the completion handler {reference!r} names no class; write package.module:Name"
+        )
+
+
+class NoHandlers:
+    """Stands where no completion handler may run."""
+
+    def load(self, reference: str) -> NoReturn:
+        """Raise `HandlerUnavailableError`."""
+        raise HandlerUnavailableError(
+            f"the completion handler {reference} may not run here: no package is allowed to"
+        )
+
+
+class HandlerFlow:
+    """Calls the completion handler of a batch whose results are collected.
+
+    `on_batch_completion` is called for every end, then `on_batch_success` for a batch that
+    ended, or `on_batch_failure` for any other end; a method that the handler lacks is left out.
+    Each is given the batch's summary and an iterator over its completions in input order. A
+    coroutine function is awaited and gets an async iterator; a plain one runs on a thread of its
+    own and gets a plain iterator.
+    """
+
+    def __init__(self, runtime: Runtime, handlers: CompletionHandlers) -> None:
+        self._runtime = runtime
+        self._handlers = handlers
+
+    async def dispatch(self, batch: Batch) -> Batch:
+        """Call the handler and record that it ran to its end.
+
+        A handler is called again, from its first method, until that is recorded: it must bear a
+        repeat. Raises `HandlerUnavailableError`, and `HandlerFailedError` when it raises.
+        """
+        assert batch.completion_handler is not None
+        summary = BatchSummary.of(batch)
+        for method in _methods(self._handlers.load(batch.completion_handler), summary):
+            try:
+                await self._call(method, summary)
+            except Exception as error:
+                name = f"{batch.completion_handler}.{method.__name__}"
+                raise HandlerFailedError(
+                    f"the completion handler {name} raised {type(error).__name__}: {error}"
+                ) from error
+        return await self._runtime.command(
+            batch.id, lambda batch, stamp: batch.record_handler_dispatched(stamp=stamp)
+        )
+
+    async def _call(self, method: Callable[..., Any], summary: BatchSummary) -> None:
+        pages = completion_pages(self._runtime, summary.id)
+        if inspect.iscoroutinefunction(method):
+            await method(summary, _each(pages))
+        else:
+            completions = _each_blocking(pages, asyncio.get_running_loop())
+            await _on_own_thread(lambda: method(summary, completions))
+
+
+def _methods(handler: object, summary: BatchSummary) -> list[Callable[..., Any]]:
+    """The methods of a handler that this end of a batch calls, in their order."""
+    known = {name: getattr(handler, name, None) for name in (ON_COMPLETION, ON_SUCCESS, ON_FAILURE)}
+    if not any(known.values()):
+        raise HandlerUnavailableError(
+            f"the completion handler {summary.completion_handler} has none of the methods "
+            f"{', '.join(known)}"
+        )
+    end = ON_SUCCESS if summary.status is BatchStatus.ENDED else ON_FAILURE
+    return [method for method in (known[ON_COMPLETION], known[end]) if method is not None]
+
+
+async def _each(pages: AsyncIterator[list[Completion]]) -> AsyncIterator[Completion]:
+    async for page in pages:
+        for completion in page:
+            yield completion
+
+
+def _each_blocking(
+    pages: AsyncIterator[list[Completion]], loop: asyncio.AbstractEventLoop
+) -> Iterator[Completion]:
+    """The completions for code on another thread; a page at a time is asked of the loop."""
+
+    async def next_page() -> list[Completion]:
+        return await anext(pages, [])
+
+    while page := asyncio.run_coroutine_threadsafe(next_page(), loop).result():
+        yield from page
+
+
+async def _on_own_thread(call: Callable[[], object]) -> None:
+    """Run a blocking call; when this is cancelled the thread is left to itself.
+
+    A daemon thread, unlike those of an executor: a handler that never returns must not keep the
+    process from ending. What it had not finished is done again after the next start.
+    """
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            call()
+        except BaseException as raised:  # noqa: BLE001 (it is raised again on the loop)
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=run, name="batchtrail-handler", daemon=True).start()
+    await done

@@ -1,0 +1,120 @@
+"""A batch's whole way: submitted, watched, collected, and its completion handler called."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from attrs import frozen
+
+from ..domain.batch import Batch
+from ..domain.values import RequestProblem
+from .collection import SHORT_FETCHES, CollectionFlow
+from .errors import InputError, NotFoundError
+from .handlers import HandlerFlow
+from .polling import DEFAULT_SCHEDULE
+from .ports import BatchProvider, CompletionHandlers, PriceBook
+from .progress import OnProgress, silent
+from .reconciliation import Reconciliation
+from .runtime import Runtime
+from .submission import SubmissionFlow
+from .watching import WatchFlow
+
+DEFAULT_MAX_AGE = 26 * 3_600.0
+"""Seconds. OpenAI's window is a day; some batches end a little later."""
+
+
+@frozen
+class ServiceSettings:
+    """How patient the service is: all in seconds.
+
+    `poll_schedule` is the time between the polls of one batch, the last repeats;
+    `reconcile_wait` is how long a create without an answer is searched for before it is made
+    again; `create_timeout` is after how long the provider adapter gives a create call up;
+    `max_age` is how long after its submission a batch is given up.
+    """
+
+    poll_schedule: Sequence[float] = DEFAULT_SCHEDULE
+    reconcile_wait: float = 120.0
+    create_timeout: float = 60.0
+    max_age: float = DEFAULT_MAX_AGE
+
+
+class Lifecycle:
+    """Takes a batch from wherever the log says it is as far as it goes now.
+
+    Whoever drives it, a command that waits or a worker, calls `advance` again and again.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        provider: BatchProvider,
+        handlers: CompletionHandlers,
+        settings: ServiceSettings,
+        prices: PriceBook | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._provider = provider
+        reconciliation = Reconciliation(
+            runtime,
+            provider,
+            wait=settings.reconcile_wait,
+            create_timeout=settings.create_timeout,
+        )
+        self.submission = SubmissionFlow(runtime, provider, reconciliation)
+        self.watch = WatchFlow(
+            runtime,
+            provider,
+            reconciliation,
+            schedule=settings.poll_schedule,
+            max_age=settings.max_age,
+        )
+        self.collection = CollectionFlow(
+            runtime,
+            provider,
+            self.watch,
+            prices,
+            short_delays=settings.poll_schedule[:SHORT_FETCHES],
+        )
+        self.handlers = HandlerFlow(runtime, handlers)
+
+    async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
+        """Submit, poll once if it is time, collect and call the handler, as far as each can be.
+
+        Safe to repeat, to interrupt anywhere and to run in several processes at once. Raises
+        `ProviderError`, `CreatesLostError`, and `HandlerError` once the results are collected.
+        """
+        batch = await self.submission.advance(batch_id, on_progress)
+        if not batch.status.is_terminal and self.watch.is_due(batch):
+            batch = await self.watch.poll_or_give_up(batch)
+        if batch.status.is_terminal and not batch.results_collected:
+            batch = await self._collect(batch, on_progress)
+        if batch.awaits_handler:
+            batch = await self.handlers.dispatch(batch)
+        return batch
+
+    async def _collect(self, batch: Batch, on_progress: OnProgress) -> Batch:
+        batch, is_over = await self.watch.look_for_late_end(batch)
+        if not is_over:
+            return batch
+        try:
+            return await self.collection.collect(batch.id, on_progress)
+        except NotFoundError as error:
+            if not self._is_lost_for_good(batch):
+                raise
+            lost = RequestProblem("result_file_lost", f"A result file is gone: {error.message}")
+            return await self.collection.settle(batch.id, lost)
+
+    def _is_lost_for_good(self, batch: Batch) -> bool:
+        """Whether a result file that is not there has been looked for long enough."""
+        assert batch.ended_at is not None
+        max_age = timedelta(seconds=self.watch.max_age)
+        return self._runtime.clock.now() - batch.ended_at > max_age
+
+    def check_provider(self, batch: Batch) -> None:
+        """Raise `InputError` when a batch is at another provider than this."""
+        if batch.provider != self._provider.name:
+            raise InputError(
+                f"batch {batch.id} is at {batch.provider}, and this is {self._provider.name}; "
+                "set the base URL that the batch was submitted to"
+            )

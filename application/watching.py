@@ -1,0 +1,221 @@
+"""The watch flow: ask how a batch stands, tell the provider to stop it, and when to give up."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from ..domain.batch import Batch
+from ..domain.values import BatchProblem, Stamp
+from .errors import NotFoundError, ProviderError, RefusedError
+from .polling import first_poll, poll_delay
+from .ports import BatchProvider, ProviderBatch
+from .reconciliation import Reconciliation
+from .runtime import Runtime
+from .views import OpenBatch
+
+_LATE_POLLS = 12
+_LONGEST_LATE = 720.0
+"""Seconds. A cancellation takes OpenAI up to ten minutes (API reference, 2026)."""
+
+_UNREACHABLE = 2
+"""A provider out of reach is waited for until a batch is so many times the maximum age."""
+
+_SHORTEST = 0.001
+
+_log = logging.getLogger(__name__)
+
+
+class WatchFlow:
+    """Follows a submitted batch to its end.
+
+    `schedule` is the time between polls; a batch that is not over at `max_age` after its
+    submission is given up. All in seconds.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        provider: BatchProvider,
+        reconciliation: Reconciliation,
+        *,
+        schedule: Sequence[float],
+        max_age: float,
+    ) -> None:
+        self._runtime = runtime
+        self._provider = provider
+        self._reconciliation = reconciliation
+        self._schedule = schedule
+        self.max_age = max_age
+        self._late = min(_LATE_POLLS * schedule[0], _LONGEST_LATE)
+
+    def delay(self, batch: Batch) -> float:
+        """Seconds until the batch is to be looked at again."""
+        if batch.given_up:
+            return self._schedule[0]
+        return self._delay(batch.id, self._age(batch))
+
+    def is_due(self, batch: Batch) -> bool:
+        """Whether a batch may have news: one that was just submitted has none yet."""
+        if batch.submitted_at is None or batch.report is not None or batch.cancel_requested:
+            return True
+        age = self._age(batch)
+        return age >= first_poll(self._schedule, batch.id) or age >= self.max_age
+
+    def is_aged(self, batch: OpenBatch) -> bool:
+        """Whether a batch has passed the maximum age."""
+        submitted = batch.submitted_at
+        return submitted is not None and self._seconds_since(submitted) >= self.max_age
+
+    def first_poll_at(self, batch: OpenBatch) -> datetime:
+        """When to poll a batch of which nobody remembers a poll: at once, if one may be overdue."""
+        now = self._runtime.clock.now()
+        submitted = batch.submitted_at or batch.updated_at
+        if self._seconds_since(submitted) >= first_poll(self._schedule, batch.id):
+            return now
+        return self.next_poll_at(batch, now)
+
+    def next_poll_at(self, batch: OpenBatch, moment: datetime) -> datetime:
+        """The first poll of a batch behind a moment; at the maximum age it is polled, too."""
+        age = max(0.0, (moment - (batch.submitted_at or batch.updated_at)).total_seconds())
+        poll = moment + timedelta(seconds=poll_delay(self._schedule, age, batch.id))
+        aged = self._aged_at(batch)
+        return aged if moment < aged < poll else poll
+
+    def next_round_at(self, batch: OpenBatch) -> datetime:
+        """The next poll of a batch that was seen just now, before its time or at it.
+
+        Half an interval away at least: a list shows batches whose own moment is close.
+        """
+        now = self._runtime.clock.now()
+        soonest = self.next_poll_at(batch, now)
+        if soonest == self._aged_at(batch):
+            return soonest
+        following = self.next_poll_at(batch, soonest)
+        return following if soonest - now < (following - soonest) / 2 else soonest
+
+    def _aged_at(self, batch: OpenBatch) -> datetime:
+        return (batch.submitted_at or batch.updated_at) + timedelta(seconds=self.max_age)
+
+    def _delay(self, batch_id: UUID, age: float) -> float:
+        delay = poll_delay(self._schedule, age, batch_id)
+        return max(_SHORTEST, min(delay, self.max_age - age)) if age < self.max_age else delay
+
+    def _age(self, batch: Batch) -> float:
+        return self._seconds_since(batch.submitted_at or batch.modified_on)
+
+    def _seconds_since(self, moment: datetime) -> float:
+        return max(0.0, (self._runtime.clock.now() - moment).total_seconds())
+
+    async def poll(self, batch: Batch) -> Batch:
+        """Ask for a batch once and record what changed; send a cancellation that is wished for.
+
+        Nothing is asked after the end. Raises `ProviderError`; a repeat is safe.
+        """
+        if batch.provider_batch_id is None:
+            return batch
+        batch = await self._reconciliation.look_for_siblings(batch)
+        if batch.provider_batch_id is None or batch.status.is_terminal:
+            return batch
+        if batch.cancel_requested and not (batch.report and batch.report.is_canceling):
+            return await self.send_cancel(batch)
+        return await self.record_seen(
+            batch.id, await self._provider.retrieve_batch(batch.provider_batch_id)
+        )
+
+    async def record_seen(
+        self, batch_id: UUID, seen: ProviderBatch, *, after_call: bool = False
+    ) -> Batch:
+        """Record what the provider shows of a batch."""
+        return await self._runtime.command(
+            batch_id,
+            lambda batch, stamp: batch.record_status(
+                seen.id,
+                seen.report,
+                request_id=seen.request_id,
+                stamp=stamp,
+                after_call=after_call,
+            ),
+        )
+
+    async def send_cancel(self, batch: Batch) -> Batch:
+        """Tell the provider to cancel a batch; one that is over by then ends as it is reported."""
+        assert batch.provider_batch_id is not None
+        try:
+            seen = await self._provider.cancel_batch(batch.provider_batch_id)
+        except RefusedError:
+            # It ended in the meantime; what the provider reports now decides.
+            seen = await self._provider.retrieve_batch(batch.provider_batch_id)
+            return await self.record_seen(batch.id, seen)
+        return await self.record_seen(batch.id, seen, after_call=True)
+
+    async def poll_or_give_up(self, batch: Batch) -> Batch:
+        """Poll; a batch past the maximum age that is not over even so is canceled and given up."""
+        if self._age(batch) < self.max_age:
+            return await self.poll(batch)
+        try:
+            batch = await self.poll(batch)
+        except NotFoundError as error:
+            return await self._give_up(batch, str(error))
+        except ProviderError as error:
+            # What nobody can ask about may be over and paid for.
+            if self._age(batch) < _UNREACHABLE * self.max_age:
+                raise
+            return await self._give_up(batch, str(error))
+        if batch.status.is_terminal or batch.provider_batch_id is None:
+            return batch
+        return await self._cancel_and_give_up(batch)
+
+    async def _cancel_and_give_up(self, batch: Batch) -> Batch:
+        word = batch.report.raw_status if batch.report else batch.raw_status
+        why = f"its status was {word}"
+        try:
+            if not batch.cancel_requested:
+                batch = await self._runtime.command(batch.id, _wish_to_cancel)
+                batch = await self.send_cancel(batch)
+        except ProviderError as error:
+            why = f"{why}, and it could not be canceled: {error}"
+        return batch if batch.status.is_terminal else await self._give_up(batch, why)
+
+    async def _give_up(self, batch: Batch, why: str) -> Batch:
+        age = timedelta(seconds=round(self.max_age))
+        error = BatchProblem("given_up", f"The batch was not over after {age}: {why}.")
+        _log.warning("batch %s is given up: %s", batch.id, error.message)
+        return await self._runtime.command(
+            batch.id,
+            lambda batch, stamp: batch.give_up(error, max_age=self.max_age, stamp=stamp),
+        )
+
+    async def look_for_late_end(self, batch: Batch) -> tuple[Batch, bool]:
+        """See whether a batch that was given up is over; False while that may still come.
+
+        Its rows are paid for, so its cancellation is waited for a while.
+        """
+        if not batch.given_up or (batch.report and batch.report.status.is_terminal):
+            return batch, True
+        batch = await self.amend(batch)
+        assert batch.ended_at is not None
+        over = batch.report is not None and batch.report.status.is_terminal
+        return batch, over or self._seconds_since(batch.ended_at) >= self._late
+
+    async def amend(self, batch: Batch) -> Batch:
+        """Ask once more after the end: some servers show files and counts only later."""
+        if batch.provider_batch_id is None:
+            return batch
+        try:
+            seen = await self._provider.retrieve_batch(batch.provider_batch_id)
+        except ProviderError as error:
+            _log.warning("batch %s cannot be looked at again: %s", batch.id, error)
+            return batch
+        return await self._runtime.command(
+            batch.id,
+            lambda batch, stamp: batch.amend_report(
+                seen.id, seen.report, request_id=seen.request_id, stamp=stamp
+            ),
+        )
+
+
+def _wish_to_cancel(batch: Batch, stamp: Stamp) -> None:
+    """Record the wish, unless another process was faster."""
+    if not (batch.cancel_requested or batch.status.is_terminal):
+        batch.request_cancel(stamp=stamp)

@@ -1,0 +1,328 @@
+"""The worker: keeps every open batch going, whatever happened to whoever began it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from attrs import define, evolve, field
+
+from ..domain.batch import Batch
+from ..domain.status import WorkStep
+from ..domain.values import StatusReport
+from .errors import (
+    BatchtrailError,
+    HandlerUnavailableError,
+    NotFoundError,
+    ProviderError,
+    StoreError,
+)
+from .lifecycle import Lifecycle
+from .poll_round import PollRounds
+from .ports import BatchProvider, ProviderBatch
+from .runtime import Runtime
+from .views import OpenBatch
+
+DEFAULT_PARALLEL = 8
+"""So many batches are submitted or collected at once."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks for what other processes have begun or changed."""
+
+_HEAD_START = timedelta(seconds=15)
+"""Whoever began a submission goes on with it; after so long without an event it is taken up."""
+
+_FAILURE_DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0)
+_log = logging.getLogger(__name__)
+
+
+@define(eq=False)
+class _Track:
+    """What the worker knows of one open batch, beside the log."""
+
+    batch: OpenBatch
+    due: datetime | None  # None: parked until the next start
+    seen: StatusReport | None = None
+    failures: int = 0
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def is_plain_poll(self) -> bool:
+        """Whether one look at the provider's batch is all that is to be done."""
+        return (
+            self.batch.next_step is WorkStep.POLL
+            and self.batch.provider_batch_id is not None
+            and not self.batch.may_have_siblings
+        )
+
+
+class Worker:
+    """Takes every open batch of the database at one provider to its end.
+
+    Any number of workers may run on one database: they do no harm to each other. A batch that
+    fails is logged, backed off and shown by its status, and the others go on.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        provider: BatchProvider,
+        lifecycle: Lifecycle,
+        *,
+        parallel: int = DEFAULT_PARALLEL,
+        look_interval: float = LOOK_INTERVAL,
+    ) -> None:
+        """`parallel` is how many batches are submitted or collected at once."""
+        self._runtime = runtime
+        self._provider = provider
+        self._lifecycle = lifecycle
+        self._look_interval = look_interval
+        self._slots = asyncio.Semaphore(parallel)
+        self._tracks: dict[UUID, _Track] = {}
+        self._polled: dict[str, _Track] = {}
+        self._round: asyncio.Task[None] | None = None
+        self._rounds = PollRounds(provider, runtime.clock, self._take)
+        self._stirred = asyncio.Event()
+
+    async def run(self, *, stop: asyncio.Event | None = None, until_idle: bool = False) -> int:
+        """Work until `stop` is set; with `until_idle` also until nothing is left to do.
+
+        Returns how many batches are still open. On the way out a create call that was sent is
+        waited for, some seconds at most, and everything else is broken off where it is: the next
+        worker goes on from the log. A repeat is safe.
+        """
+        stop = stop or asyncio.Event()
+        await self._greet()
+        try:
+            while not stop.is_set():
+                self._stirred.clear()
+                await self._look()
+                self._start_due()
+                if until_idle and self._is_idle():
+                    break
+                await self._rest(stop)
+        finally:
+            await self._break_off()
+        _log.info("the worker stops; open batches: %d", len(self._tracks))
+        return len(self._tracks)
+
+    async def _greet(self) -> None:
+        name = self._provider.name
+        _log.info("the worker starts, for batches at %s", name)
+        batches = self._runtime.batches
+        for other in await self._runtime.in_store(lambda: batches.views.open_elsewhere(name)):
+            _log.warning(
+                "there are open batches at %s, too; they need a worker of their own", other
+            )
+
+    # What there is to do.
+
+    async def _look(self) -> None:
+        """See which batches are open, and what has changed about them."""
+        batches, name = self._runtime.batches, self._provider.name
+        try:
+            found = await self._runtime.in_store(lambda: batches.views.open_batches(name))
+        except StoreError as error:
+            _log.error("%s; trying again", error)
+            return
+        known, self._tracks = self._tracks, {}
+        for batch in found:
+            track = known.pop(batch.id, None)
+            self._tracks[batch.id] = self._begin(batch) if track is None else track
+            if track is not None:
+                self._go_on(track, batch)
+        self._tracks.update((id_, track) for id_, track in known.items() if track.task is not None)
+
+    def _begin(self, batch: OpenBatch) -> _Track:
+        return _Track(batch, self._first_due(batch, self._runtime.clock.now()))
+
+    def _go_on(self, track: _Track, batch: OpenBatch) -> None:
+        moved = batch.next_step is not track.batch.next_step
+        waits = batch.next_step is WorkStep.SUBMISSION and not (track.failures or track.task)
+        if moved:
+            track.failures = 0
+        if moved or (waits and batch.version != track.batch.version):
+            track.due = self._first_due(batch, self._runtime.clock.now())
+        track.batch = batch
+
+    def _first_due(self, batch: OpenBatch, now: datetime) -> datetime:
+        if batch.next_step is WorkStep.SUBMISSION:
+            return batch.updated_at + _HEAD_START
+        if batch.next_step is WorkStep.POLL:
+            return self._lifecycle.watch.first_poll_at(batch)
+        return now
+
+    def _is_idle(self) -> bool:
+        busy = any(track.due is not None or track.task for track in self._tracks.values())
+        return not busy and self._round is None
+
+    def _start_due(self) -> None:
+        now = self._runtime.clock.now()
+        due = [
+            track
+            for track in self._tracks.values()
+            if track.task is None and track.due is not None and track.due <= now
+        ]
+        polls = [track for track in due if self._is_for_round(track)]
+        if polls and self._round is None and not self._rounds.is_resting:
+            self._round = self._start(self._run_round(polls))
+        for track in due:
+            if not self._is_for_round(track):
+                track.task = self._start(self._work(track))
+
+    def _is_for_round(self, track: _Track) -> bool:
+        return track.is_plain_poll and not self._lifecycle.watch.is_aged(track.batch)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda _: self._stirred.set())
+        return task
+
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Wait until something may be due, has been done, or is to stop."""
+        now = self._runtime.clock.now()
+        left = [
+            (track.due - now).total_seconds()
+            for track in self._tracks.values()
+            if track.due is not None and track.task is None and track.due > now
+        ]
+        seconds = min(left, default=self._look_interval)
+        await _first_of(
+            self._runtime.clock.sleep(min(seconds, self._look_interval)),
+            self._stirred.wait(),
+            stop.wait(),
+        )
+
+    async def _break_off(self) -> None:
+        tasks = [track.task for track in self._tracks.values() if track.task]
+        tasks += [self._round] if self._round else []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # One batch.
+
+    async def _work(self, track: _Track) -> None:
+        """Take one batch as far as it goes now."""
+        try:
+            async with self._slots:
+                await self._succeed(track, await self._lifecycle.advance(track.batch.id))
+        except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)
+            await self._fail(track, error)
+        finally:
+            track.task = None
+
+    async def _succeed(self, track: _Track, batch: Batch) -> None:
+        await self._resume(track, batch)
+        track.due = self._after(self._lifecycle.watch.delay(batch))
+
+    async def _resume(self, track: _Track, batch: Batch) -> None:
+        if batch.trouble is not None:
+            batch = await self._runtime.command(
+                batch.id, lambda batch, stamp: batch.record_work_resumed(stamp=stamp)
+            )
+        _tell(batch)
+        track.failures = 0
+
+    async def _fail(self, track: _Track, error: Exception) -> None:
+        """Log, back off, and leave a note in the batch's log, for its status."""
+        known = isinstance(error, BatchtrailError)
+        problem = str(error) if known else f"{type(error).__name__}: {error}"
+        delay = _FAILURE_DELAYS[min(track.failures, len(_FAILURE_DELAYS) - 1)]
+        if isinstance(error, ProviderError):
+            delay = max(delay, error.retry_after or 0.0)
+        parked = isinstance(error, HandlerUnavailableError)
+        track.failures += 1
+        track.due = None if parked else self._after(delay)
+        _log.error(
+            "batch %s: again %s: %s",
+            track.batch.id,
+            "with the next start" if parked else f"in {delay:g} s",
+            problem,
+            exc_info=None if known else error,
+            extra=_about(track.batch.id),
+        )
+        await self._note_failure(track, problem)
+
+    def _after(self, seconds: float) -> datetime:
+        return self._runtime.clock.now() + timedelta(seconds=seconds)
+
+    async def _note_failure(self, track: _Track, problem: str) -> None:
+        step = track.batch.next_step
+        try:
+            batch = await self._runtime.command(
+                track.batch.id,
+                lambda batch, stamp: batch.record_work_failed(
+                    batch.next_step or step, problem, retry_at=track.due, stamp=stamp
+                ),
+            )
+        except Exception as error:  # noqa: BLE001 (the batch itself may be what cannot be read)
+            about = _about(track.batch.id)
+            _log.error("batch %s: no note in its log: %s", track.batch.id, error, extra=about)
+        else:
+            track.batch = evolve(track.batch, next_step=batch.next_step or step)
+
+    # Many batches.
+
+    async def _run_round(self, due: list[_Track]) -> None:
+        """Poll what is due, and what the provider's list shows beside it: a call shows many."""
+        self._polled = {
+            track.batch.provider_batch_id: track
+            for track in self._tracks.values()
+            if track.batch.provider_batch_id is not None
+            and track.due is not None
+            and self._is_for_round(track)
+        }
+        ids = [track.batch.provider_batch_id or "" for track in due]
+        try:
+            await self._rounds.ask(ids, self._polled)
+        finally:
+            self._round = None
+
+    async def _take(self, provider_batch_id: str, seen: ProviderBatch | NotFoundError) -> None:
+        """Record what the provider shows; what it showed before as well costs nothing."""
+        track = self._polled[provider_batch_id]
+        if isinstance(seen, NotFoundError):
+            await self._fail(track, seen)
+            return
+        try:
+            report = seen.report.in_brief()
+            if report != track.seen or track.failures:
+                recorded = await self._lifecycle.watch.record_seen(track.batch.id, seen)
+                await self._resume(track, recorded)
+                track.seen = report
+        except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)
+            await self._fail(track, error)
+        else:
+            track.due = self._lifecycle.watch.next_round_at(track.batch)
+
+
+def _tell(batch: Batch) -> None:
+    """Log where a batch stands after a step."""
+    outcomes = batch.totals.outcomes
+    text = batch.status.value
+    if batch.next_step is None:
+        text = f"{text}, {outcomes.succeeded:,} of {batch.request_count:,} succeeded"
+    elif batch.report is not None:
+        counts = batch.report.request_counts
+        done = counts.completed + counts.failed
+        text = f"{batch.report.raw_status}, {done:,} of {batch.request_count:,} done"
+    _log.info("batch %s: %s", batch.id, text, extra=_about(batch.id))
+
+
+def _about(batch_id: UUID) -> dict[str, str]:
+    """The field by which a log in JSON names the batch."""
+    return {"batch_id": str(batch_id)}
+
+
+async def _first_of(*waits: Awaitable[Any]) -> None:
+    """Wait until one of these has happened, and drop the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
