@@ -221,6 +221,24 @@ def status(
 def results(
     batch: _Batch,
     output: _Output = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="lines: as the provider sent them. jsonl, csv or parquet: a row for each "
+            "request with text, value, finish reason, tokens, cost (USD) and error.",
+        ),
+    ] = "lines",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="OUTCOME",
+            help="Write the requests with this outcome alone: succeeded, failed, expired, "
+            "canceled or missing. May be repeated, or name several with commas.",
+        ),
+    ] = None,
     database: _Database = None,
     base_url: _BaseURL = None,
 ) -> None:
@@ -229,11 +247,12 @@ def results(
     One line for each request, in input order. A batch that is over at the provider is collected
     first. A request without a provider line gets a null response and an error with a code.
 
-        batchtrail results 3f2a -o results.jsonl
+        batchtrail results 3f2a --format csv -o results.csv
     """
     from .batches import Place, write_batch_results  # noqa: PLC0415
 
-    _run(write_batch_results(batch, Place(database, base_url), _file(output)))
+    place = Place(database, base_url)
+    _run(write_batch_results(batch, place, _file(output), format_=format_, only=only))
 
 
 @app.command()
@@ -315,7 +334,7 @@ def worker(
     handlers, until Ctrl-C or SIGTERM. Any number of workers may run. With --until-idle the exit
     status is 1 when something could not be finished.
 
-        batchtrail worker
+        batchtrail worker --log-json
     """
     from .batches import Place  # noqa: PLC0415
     from .work import run_worker  # noqa: PLC0415

@@ -29,6 +29,7 @@ from .render import (
     summary_lines,
     tokens_text,
 )
+from .tables import format_of
 from .text import clean, moment_text
 from .timeline import Timeline, event_data
 
@@ -239,8 +240,12 @@ def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
         _say("no batches yet")
 
 
-async def write_batch_results(batch: str, place: Place, output: Path | None) -> ExitStatus:
+async def write_batch_results(
+    batch: str, place: Place, output: Path | None, *, format_: str, only: Sequence[str] | None
+) -> ExitStatus:
     """Collect what is over, and write the results."""
+    wanted = outcomes_of(only) or frozenset(Outcome)
+    shape = format_of(format_, to_file=output is not None)
     if output is None:
         check_standard_output()
     else:
@@ -249,7 +254,8 @@ async def write_batch_results(batch: str, place: Place, output: Path | None) -> 
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             summary = await _collected(trail, batch_id, on_progress)
-        await write_results(trail.completions(batch_id), output)
+        completions = trail.completions(batch_id)
+        await write_results(completions, output, only=wanted, format_=shape)
     if output is not None:
         _sum_up(summary, output)
     return _exit_status(summary)

@@ -260,7 +260,7 @@ def test_one_bad_batch_does_not_stop_the_others(
 
         world.complete_all()
         file_id = world.provider.look(bad).report.output_file_id
-        broken = BrokenFile(world.provider, file_id or "", until=HOUR, clock=world.clock)
+        broken: Any = BrokenFile(world.provider, file_id or "", until=HOUR, clock=world.clock)
         service = world.service(broken)
         stop = asyncio.Event()
         world.clock.after(HOUR / 2, stop.set)
@@ -303,7 +303,7 @@ def test_a_vanished_batch_is_in_trouble_and_then_given_up(world: Lab, live: Live
     async def life() -> None:
         service = world.service()
         ids = await begun(world, service, 2)
-        gone = Gone(world.provider, world.provider.batch_ids[0])
+        gone: Any = Gone(world.provider, world.provider.batch_ids[0])
         service = world.service(gone)
         world.clock.after(100, lambda: world.provider.complete(world.provider.batch_ids[1]))
         stop = asyncio.Event()
