@@ -63,6 +63,10 @@ fmt: $(VENV)/installed-dev ## format the code and apply safe fixes
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+.PHONY: docs
+docs: $(VENV)/installed ## write the reference pages that follow from the code
+	@$(BIN)/python docs/build_reference.py
+
 .PHONY: dist
 dist: $(VENV)/installed-dev ## build the wheel and the source distribution
 	@rm -rf dist build

@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,12 @@ def refusal(custom_id: str) -> bytes:
     return json.dumps({"custom_id": custom_id, "response": response, "error": None}).encode()
 
 
+def cost_of(model: str | None, usage: TokenUsage | None) -> Decimal | None:
+    """A cost that no binary fraction is equal to; none where nothing was used."""
+    del model
+    return None if usage is None else Decimal("0.1000000003") * usage.total
+
+
 class Author:
     """Gives commands to batches, by a clock that ticks a microsecond with each of them."""
 
@@ -138,14 +145,16 @@ class Author:
         index: RequestIndex,
         lines: Iterable[bytes],
         file: ResultFile = ResultFile.OUTPUT,
+        *,
+        price_source: str | None = None,
     ) -> None:
         """Apply result lines that follow the ones before."""
         offset = batch.positions[file].offset
         parsed = []
         for raw in lines:
-            parsed.append(parse_result_line(RawLine(offset, raw)))
+            parsed.append(parse_result_line(RawLine(offset, raw), cost_of))
             offset += len(raw) + 1
-        batch.apply_results(file, parsed, index, stamp=self.stamp())
+        batch.apply_results(file, parsed, index, stamp=self.stamp(), price_source=price_source)
 
     def discard(self, batch: Batch, file_id: str) -> None:
         """Record a small event that any batch takes at any time."""
@@ -246,7 +255,8 @@ class Author:
         yield batch
         index = RequestIndex(AWKWARD_IDS)
         odd = [b"\xff\x00 not json\r", b"", answer("stranger"), answer(AWKWARD_IDS[2])]
-        self.apply(batch, index, [*map(answer, AWKWARD_IDS[:4]), *odd])
+        answers = [*map(answer, AWKWARD_IDS[:4]), *odd]
+        self.apply(batch, index, answers, price_source="a table of 2026-01-01")
         yield batch
         self.apply(batch, index, [refusal(AWKWARD_IDS[4])], ResultFile.ERROR)
         yield batch

@@ -21,7 +21,8 @@ from .errors import (
     RefusedError,
     UnavailableError,
 )
-from .ports import BatchProvider
+from .ports import BatchProvider, PriceBook
+from .pricing import BatchCosting
 from .progress import Applying, Delayed, OnProgress, silent
 from .result_lines import RawLine, parse_result_line, split_lines
 from .runtime import Runtime
@@ -48,6 +49,7 @@ class CollectionFlow:
         runtime: Runtime,
         provider: BatchProvider,
         watch: WatchFlow,
+        prices: PriceBook | None,
         *,
         short_delays: Sequence[float],
     ) -> None:
@@ -55,6 +57,7 @@ class CollectionFlow:
         self._runtime = runtime
         self._provider = provider
         self._watch = watch
+        self._prices = prices
         self._short_delays = [min(delay, _LONGEST_SHORT_DELAY) for delay in short_delays]
 
     async def collect(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
@@ -109,7 +112,7 @@ class CollectionFlow:
         """
         if batch.report is None:
             return True
-        applier = _Applier(self._runtime, batch.id)
+        applier = _Applier(self._runtime, batch, self._prices)
         whole = True
         failure: ProviderError | None = None
         for file, file_id in (
@@ -165,14 +168,16 @@ class _Attempt:
 class _Applier:
     """Applies chunks of lines on the store's thread; starts over when another process was first."""
 
-    def __init__(self, runtime: Runtime, batch_id: UUID) -> None:
+    def __init__(self, runtime: Runtime, batch: Batch, prices: PriceBook | None) -> None:
         self._runtime = runtime
-        self._batch_id = batch_id
+        self._batch_id = batch.id
+        self._costing = BatchCosting(prices, batch.endpoint, batch.model)
         self._loaded: tuple[Batch, RequestIndex] | None = None
 
     def apply(self, file: ResultFile, lines: Sequence[RawLine]) -> int:
         """Apply the lines that are not applied yet; return how many requests have a result."""
-        parsed = [parse_result_line(line) for line in lines if line.raw.strip()]
+        cost_of = self._costing.cost_of
+        parsed = [parse_result_line(line, cost_of) for line in lines if line.raw.strip()]
         while True:
             batch, index = self._loaded or self._load()
             if batch.results_collected:
@@ -183,6 +188,7 @@ class _Applier:
                 [line for line in parsed if line.offset >= position],
                 index,
                 stamp=self._runtime.stamp(),
+                price_source=self._costing.source,
             )
             try:
                 self._runtime.batches.save_batch(batch)

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -17,13 +18,17 @@ from .runtime import Runtime
 from .store import Batches
 from .views import CompletionRow
 
+if TYPE_CHECKING:
+    from .endpoints import Answer
+
 
 @frozen
 class Completion:
     """One request's outcome.
 
     `number` is its 1-based position in the input; `usage` counts tokens; `line` is the
-    provider's result line exactly as received, None when there was none.
+    provider's result line exactly as received, None when there was none. `endpoint` is that of
+    the batch. `cost` is in USD at the batch price, None when it is not known or nothing was used.
     """
 
     number: int
@@ -33,6 +38,8 @@ class Completion:
     error: RequestProblem | None = None
     usage: TokenUsage | None = None
     line: bytes | None = None
+    endpoint: str = ""
+    cost: Decimal | None = None
 
     @property
     def body(self) -> Any:
@@ -40,10 +47,37 @@ class Completion:
 
         Read by Python's own parser, which takes what some servers write beyond JSON.
         """
-        if self.line is None:
+        response = self._response()
+        if "body" in response or "status_code" in response:
+            return response.get("body")
+        return response or None  # old servers put the answer itself where its body should be
+
+    @property
+    def answer(self) -> "Answer | None":
+        """The provider's answer, read; None when the request has no success.
+
+        It is read from the line each time: keep it rather than ask twice.
+        """
+        if self.outcome is not Outcome.SUCCEEDED:
             return None
-        response = json.loads(self.line).get("response")
-        return response.get("body") if isinstance(response, dict) else None
+        from .endpoints import parse_answer  # noqa: PLC0415 (start-up time)
+
+        request_id = self._response().get("request_id")
+        return parse_answer(
+            self.endpoint,
+            self.body,
+            request_id=request_id if isinstance(request_id, str) else None,
+        )
+
+    @property
+    def text(self) -> str | None:
+        """The text of the answer; None when the request has no success, or its answer no text."""
+        answer = self.answer
+        return None if answer is None else answer.text
+
+    def _response(self) -> dict[str, Any]:
+        response = None if self.line is None else json.loads(self.line).get("response")
+        return response if isinstance(response, dict) else {}
 
 
 async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Completion]:
@@ -87,7 +121,9 @@ def _completion(
     if result is None:
         pending = row.outcome is Outcome.PENDING
         error = None if pending else why.get(row.number, batch.rest_error)
-        return Completion(row.number, row.custom_id, row.outcome, error=error)
+        return Completion(
+            row.number, row.custom_id, row.outcome, error=error, endpoint=batch.endpoint
+        )
     return Completion(
         row.number,
         row.custom_id,
@@ -96,6 +132,8 @@ def _completion(
         result.error,
         result.usage,
         result.line,
+        batch.endpoint,
+        result.cost,
     )
 
 

@@ -1,10 +1,12 @@
 """What can go wrong outside the domain: at the provider, in the input, in the store."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from ..domain.errors import BatchtrailError
+from ..domain.errors import BatchtrailError, RequestRefusedError
 
 __all__ = [
+    "AnswerMismatchError",
     "BatchNotFoundError",
     "BatchtrailError",
     "ConflictError",
@@ -19,12 +21,14 @@ __all__ = [
     "QuotaError",
     "RateLimitedError",
     "RefusedError",
+    "SchemaRefusedError",
     "StoreError",
     "UnauthorizedError",
     "UnavailableError",
     "problem_text",
 ]
 
+_SHOWN = 3
 _LONGEST_PROBLEM = 2_000
 """Characters. A foreign exception may carry a whole answer; the log tells enough of it."""
 
@@ -40,6 +44,21 @@ def problem_text(error: Exception) -> str:
 
 class InputError(BatchtrailError):
     """The input, a setting or an argument is wrong; nothing was sent and nothing is half done."""
+
+
+class SchemaRefusedError(RequestRefusedError):
+    """A JSON schema that strict mode does not take; `violations` has a sentence for each reason."""
+
+    def __init__(self, field: str, violations: Sequence[str]) -> None:
+        self.violations = tuple(violations)
+        shown = "; ".join(self.violations[:_SHOWN])
+        more = len(self.violations) - _SHOWN
+        rest = f"; and {more} more" if more > 0 else ""
+        super().__init__(f"does not fit strict mode: {shown}{rest}", field=field)
+
+
+class AnswerMismatchError(BatchtrailError):
+    """The model's answer is not of the form that the caller wants to read."""
 
 
 class BatchNotFoundError(InputError):

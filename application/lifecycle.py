@@ -12,7 +12,7 @@ from .collection import SHORT_FETCHES, CollectionFlow
 from .errors import InputError, NotFoundError
 from .handlers import HandlerFlow
 from .polling import DEFAULT_SCHEDULE
-from .ports import BatchProvider, CompletionHandlers
+from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import OnProgress, silent
 from .reconciliation import Reconciliation
 from .runtime import Runtime
@@ -51,6 +51,7 @@ class Lifecycle:
         provider: BatchProvider,
         handlers: CompletionHandlers,
         settings: ServiceSettings,
+        prices: PriceBook | None = None,
     ) -> None:
         self._runtime = runtime
         self._provider = provider
@@ -69,7 +70,11 @@ class Lifecycle:
             max_age=settings.max_age,
         )
         self.collection = CollectionFlow(
-            runtime, provider, self.watch, short_delays=settings.poll_schedule[:SHORT_FETCHES]
+            runtime,
+            provider,
+            self.watch,
+            prices,
+            short_delays=settings.poll_schedule[:SHORT_FETCHES],
         )
         self.handlers = HandlerFlow(runtime, handlers)
 

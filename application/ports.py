@@ -6,6 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from ..domain.costs import ModelPrice
 from ..domain.values import Limits, StatusReport
 
 
@@ -38,6 +39,15 @@ class ProviderBatch:
     input_file_id: str | None
     metadata: Mapping[str, str]
     created_at: datetime | None
+    request_id: str | None = None
+
+
+@frozen
+class DirectAnswer:
+    """The success answer of a synchronous call; `body` is JSON text as it came."""
+
+    status_code: int
+    body: bytes
     request_id: str | None = None
 
 
@@ -131,6 +141,16 @@ class BatchProvider(Protocol):
         """Delete a file and return the request id. Raises `NotFoundError`. A repeat is safe."""
         ...
 
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        """Have one request answered now, at the full price; `body` is a JSON object.
+
+        `endpoint` is spelled as in a batch's lines (`/v1/responses`). Raises `RefusedError` with
+        the provider's words, also for an unknown model or endpoint, and `OutcomeUnknownError`
+        when the answer was lost: it may have been paid for, and a repeat costs again. Only what
+        was surely not done is repeated before it raises.
+        """
+        ...
+
 
 class CompletionHandlers(Protocol):
     """Where the users' completion handlers come from."""
@@ -139,6 +159,22 @@ class CompletionHandlers(Protocol):
         """The handler that `package.module:Name` names, made anew.
 
         Raises `HandlerUnavailableError` when this process may not or cannot import it.
+        """
+        ...
+
+
+class PriceBook(Protocol):
+    """What models cost in a batch. Asked once for each model of a batch, on the store's thread."""
+
+    @property
+    def source(self) -> str:
+        """Which table this is, with its version and date: the log keeps it beside the costs."""
+        ...
+
+    def price(self, model: str | None, endpoint: str) -> ModelPrice | None:
+        """The batch price of a model at an endpoint such as `/v1/responses`; None if not known.
+
+        `model` is the name in the answer, or in the requests where the answer has none.
         """
         ...
 

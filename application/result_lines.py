@@ -1,7 +1,8 @@
 """Result lines: from a stream of bytes to lines, and from a line to what it says."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from decimal import Decimal
 
 import msgspec
 from attrs import frozen
@@ -10,6 +11,13 @@ from ..domain.values import RequestProblem, ResultLine, TokenUsage
 
 _MANY_TOKENS = 1 << 53
 _DIGITS = 16
+
+Costing = Callable[[str | None, TokenUsage | None], Decimal | None]
+"""The cost, in USD, of an answer by the model that its body names, for the tokens that it used."""
+
+
+def no_price(model: str | None, usage: TokenUsage | None) -> None:
+    """Know no price."""
 
 
 @frozen
@@ -57,6 +65,7 @@ class _Error(msgspec.Struct):
 
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
@@ -74,6 +83,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
+    model: str | None = None
     error: _Error | None = None
     usage: _Usage | None = None
 
@@ -94,18 +104,22 @@ class _Line(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def parse_result_line(line: RawLine) -> ResultLine:
-    """Read what the rules need of a line; a line that cannot be read says why in `problem`."""
+def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
+    """Read what the rules need of a line, and price what it used.
+
+    A line that cannot be read says why in `problem`.
+    """
     try:
         if not line.raw.isascii():
             line.raw.decode()
         content = _decode(line.raw)
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
-        return _parse_leniently(line)
+        return _parse_leniently(line, cost_of)
     response = content.response
     if response is None:
         return ResultLine(line.offset, line.raw, content.custom_id, error=_error(content.error))
     body = response.body or response
+    usage = _usage(body.usage)
     return ResultLine(
         offset=line.offset,
         raw=line.raw,
@@ -114,7 +128,8 @@ def parse_result_line(line: RawLine) -> ResultLine:
         status_code=_status(response.status_code),
         error=_error(content.error),
         body_error=_error(body.error),
-        usage=_usage(body.usage),
+        usage=usage,
+        cost=cost_of(body.model, usage),
     )
 
 
@@ -134,6 +149,7 @@ def _usage(usage: _Usage | None) -> TokenUsage | None:
         cached=_tokens(inside.cached_tokens if inside else None),
         output=_tokens(usage.output_tokens or usage.completion_tokens),
         reasoning=_tokens(outside.reasoning_tokens if outside else None),
+        cache_write=_tokens(inside.cache_write_tokens if inside else None),
     )
 
 
@@ -156,7 +172,7 @@ def _number(value: object) -> int | None:
     return value if type(value) is int else None
 
 
-def _parse_leniently(line: RawLine) -> ResultLine:
+def _parse_leniently(line: RawLine, cost_of: Costing) -> ResultLine:
     """Read a line of which some part has an unusual shape: a part that does not fit is left out.
 
     Compatible servers send errors as strings, bodies as strings, usage as they please, and what
@@ -184,6 +200,8 @@ def _parse_leniently(line: RawLine) -> ResultLine:
     code = response.get("status_code")
     body = response.get("body")
     body = response if body is None else body
+    usage = _lenient_usage(body.get("usage")) if isinstance(body, dict) else None
+    model = body.get("model") if isinstance(body, dict) else None
     return ResultLine(
         offset=line.offset,
         raw=line.raw,
@@ -192,7 +210,8 @@ def _parse_leniently(line: RawLine) -> ResultLine:
         status_code=None if code is None else _status(_number(code) or 0),
         error=_lenient_error(content.get("error")),
         body_error=_lenient_error(body.get("error")) if isinstance(body, dict) else None,
-        usage=_lenient_usage(body.get("usage")) if isinstance(body, dict) else None,
+        usage=usage,
+        cost=cost_of(model if isinstance(model, str) else None, usage),
     )
 
 
@@ -226,6 +245,7 @@ def _lenient_usage(usage: object) -> TokenUsage | None:
         cached=_detail(usage, "input_tokens", "prompt_tokens", "cached_tokens"),
         output=_tokens(made),
         reasoning=_detail(usage, "output_tokens", "completion_tokens", "reasoning_tokens"),
+        cache_write=_detail(usage, "input_tokens", "prompt_tokens", "cache_write_tokens"),
     )
 
 
@@ -237,3 +257,13 @@ def _first_number(usage: dict[str, object], *names: str) -> int | None:
 def _detail(usage: dict[str, object], side: str, old_side: str, name: str) -> int:
     details = usage.get(f"{side}_details") or usage.get(f"{old_side}_details")
     return _tokens(_number(details.get(name))) if isinstance(details, dict) else 0
+
+
+def body_usage(body: Mapping[str, object]) -> TokenUsage | None:
+    """The tokens that an answer's decoded body tells; None when it tells none."""
+    return _lenient_usage(body.get("usage"))
+
+
+def body_problem(body: Mapping[str, object]) -> RequestProblem | None:
+    """What an answer's decoded body says went wrong; None for a null or missing `error`."""
+    return _lenient_error(body.get("error") or None)

@@ -1,7 +1,9 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
+from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import evolve
@@ -13,18 +15,22 @@ from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
 from .completions import Completion, completions
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
-from .errors import HandlerError, InputError, problem_text
+from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
+from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
 from .polling import Trouble
-from .ports import BatchProvider, CompletionHandlers
+from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import Delayed, OnProgress, Waiting, silent
 from .retrying import requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
 from .views import BatchSummary
 from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
+
+if TYPE_CHECKING:
+    from .endpoints import Answer, EndpointRequest
 
 
 class BatchService:
@@ -41,11 +47,17 @@ class BatchService:
         provider: BatchProvider,
         settings: ServiceSettings | None = None,
         handlers: CompletionHandlers | None = None,
+        *,
+        prices: PriceBook | None = None,
+        counter_of: CounterOf = by_bytes,
     ) -> None:
+        """Without `prices` no cost is known; `counter_of` counts the tokens of estimates."""
         self._runtime = runtime
         self._provider = provider
+        self._prices = prices
+        self._counter_of = counter_of
         self._lifecycle = Lifecycle(
-            runtime, provider, handlers or NoHandlers(), settings or ServiceSettings()
+            runtime, provider, handlers or NoHandlers(), settings or ServiceSettings(), prices
         )
 
     async def submit(
@@ -57,6 +69,7 @@ class BatchService:
         description: str | None = None,
         completion_handler: str | None = None,
         new: bool = False,
+        max_cost: Decimal | None = None,
         on_progress: OnProgress = silent,
     ) -> UUID:
         """Check the requests as a whole, record them and hand them to the provider once.
@@ -68,6 +81,9 @@ class BatchService:
         is called when every request has its outcome. A batch that goes on keeps what it was
         begun with. Returns the batch id.
 
+        With `max_cost`, in USD, an input that was not submitted before is refused when its
+        estimate's upper end is above it, or when it has none.
+
         Raises `InputError` before anything is recorded or sent.
         """
         check_reference(completion_handler)
@@ -77,6 +93,8 @@ class BatchService:
                     f"{checked.name}: line 1, field url: is {checked.endpoint!r}, "
                     f"and the batch is for {endpoint!r}"
                 )
+            if max_cost is not None:
+                await self._runtime.in_store(self._check_cost, checked, max_cost, new)
             draft = NewBatch(
                 provider=self._provider.name,
                 endpoint=checked.endpoint,
@@ -88,6 +106,29 @@ class BatchService:
             batch_id = await self._record_input(checked, draft, new=new)
         await self._lifecycle.submission.advance(batch_id, on_progress)
         return batch_id
+
+    async def estimate(self, requests: Requests | Path) -> Estimate:
+        """What requests would cost, and which limits they would hit; nothing is recorded or sent.
+
+        Raises `InputError` for the first request that breaks a rule.
+        """
+        async with checked_input(requests, self._provider.limits, self._runtime) as checked:
+            return await self._runtime.in_store(self._estimate, checked)
+
+    def _estimate(self, checked: CheckedInput) -> Estimate:
+        return estimate(checked, self._prices, self._counter_of)
+
+    def _check_cost(self, checked: CheckedInput, max_cost: Decimal, new: bool) -> None:
+        """Raise `InputError` for an input that may cost too much and was not submitted yet."""
+        identity = identity_of(self._provider.name, checked)
+        try:
+            batch = self._runtime.batches.get(
+                Batch.id_for(identity, self._generation(identity, new))
+            )
+        except BatchNotFoundError:
+            batch = None
+        if batch is None or batch.submission is None:
+            check_cost(checked.name, self._estimate(checked), max_cost)
 
     async def _record_input(self, checked: CheckedInput, draft: NewBatch, *, new: bool) -> UUID:
         """Record a checked input under the id that it has, or a new one."""
@@ -310,6 +351,17 @@ class BatchService:
             found = "no batch" if not ids else "more than one batch"
             raise InputError(f"{found} has an id that begins with {reference}")
         return ids[0]
+
+    async def complete_now(self, request: "EndpointRequest") -> "Answer":
+        """Have one request answered at once, at the full price and outside every batch.
+
+        The log says nothing of it. Not safe to repeat: every call is paid. Raises
+        `OutcomeUnknownError` when the answer was lost, and other `ProviderError`s with the
+        provider's words and request id.
+        """
+        from .direct import complete_now  # noqa: PLC0415 (start-up time)
+
+        return await complete_now(self._provider, request)
 
     def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
         """The completions of a batch in input order, in constant memory."""

@@ -39,6 +39,7 @@ class BatchSummary:
     input_size: int
     request_counts: RequestCounts | None
     totals: Totals
+    price_source: str | None
     results_collected: bool
     miscounted: bool
     completion_handler: str | None
@@ -78,6 +79,7 @@ class BatchSummary:
             input_size=batch.input_size,
             request_counts=batch.report.request_counts if batch.report else None,
             totals=batch.totals,
+            price_source=batch.price_source,
             results_collected=batch.results_collected,
             miscounted=batch.miscounted,
             completion_handler=batch.completion_handler,

@@ -76,9 +76,11 @@ class WatchFlow:
         return self.next_poll_at(batch, now)
 
     def next_poll_at(self, batch: OpenBatch, moment: datetime) -> datetime:
-        """The first poll of a batch behind a moment."""
+        """The first poll of a batch behind a moment; at the maximum age it is polled, too."""
         age = max(0.0, (moment - (batch.submitted_at or batch.updated_at)).total_seconds())
-        return moment + timedelta(seconds=self._delay(batch.id, age))
+        poll = moment + timedelta(seconds=poll_delay(self._schedule, age, batch.id))
+        aged = self._aged_at(batch)
+        return aged if moment < aged < poll else poll
 
     def next_round_at(self, batch: OpenBatch) -> datetime:
         """The next poll of a batch that was seen just now, before its time or at it.
@@ -87,8 +89,13 @@ class WatchFlow:
         """
         now = self._runtime.clock.now()
         soonest = self.next_poll_at(batch, now)
+        if soonest == self._aged_at(batch):
+            return soonest
         following = self.next_poll_at(batch, soonest)
         return following if soonest - now < (following - soonest) / 2 else soonest
+
+    def _aged_at(self, batch: OpenBatch) -> datetime:
+        return (batch.submitted_at or batch.updated_at) + timedelta(seconds=self.max_age)
 
     def _delay(self, batch_id: UUID, age: float) -> float:
         delay = poll_delay(self._schedule, age, batch_id)

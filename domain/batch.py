@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid4, uuid5
 
+from attrs import evolve
 from eventsourcing.domain import Aggregate
 from eventsourcing.utils import register_topic
 
@@ -95,6 +96,7 @@ class Batch(Aggregate):
     positions: dict[ResultFile, FilePosition] = field(
         default_factory=lambda: {file: FilePosition() for file in ResultFile}, init=False
     )
+    price_source: str | None = _initially(None)
     tally: Tally = field(default_factory=Tally, init=False)
     rest: int = _initially(0)
     rest_outcome: Outcome | None = _initially(None)
@@ -514,11 +516,13 @@ class Batch(Aggregate):
         index: RequestIndex,
         *,
         stamp: Stamp,
+        price_source: str | None = None,
     ) -> None:
         """Apply result lines that follow the file's position, each to its request, once.
 
         A line that does not parse, has an unknown custom_id or repeats one is recorded and
         skipped. `index` must be as new as this state; it learns what was settled.
+        `price_source` names the table that the lines' costs come from.
         """
         if not self.status.is_terminal:
             raise NotTerminalError(self.id, self.status)
@@ -532,6 +536,8 @@ class Batch(Aggregate):
                     "was applied before"
                 )
             expected = line.offset + len(line.raw) + 1
+        if lines and price_source not in {None, self.price_source}:
+            self._trigger(events.PricesUsed, stamp, source=price_source)
         for line in lines:
             self._apply_result(file, line, index, stamp)
 
@@ -552,6 +558,7 @@ class Batch(Aggregate):
             self._skip_result(file, line, SkipReason.REPEATED_CUSTOM_ID, problem, stamp)
             return
         outcome, error = judge(line)
+        used = line.usage is not None or outcome is Outcome.SUCCEEDED
         index.settle(number)
         self._trigger(
             events.ResultApplied,
@@ -562,6 +569,7 @@ class Batch(Aggregate):
             status_code=line.status_code,
             error=error,
             usage=line.usage,
+            cost=line.cost if used else None,
             file=file,
             offset=line.offset,
             line=line.raw,
@@ -600,7 +608,7 @@ class Batch(Aggregate):
             rest=rest,
             rest_outcome=outcome,
             rest_error=error,
-            totals=Totals(totals.outcomes.plus(outcome, rest), totals.usage, totals.skipped_lines),
+            totals=evolve(totals, outcomes=totals.outcomes.plus(outcome, rest)),
             miscounted=self._miscounted(),
         )
         self.record_work_resumed(stamp=stamp)

@@ -1,7 +1,10 @@
 """The running counters of a batch's state: they grow in value, never in size."""
 
+from decimal import Decimal
+
 from attrs import define
 
+from .costs import EXACT
 from .status import Outcome
 from .values import OutcomeCounts, TokenUsage, Totals
 
@@ -36,15 +39,30 @@ class Tally:
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    priced_cost: Decimal = Decimal(0)
+    unpriced: int = 0
 
-    def count(self, outcome: Outcome, usage: TokenUsage | None, requests: int = 1) -> None:
-        """Add `requests` that came to `outcome`, and the tokens that they used together."""
+    def count(
+        self,
+        outcome: Outcome,
+        usage: TokenUsage | None,
+        requests: int = 1,
+        *,
+        cost: Decimal | None = None,
+    ) -> None:
+        """Add `requests` that came to `outcome`, what they used together and what that cost."""
         setattr(self, outcome, getattr(self, outcome) + requests)
+        if cost is not None:
+            self.priced_cost = EXACT.add(self.priced_cost, cost)
+        elif usage is not None or outcome is Outcome.SUCCEEDED:
+            self.unpriced += requests
         if usage is not None:
             self.input_tokens += usage.input
             self.cached_tokens += usage.cached
             self.output_tokens += usage.output
             self.reasoning_tokens += usage.reasoning
+            self.cache_write_tokens += usage.cache_write
 
     def totals(self) -> Totals:
         """The counters as a value."""
@@ -53,7 +71,13 @@ class Tally:
                 self.succeeded, self.failed, self.expired, self.canceled, self.missing
             ),
             usage=TokenUsage(
-                self.input_tokens, self.cached_tokens, self.output_tokens, self.reasoning_tokens
+                self.input_tokens,
+                self.cached_tokens,
+                self.output_tokens,
+                self.reasoning_tokens,
+                self.cache_write_tokens,
             ),
             skipped_lines=self.skipped_lines,
+            priced_cost=self.priced_cost,
+            unpriced=self.unpriced,
         )

@@ -7,6 +7,7 @@ higher `class_version` and an upcast.
 
 # No `from __future__ import annotations` here: stored fields are typed by what stands below.
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
@@ -314,12 +315,24 @@ class SiblingCanceled(BatchEvent):
         aggregate.siblings = without(aggregate.siblings, self.provider_batch_id)
 
 
+class PricesUsed(BatchEvent):
+    """Which table, of which date, prices the results that follow, until the next such event."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.prices_used"
+    source: str
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember the table."""
+        aggregate.price_source = self.source
+
+
 class ResultApplied(BatchEvent):
     """One request's outcome, with the provider's line as received and where it stood.
 
     `number` is the request's position in the input; `offset` is the line's first byte in its
-    file. Rebuilding a batch from its log reads one of these for every request since the last
-    snapshot, so it stays small beside the line that it carries.
+    file. `cost` is in USD, by the table that the last `PricesUsed` before it names; None when
+    no price is known or nothing was used. Rebuilding a batch from its log reads one of these for
+    every request since the last snapshot, so it stays small beside the line that it carries.
     """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.result_applied"
@@ -329,13 +342,14 @@ class ResultApplied(BatchEvent):
     status_code: int | None
     error: RequestProblem | None
     usage: TokenUsage | None
+    cost: Decimal | None
     file: ResultFile
     offset: int
     line: bytes
 
     def apply(self, aggregate: "Batch") -> None:
         """Count the outcome and move the file position."""
-        aggregate.tally.count(self.outcome, self.usage)
+        aggregate.tally.count(self.outcome, self.usage, cost=self.cost)
         aggregate.positions[self.file].move(self.offset, self.line)
 
 
@@ -470,6 +484,7 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     GivenUp,
     SiblingFound,
     SiblingCanceled,
+    PricesUsed,
     ResultApplied,
     ResultSkipped,
     ResultsCollected,

@@ -1,6 +1,7 @@
 """The frozen values that commands take and events carry."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -88,14 +89,15 @@ class RequestProblem:
 class TokenUsage:
     """Tokens of one answer or a sum of answers.
 
-    `cached` tokens are part of `input`, `reasoning` tokens are part of `output`, as OpenAI
-    counts them.
+    `cached` tokens (read from a cache) and `cache_write` tokens (written to one) are part of
+    `input`, `reasoning` tokens are part of `output`, as OpenAI counts them.
     """
 
     input: int = 0
     cached: int = 0
     output: int = 0
     reasoning: int = 0
+    cache_write: int = 0
 
     @property
     def total(self) -> int:
@@ -108,6 +110,7 @@ class TokenUsage:
             self.cached + other.cached,
             self.output + other.output,
             self.reasoning + other.reasoning,
+            self.cache_write + other.cache_write,
         )
 
 
@@ -169,7 +172,7 @@ class ResultLine:
     `offset` is the position in bytes of the line's first byte in its file; `raw` is the line
     without its newline. `answered` is true when the line has a response; `error` stood beside
     the response, `body_error` inside its body. An unreadable line has no `custom_id` and says
-    in `problem` why.
+    in `problem` why. `cost` is in USD, None when it is not known or nothing was used.
     """
 
     offset: int
@@ -180,6 +183,7 @@ class ResultLine:
     error: RequestProblem | None = None
     body_error: RequestProblem | None = None
     usage: TokenUsage | None = None
+    cost: Decimal | None = None
     problem: str | None = None
 
 
@@ -227,11 +231,22 @@ class Submission:
 
 @frozen
 class Totals:
-    """What a batch came to: its requests by outcome, its tokens, and lines that fitted nowhere."""
+    """What a batch came to: its requests by outcome, its tokens, and lines that fitted nowhere.
+
+    `priced_cost` is the sum, in USD, of the costs that are known; `unpriced` requests used
+    something whose price is not.
+    """
 
     outcomes: OutcomeCounts = OutcomeCounts()
     usage: TokenUsage = TokenUsage()
     skipped_lines: int = 0
+    priced_cost: Decimal = Decimal(0)
+    unpriced: int = 0
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What all requests cost together, in USD; None when the price of one is not known."""
+        return None if self.unpriced else self.priced_cost
 
 
 @frozen

@@ -18,8 +18,9 @@ goes on where it was, and never submits or pays twice.
 Settings come from options, then the environment, then a .env file: OPENAI_API_KEY,
 OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID, BATCHTRAIL_DB, BATCHTRAIL_POLL_SCHEDULE
 (seconds, comma-separated), BATCHTRAIL_RECONCILE_WAIT and BATCHTRAIL_MAX_AGE (seconds),
-BATCHTRAIL_HANDLERS (packages, comma-separated), and for Azure OPENAI_API_VERSION and
-BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL_DEBUG=1 shows tracebacks.
+BATCHTRAIL_HANDLERS (packages, comma-separated), BATCHTRAIL_PRICES (a file of your own prices), and
+for Azure OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL_DEBUG=1 shows
+tracebacks.
 
 Exit status: 0 every request succeeded; 3 the batch is over and some request has no success;
 2 bad usage or bad input; 1 anything else; 130 interrupted.
@@ -81,6 +82,15 @@ _New = Annotated[
 _Why = Annotated[
     str | None, typer.Option("--why", metavar="TEXT", help="A note for the log: what this is for.")
 ]
+_MaxCost = Annotated[
+    str | None,
+    typer.Option(
+        "--max-cost",
+        metavar="USD",
+        help="Refuse an input that may cost more, or of which nobody can say; see `estimate`. "
+        "What was submitted before goes on.",
+    ),
+]
 _Handler = Annotated[
     str | None,
     typer.Option(
@@ -120,6 +130,7 @@ def run(
     why: _Why = None,
     metadata: _Metadata = None,
     handler: _Handler = None,
+    max_cost: _MaxCost = None,
     database: _Database = None,
     base_url: _BaseURL = None,
     json: _Json = False,
@@ -137,7 +148,7 @@ def run(
     from .batches import Place, SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
 
     place = Place(database, base_url)
-    what = SubmitOptions(input_path, new, why, metadata, handler)
+    what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
     _run(run_batch(what, place, _file(output), as_json=json))
 
 
@@ -148,6 +159,7 @@ def submit(
     why: _Why = None,
     metadata: _Metadata = None,
     handler: _Handler = None,
+    max_cost: _MaxCost = None,
     database: _Database = None,
     base_url: _BaseURL = None,
     json: _Json = False,
@@ -161,8 +173,23 @@ def submit(
     """
     from .batches import Place, SubmitOptions, submit_batch  # noqa: PLC0415
 
-    what = SubmitOptions(input_path, new, why, metadata, handler)
+    what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
     _run(submit_batch(what, Place(database, base_url), as_json=json))
+
+
+@app.command()
+def estimate(input_path: _Input, json: _Json = False) -> None:
+    """Say what a file would cost, before it is sent.
+
+    Checks it as `run` does and needs no key. The price goes from the input tokens alone to all
+    the output that the requests allow, at the batch price. Tokens are estimated.
+
+        batchtrail estimate requests.jsonl
+    """
+    from .estimate import show_estimate  # noqa: PLC0415
+
+    with exiting_on_errors():
+        show_estimate(input_path, as_json=json)
 
 
 @app.command()
@@ -194,6 +221,24 @@ def status(
 def results(
     batch: _Batch,
     output: _Output = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="lines: as the provider sent them. jsonl, csv or parquet: a row for each "
+            "request with text, value, finish reason, tokens, cost (USD) and error.",
+        ),
+    ] = "lines",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="OUTCOME",
+            help="Write the requests with this outcome alone: succeeded, failed, expired, "
+            "canceled or missing. May be repeated, or name several with commas.",
+        ),
+    ] = None,
     database: _Database = None,
     base_url: _BaseURL = None,
 ) -> None:
@@ -202,11 +247,12 @@ def results(
     One line for each request, in input order. A batch that is over at the provider is collected
     first. A request without a provider line gets a null response and an error with a code.
 
-        batchtrail results 3f2a -o results.jsonl
+        batchtrail results 3f2a --format csv -o results.csv
     """
     from .batches import Place, write_batch_results  # noqa: PLC0415
 
-    _run(write_batch_results(batch, Place(database, base_url), _file(output)))
+    place = Place(database, base_url)
+    _run(write_batch_results(batch, place, _file(output), format_=format_, only=only))
 
 
 @app.command()
@@ -288,7 +334,7 @@ def worker(
     handlers, until Ctrl-C or SIGTERM. Any number of workers may run. With --until-idle the exit
     status is 1 when something could not be finished.
 
-        batchtrail worker
+        batchtrail worker --log-json
     """
     from .batches import Place  # noqa: PLC0415
     from .work import run_worker  # noqa: PLC0415

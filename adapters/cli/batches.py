@@ -16,6 +16,7 @@ from ...application.service import BatchService
 from ...application.views import BatchSummary
 from ...domain.status import BatchStatus, Outcome
 from ...settings import Settings, sqlite_path
+from .costs import cost_text, parse_max_cost
 from .exits import ExitStatus
 from .output import check_input, check_output, check_standard_output, write_results
 from .progress import showing_progress
@@ -28,6 +29,7 @@ from .render import (
     summary_lines,
     tokens_text,
 )
+from .tables import format_of
 from .text import clean, moment_text
 from .timeline import Timeline, event_data
 
@@ -61,6 +63,7 @@ class SubmitOptions:
     why: str | None
     metadata: Sequence[str] | None
     handler: str | None = None
+    max_cost: str | None = None
 
     def labels(self) -> dict[str, str]:
         """The metadata as a mapping. Raises `InputError` for one that is no KEY=VALUE."""
@@ -73,7 +76,8 @@ class SubmitOptions:
         return labels
 
     def check(self) -> None:
-        """Raise `InputError` for a text of the command line that cannot be stored."""
+        """Raise `InputError` for a value of the command line that cannot be used or stored."""
+        parse_max_cost(self.max_cost)
         for text in (self.why, *(self.metadata or ())):
             try:
                 (text or "").encode()
@@ -199,6 +203,7 @@ async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgr
         description=what.why,
         completion_handler=what.handler,
         new=what.new,
+        max_cost=parse_max_cost(what.max_cost),
         on_progress=on_progress,
     )
 
@@ -248,8 +253,12 @@ def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
         _say("no batches yet")
 
 
-async def write_batch_results(batch: str, place: Place, output: Path | None) -> ExitStatus:
+async def write_batch_results(
+    batch: str, place: Place, output: Path | None, *, format_: str, only: Sequence[str] | None
+) -> ExitStatus:
     """Collect what is over, and write the results."""
+    wanted = outcomes_of(only) or frozenset(Outcome)
+    shape = format_of(format_, to_file=output is not None)
     if output is None:
         check_standard_output()
     else:
@@ -258,7 +267,8 @@ async def write_batch_results(batch: str, place: Place, output: Path | None) -> 
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             summary = await _collected(trail, batch_id, on_progress)
-        await write_results(trail.completions(batch_id), output)
+        completions = trail.completions(batch_id)
+        await write_results(completions, output, only=wanted, format_=shape)
     if output is not None:
         _sum_up(summary, output)
     return _exit_status(summary)
@@ -325,6 +335,7 @@ def _sum_up(summary: BatchSummary, output: Path | None) -> None:
     target = "" if output is None else f" -> {clean(str(output))}"
     _say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
     _say(f"tokens: {tokens_text(summary)}")
+    _say(f"cost: {cost_text(summary.totals)}")
     if summary.totals.skipped_lines:
         _say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
     _show_errors(summary)

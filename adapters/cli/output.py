@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 from ...application.completions import Completion, output_line
 from ...application.errors import InputError
+from ...domain.status import Outcome
+from .tables import Format, writing
 
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -72,14 +74,32 @@ def _is_regular(path: Path) -> bool:
     return path.is_file() or not path.exists()
 
 
-async def write_results(completions: AsyncIterable[Completion], path: Path | None) -> None:
-    """Write a line for each completion, atomically into a file, or to standard output.
+async def write_results(
+    completions: AsyncIterable[Completion],
+    path: Path | None,
+    *,
+    only: Container[Outcome] = frozenset(Outcome),
+    format_: Format = Format.LINES,
+) -> None:
+    """Write a line or row for each completion, atomically into a file, or to standard output.
 
-    A repeat replaces the file.
+    `only` names the outcomes that are written. A repeat replaces the file.
     """
-    with _whole_file(path) as file:
+    with _whole_file(path) as file, _writing(format_, file) as write:
         async for completion in completions:
-            file.write(output_line(completion))
+            if completion.outcome in only:
+                write(completion)
+
+
+@contextmanager
+def _writing(format_: Format, file: BinaryIO) -> Iterator[Callable[[Completion], object]]:
+    if format_ is Format.LINES:
+        yield lambda completion: file.write(output_line(completion))
+        return
+    from ...application.tables import row_of  # noqa: PLC0415 (start-up time)
+
+    with writing(format_, file) as write:
+        yield lambda completion: write(row_of(completion))
 
 
 @contextmanager

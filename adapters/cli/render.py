@@ -8,6 +8,7 @@ import msgspec
 from ...application.views import BatchSummary
 from ...domain.status import Outcome
 from ...domain.values import BatchProblem, Trouble
+from .costs import cost_data, cost_text
 from .text import clean, moment_text, size_text
 
 OUTCOMES = (
@@ -67,8 +68,10 @@ def summary_data(summary: BatchSummary) -> dict[str, Any]:
             "cached_tokens": usage.cached,
             "output_tokens": usage.output,
             "reasoning_tokens": usage.reasoning,
+            "cache_write_tokens": usage.cache_write,
             "total_tokens": usage.total,
         },
+        "cost": cost_data(summary),
         "request_counts": summary.request_counts,
         "miscounted": summary.miscounted,
         "errors": summary.errors,
@@ -96,6 +99,10 @@ def summary_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     yield "outcomes", outcomes_text(summary)
     yield from _count_lines(summary)
     yield "tokens", tokens_text(summary)
+    if summary.totals.outcomes.settled:
+        yield "cost", cost_text(summary.totals)
+    if summary.price_source is not None:
+        yield "prices", clean(summary.price_source)
     yield from _work_lines(summary)
     for error in summary.errors:
         yield "error", error_text(error)

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from ...domain import events
+from ...domain.costs import usd_text
 from ...domain.events import BatchEvent, ResultApplied
+from .costs import cost_text
 from .render import error_text
 from .text import clean, moment_text, size_text
 
@@ -83,6 +85,8 @@ def _facts(event: events.BatchEvent) -> Iterator[str]:
             yield from _report_facts(event)
         case events.CollectionReopened():
             yield event.report.raw_status
+        case events.PricesUsed():
+            yield event.source
         case events.ResultApplied() | events.ResultSkipped() | events.ResultsCollected():
             yield from _result_facts(event)
         case events.HandlerDispatched() | events.WorkFailed():
@@ -133,6 +137,8 @@ def _result_facts(
     match event:
         case events.ResultApplied():
             yield f"{event.custom_id} {event.outcome.value}"
+            if event.cost is not None:
+                yield f"${usd_text(event.cost)}"
             if event.error is not None:
                 yield event.error.message
         case events.ResultSkipped():
@@ -140,6 +146,7 @@ def _result_facts(
             yield event.problem
         case events.ResultsCollected():
             yield f"{event.totals.outcomes.settled:,} requests settled"
+            yield f"cost {cost_text(event.totals)}"
             if event.rest:
                 yield f"{event.rest:,} without a line became {event.rest_outcome.value}"
             if event.miscounted is not None:

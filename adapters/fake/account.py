@@ -7,11 +7,12 @@ from random import Random
 from typing import Any
 
 from ...application.errors import NotFoundError, RefusedError
-from ...application.ports import CreateRequest, UploadedFile
+from ...application.ports import CreateRequest, DirectAnswer, UploadedFile
 from ...domain.status import ResultFile
 from ...domain.values import BatchProblem, Limits, RequestProblem
 from .answers import Answer, Answering
-from .input_file import begins_with_json, validate
+from .direct import direct_answer, read_request
+from .input_file import InputRequest, begins_with_json, validate
 from .life import FakeBatch, RawStatus
 from .results import CANCELLED, EXPIRED, FileShapes, answered, not_run
 
@@ -46,6 +47,7 @@ class Account:
         self._answering = answering
         self._seed = seed
         self._file_numbers = count(1)
+        self._direct_numbers = count(1)
 
     def content(self, file_id: str, request_id: str | None = None) -> bytes:
         """Return a stored file, or raise `NotFoundError`."""
@@ -144,8 +146,16 @@ class Account:
             )
         created = int(batch.created_at.timestamp())
         for request in batch.verdict.requests[len(batch.done) : finished]:
-            answer = self.answers.get(request.custom_id) or self._answering(request)
-            batch.done.append(answered(request, answer, batch.number, created))
+            batch.done.append(answered(request, self._answer(request), batch.number, created))
+
+    def answer_now(self, endpoint: str, body: bytes, request_id: str) -> DirectAnswer:
+        """Answer a synchronous request, or raise the error that it is answered with."""
+        request = read_request(endpoint, body, next(self._direct_numbers), request_id)
+        answer = self._answer(request)
+        return direct_answer(request, answer, lambda: self.now().timestamp(), request_id)
+
+    def _answer(self, request: InputRequest) -> Answer:
+        return self.answers.get(request.custom_id) or self._answering(request)
 
     def fail(self, batch: FakeBatch, errors: Iterable[BatchProblem]) -> None:
         """End the batch before any request is run."""

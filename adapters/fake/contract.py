@@ -16,6 +16,7 @@ The tests read result lines in OpenAI's shape, as the application does.
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 import pytest
 
 from ...application.errors import (
@@ -257,6 +258,8 @@ class BatchProviderContract:
             await stranger.provider.create_batch(stranger.request("file-unknown"))
         with pytest.raises(UnauthorizedError):
             await stranger.listed()
+        with pytest.raises(UnauthorizedError):
+            await stranger.provider.complete_request(actor.endpoint, actor.body_bytes)
 
     async def test_lost_answer_of_create(self, stage: ProviderStage, actor: Actor) -> None:
         """When a create's answer is lost its outcome is unknown, and the list tells it."""
@@ -276,6 +279,39 @@ class BatchProviderContract:
         with pytest.raises(UnavailableError):
             await unreachable_provider.create_batch(actor.request(file.id))
         assert await actor.listed() == []
+
+    async def test_direct_answer(self, actor: Actor) -> None:
+        """A synchronous request is answered at once, with a request id, and makes no batch."""
+        answer = await actor.provider.complete_request(actor.endpoint, actor.body_bytes)
+        assert answer.status_code == 200  # noqa: PLR2004 (HTTP's OK)
+        assert answer.request_id
+        assert await actor.listed() == []
+
+    async def test_direct_answer_is_like_a_batch_row(
+        self, stage: ProviderStage, actor: Actor
+    ) -> None:
+        """The body of a synchronous answer has the fields that a batch's result line has."""
+        answer = await actor.provider.complete_request(actor.endpoint, actor.body_bytes)
+        batch = await actor.start()
+        await stage.finish(batch.id)
+        report = (await actor.provider.retrieve_batch(batch.id)).report
+        row = (await actor.rows(report.output_file_id))[0]
+        body = msgspec.json.decode(answer.body, type=dict[str, Any])
+        assert body.keys() == row["response"]["body"].keys()
+        assert body["model"] == row["response"]["body"]["model"]
+
+    async def test_direct_refusals(self, actor: Actor) -> None:
+        """An unknown endpoint and a body that is no JSON are refused."""
+        for endpoint, body in (("/v1/nothing", actor.body_bytes), (actor.endpoint, b"not JSON")):
+            with pytest.raises(RefusedError) as refused:
+                await actor.provider.complete_request(endpoint, body)
+            assert refused.value.http_status in {400, 404}
+
+    async def test_lost_direct_answer(self, stage: ProviderStage, actor: Actor) -> None:
+        """When the answer of a synchronous request is lost, it may have been paid for."""
+        await stage.lose_next_direct_answer()
+        with pytest.raises(OutcomeUnknownError):
+            await actor.provider.complete_request(actor.endpoint, actor.body_bytes)
 
     async def test_broken_download(self, stage: ProviderStage, actor: Actor) -> None:
         """A transfer that breaks off never passes for a whole file."""

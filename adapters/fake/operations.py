@@ -16,6 +16,8 @@ class Operation(StrEnum):
     CANCEL = "cancel"
     DOWNLOAD = "download"
     DELETE = "delete"
+    COMPLETE = "complete"
+    """One request at a synchronous endpoint such as `/v1/responses`."""
 
 
 @frozen
@@ -23,7 +25,8 @@ class Call:
     """A call as it arrived, whatever became of it.
 
     `subject` is its main argument: the file name of an upload, the input file id of a create,
-    the batch or file id of the others, and for a page of the list the batch it goes on after.
+    the batch or file id of the others, for a page of the list the batch it goes on after, and the
+    endpoint of a synchronous request.
     """
 
     operation: Operation

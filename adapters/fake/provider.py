@@ -6,7 +6,13 @@ from datetime import datetime
 from itertools import count, islice
 
 from ...application.errors import RefusedError
-from ...application.ports import OPENAI_LIMITS, CreateRequest, ProviderBatch, UploadedFile
+from ...application.ports import (
+    OPENAI_LIMITS,
+    CreateRequest,
+    DirectAnswer,
+    ProviderBatch,
+    UploadedFile,
+)
 from ...domain.values import Limits
 from .account import Account, seconds_from_start
 from .answers import Answering, plain_answer
@@ -116,6 +122,14 @@ class FakeBatchProvider(Script):
         with self._call(Operation.DELETE, file_id) as request_id:
             self._account.delete(file_id, request_id)
             return request_id
+
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        """Answer one request as `answering` would in a batch; its custom_id is `direct-1`, -2, ...
+
+        An answer that is no success raises: 4xx `RefusedError`, 5xx `OutcomeUnknownError`.
+        """
+        with self._call(Operation.COMPLETE, endpoint) as request_id:
+            return self._account.answer_now(endpoint, body, request_id)
 
     @contextmanager
     def _call(self, operation: Operation, subject: str | None) -> Iterator[str]:

@@ -130,8 +130,8 @@ class Script:
     ) -> None:
         """Have the next calls of an operation be done, and raise `error` instead of the answer.
 
-        By default that is `OutcomeUnknownError` for an upload or create, and `UnavailableError`
-        for the calls whose repeat is safe.
+        By default that is `OutcomeUnknownError` for an upload, a create or a synchronous request,
+        and `UnavailableError` for the calls whose repeat is safe.
         """
         operation = Operation(operation)
         fault = CallFault(error or _lost(operation), done=True)
@@ -203,6 +203,6 @@ class Script:
 
 def _lost(operation: Operation) -> ProviderError:
     message = f"The answer to a call of {operation} was lost."
-    if operation in (Operation.UPLOAD, Operation.CREATE):
+    if operation in (Operation.UPLOAD, Operation.CREATE, Operation.COMPLETE):
         return OutcomeUnknownError(message)
     return UnavailableError(message)

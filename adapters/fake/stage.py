@@ -49,6 +49,10 @@ class ProviderStage(Protocol):
         """Have the next create call be done and its answer lost."""
         ...
 
+    async def lose_next_direct_answer(self) -> None:
+        """Have the next synchronous request be done and its answer lost."""
+        ...
+
     async def break_next_download(self, *, after_bytes: int) -> None:
         """Have the next transfer of a file's content break off after so many bytes."""
         ...
@@ -74,6 +78,11 @@ class Actor:
         self.endpoint = endpoint
         self.body = body
         self.metadata = {"contract": str(uuid4()), "words": "two words, and an umlaut: ä"}
+
+    @property
+    def body_bytes(self) -> bytes:
+        """The body of a synchronous request."""
+        return msgspec.json.encode(self.body)
 
     def line(self, custom_id: str) -> bytes:
         """Make a valid request line with its newline."""

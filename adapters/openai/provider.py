@@ -12,7 +12,12 @@ import aiohttp
 from attrs import evolve
 
 from ...application.errors import NotFoundError, RefusedError, UnavailableError
-from ...application.ports import CreateRequest, ProviderBatch, UploadedFile
+from ...application.ports import (
+    CreateRequest,
+    DirectAnswer,
+    ProviderBatch,
+    UploadedFile,
+)
 from ...domain.values import Limits
 from . import wire
 from .bodies import JsonBody, UploadBody, WrongSizeError
@@ -215,6 +220,30 @@ class OpenAIBatchProvider:
         if not is_gone:
             raise RefusedError(f"the server did not delete file {file_id}", request_id=request_id)
         return request_id
+
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        """Have one request answered now, at the full price.
+
+        The base URL ends in `/v1` already, so `endpoint` is asked for without its own. Repeated
+        only when the request surely was not answered: no connection, or 429. After a time-out, a
+        lost connection, 408 or 5xx the provider may have answered, and charged, a request whose
+        answer was lost: `OutcomeUnknownError`. Raises `RefusedError`, `QuotaError`.
+        """
+        segments = map(_segment, endpoint.removeprefix("/v1").strip("/").split("/"))
+
+        def read(answer: Answer) -> DirectAnswer:
+            wire.check_json_object(answer.body)
+            return DirectAnswer(answer.status, answer.body, answer.request_id)
+
+        return await self._transport.fetch(
+            Request(
+                Call.COMPLETE,
+                HTTPMethod.POST,
+                self._settings.url(*segments),
+                lambda: JsonBody(body),
+            ),
+            read,
+        )
 
     async def _fetch_batch(
         self, call: Call, method: HTTPMethod, batch_id: str, *action: str

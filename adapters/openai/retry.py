@@ -45,11 +45,12 @@ class Call(Enum):
     DELETE = "delete file"
     UPLOAD = "upload file"
     CREATE = "create batch"
+    COMPLETE = "complete request"
 
     @property
     def is_repeatable(self) -> bool:
         """Whether a second call does no harm even if the first was carried out."""
-        return self not in {Call.UPLOAD, Call.CREATE}
+        return self not in {Call.UPLOAD, Call.CREATE, Call.COMPLETE}
 
     @property
     def names_a_resource(self) -> bool:

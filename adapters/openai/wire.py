@@ -1,5 +1,6 @@
 """JSON to values and back; the only module that knows how the wire spells things."""
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -123,6 +124,17 @@ def read_deleted(body: bytes) -> bool:
     Raises `UnexpectedAnswerError`.
     """
     return not body.strip() or _object(_decoded(body)).get("deleted") is not False
+
+
+def check_json_object(body: bytes) -> None:
+    """Raise `UnexpectedAnswerError` for an answer that was cut off or is no JSON object.
+
+    Read by Python's own parser: some servers write numbers that JSON does not know.
+    """
+    try:
+        _object(json.loads(body))
+    except (ValueError, RecursionError):
+        raise UnexpectedAnswerError("the answer is not JSON or was cut off") from None
 
 
 def create_body(request: CreateRequest) -> bytes:

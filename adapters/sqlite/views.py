@@ -11,7 +11,7 @@ from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
 
-_VERSION = 2
+_VERSION = 3
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
 _TABLES = {

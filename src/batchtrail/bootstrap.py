@@ -7,20 +7,24 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from . import __version__
 from .adapters.handlers import ImportedHandlers
+from .adapters.prices import GenaiPrices, offline_counter, read_prices
 from .adapters.sqlite import SQLiteBatchFactory
 from .application.errors import InputError
 from .application.lifecycle import DEFAULT_MAX_AGE, ServiceSettings
 from .application.polling import DEFAULT_SCHEDULE
-from .application.ports import OPENAI_LIMITS, BatchProvider, Clock
+from .application.ports import OPENAI_LIMITS, BatchProvider, Clock, PriceBook
 from .application.runtime import Runtime
 from .application.service import BatchService
 from .application.store import Batches
 from .domain.values import Limits
 from .settings import Settings, sqlite_path
+
+if TYPE_CHECKING:
+    from .adapters.openai import OpenAISettings
 
 _RECONCILE_WAIT = 120.0
 _CREATE_TIMEOUT = 60.0
@@ -69,18 +73,21 @@ async def open_trail(
     actor: str | None = None,
     settings: Settings | None = None,
     clock: Clock | None = None,
+    prices: PriceBook | None = None,
 ) -> AsyncIterator[BatchService]:
     """Open a database and give the service over it.
 
     `database` is a URL such as `sqlite:///batches.db`; without it the settings decide, which
     come from the environment and a `.env` file. `provider` swaps in the fake or another adapter;
-    without it OpenAI is called with the key from the settings. `actor` names who acts, in the
-    log.
+    without it OpenAI is called with the key from the settings. `prices` prices the results in
+    place of OpenAI's list prices and of the file that the settings name. `actor` names who
+    acts, in the log.
 
     Raises `InputError` for malformed settings and `StoreError` for a database that cannot be
     used.
     """
     settings = settings or Settings.load(database=database)
+    prices = prices or price_book(settings)
     factory = SQLiteBatchFactory(sqlite_path(database or settings.database))
     async with AsyncExitStack() as stack:
         runtime = Runtime(
@@ -93,7 +100,23 @@ async def open_trail(
         if provider is None:
             provider = await stack.enter_async_context(_openai(settings))
         handlers = ImportedHandlers(settings.handlers)
-        yield BatchService(runtime, provider, service_settings(settings), handlers)
+        yield BatchService(
+            runtime,
+            provider,
+            service_settings(settings),
+            handlers,
+            prices=prices,
+            counter_of=offline_counter,
+        )
+
+
+def price_book(settings: Settings) -> PriceBook:
+    """OpenAI's list prices, beneath the user's own where a setting names them.
+
+    Raises `InputError` for a file of prices that cannot be used.
+    """
+    listed = GenaiPrices()
+    return listed if settings.prices is None else read_prices(settings.prices, listed)
 
 
 def service_settings(settings: Settings) -> ServiceSettings:
@@ -115,13 +138,17 @@ def _create_timeout(settings: Settings) -> float:
     return max(_LEAST_CREATE_TIMEOUT, min(_CREATE_TIMEOUT, _reconcile_wait(settings)))
 
 
-@asynccontextmanager
-async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
-    from .adapters.openai import OpenAISettings, connect  # noqa: PLC0415 (start-up time)
+def limits(settings: Settings) -> Limits:
+    """What one batch may hold at the provider that the settings name; needs no key."""
+    return _openai_settings(settings).limits
+
+
+def _openai_settings(settings: Settings) -> "OpenAISettings":
+    from .adapters.openai import OpenAISettings  # noqa: PLC0415 (start-up time)
 
     options: dict[str, Any] = {} if settings.base_url is None else {"base_url": settings.base_url}
     try:
-        openai = OpenAISettings(
+        return OpenAISettings(
             api_key=settings.api_key or "none",
             auth=settings.auth,
             dialect=settings.dialect,
@@ -133,6 +160,13 @@ async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
         )
     except ValueError as error:
         raise InputError(f"the OpenAI settings cannot be used: {error}") from error
+
+
+@asynccontextmanager
+async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
+    from .adapters.openai import connect  # noqa: PLC0415 (start-up time)
+
+    openai = _openai_settings(settings)
     if settings.api_key is None:
         yield no_provider(openai.name, openai.limits)
         return

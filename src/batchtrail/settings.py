@@ -18,7 +18,7 @@ _LONGEST = 365 * 86_400.0
 class Settings:
     """All settings of one run, as text and numbers; times in seconds.
 
-    `api_key` is a secret and shows in no repr.
+    `prices` is the file of the user's own prices. `api_key` is a secret and shows in no repr.
     """
 
     database: str = DEFAULT_DATABASE
@@ -33,6 +33,7 @@ class Settings:
     reconcile_wait: float | None = None
     max_age: float | None = None
     handlers: tuple[str, ...] = ()
+    prices: Path | None = None
 
     def __repr__(self) -> str:
         return f"Settings(database={self.database!r}, base_url={self.base_url!r}, …)"
@@ -71,6 +72,7 @@ class Settings:
             )
             or "auto",
             poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
+            prices=_path(get("BATCHTRAIL_PRICES")),
             reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
             max_age=_max_age(get("BATCHTRAIL_MAX_AGE")),
             handlers=_packages(get("BATCHTRAIL_HANDLERS")),
@@ -86,6 +88,10 @@ def _env_file(path: Path) -> dict[str, str]:
         return {name: value for name, value in dotenv_values(path).items() if value is not None}
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _one_of(name: str, text: str | None, *words: str) -> str | None:

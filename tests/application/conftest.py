@@ -33,6 +33,7 @@ from batchtrail.application.ports import (
     BatchProvider,
     CompletionHandlers,
     CreateRequest,
+    DirectAnswer,
     ProviderBatch,
     UploadedFile,
 )
@@ -235,6 +236,12 @@ class WatchedProvider:
         request_id = await self._inner.delete_file(file_id)
         await self._hook("after delete")
         return request_id
+
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        await self._hook("before complete")
+        answer = await self._inner.complete_request(endpoint, body)
+        await self._hook("after complete")
+        return answer
 
 
 class Crash(BaseException):

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
-HEAVY = ("aiohttp", "eventsourcing", "sqlite3", "openai", "pydantic.main")
+HEAVY = ("aiohttp", "eventsourcing", "sqlite3", "openai", "pydantic", "genai_prices", "tiktoken")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -19,3 +20,19 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_reading_the_log_needs_no_prices(tmp_path: Path) -> None:
+    """Costs are in the log; the price table is imported when something is priced."""
+    code = (
+        "import asyncio, sys\n"
+        "from batchtrail.adapters.cli.batches import Place, show_status\n"
+        "asyncio.run(show_status(None, Place(), limit=1, refresh=False, as_json=True))\n"
+        "print([name for name in ('genai_prices', 'pydantic') if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"

@@ -55,7 +55,7 @@ def test_streams(cli: Cli) -> None:
     assert all(line.startswith("batchtrail: ") for line in said)
     steps = ("uploading 0 B of", "waiting: ", "applying results: 3 of 3", "ended: 3 succeeded")
     assert [step for step in steps if not any(step in line for line in said)] == []
-    assert "tokens: " in said[-1]
+    assert ["tokens: " in said[-2], "cost: $0.00" in said[-1]] == [True, True]
     assert b"\x1b" not in result.stdout + result.stderr
 
 

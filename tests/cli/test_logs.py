@@ -21,9 +21,16 @@ def _write_all() -> None:
 
 
 def written(capsys: pytest.CaptureFixture[str], **options: Any) -> list[str]:
-    with warnings.catch_warnings(), logging_to_stderr(**options):
-        warnings.simplefilter("always")
-        _write_all()
+    """Log with nobody else listening: pytest could not hand on what is not UTF-8."""
+    root = logging.getLogger()
+    others, root.handlers = root.handlers, []
+    try:
+        with warnings.catch_warnings(), logging_to_stderr(**options):
+            warnings.simplefilter("always")
+            _write_all()
+        assert root.handlers == []
+    finally:
+        root.handlers = others
     return capsys.readouterr().err.splitlines()
 
 
@@ -51,9 +58,7 @@ def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_is_left_behind(capsys: pytest.CaptureFixture[str]) -> None:
     """Who logs afterwards is not heard any more."""
-    handlers = list(logging.getLogger().handlers)
     written(capsys, as_json=True, verbose=True)
-    assert logging.getLogger().handlers == handlers
     assert logging.getLogger("batchtrail").level == logging.NOTSET
     logging.getLogger("batchtrail.worker").info("after")
     assert capsys.readouterr().err == ""

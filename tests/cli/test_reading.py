@@ -1,5 +1,6 @@
 """Commands that only read: one finished batch, looked at from all sides."""
 
+import csv
 import json
 import re
 import shutil
@@ -12,13 +13,18 @@ from typing import Any
 
 import pytest
 from attrs import evolve, frozen
+from pyarrow import parquet  # type: ignore[import-untyped]
 from tests.cli.conftest import COMMAND, Cli, Emulator, Warm, custom_ids, sentence
 
 COMMANDS = {
     "run": ("--output", "--new", "--why", "--metadata", "--db", "--base-url", "--json"),
     "submit": ("--new", "--why", "--metadata", "--db", "--base-url", "--json"),
     "status": ("--refresh", "--limit", "--db", "--base-url", "--json"),
-    "results": ("--output", "--db", "--base-url"),
+    "results": ("--output", "--format", "--only", "--db", "--base-url"),
+    "estimate": ("--json",),
+    "worker": ("--until-idle", "--parallel", "--log-json", "--db", "--base-url"),
+    "retry": ("--only", "--new", "--db", "--base-url", "--json"),
+    "collect": ("--as-is", "--db", "--base-url", "--json"),
     "cancel": ("--db", "--base-url", "--json"),
     "history": ("--all", "--db", "--json"),
     "emulator": ("--port", "--host", "--data-dir", "--fault", "--fail-every", "--in-progress"),
@@ -236,3 +242,49 @@ def test_version(finished: Finished) -> None:
     shown = finished.cli.cold("--version")
     assert re.fullmatch(r"batchtrail \d+\.\d+\.\d+\S*\n", shown.out)
     assert COMMAND.is_file()
+
+
+def test_results_as_a_table(finished: Finished) -> None:
+    """A row for each request in input order, with its cost; some outcomes alone with --only."""
+    everything = finished.cli("results", finished.id, "--format", "jsonl")
+    assert everything.status == 3
+    rows = everything.jsonl
+    assert [row["number"] for row in rows] == [1, 2, 3, 4, 5]
+    assert [row["outcome"] for row in rows].count("succeeded") == 4
+    assert all(row["text"] and row["cost"] for row in rows if row["outcome"] == "succeeded")
+    failed = finished.cli("results", finished.id, "--format", "csv", "--only", "failed")
+    header, row = csv.DictReader(failed.out.splitlines()).fieldnames, failed.out.splitlines()[1]
+    assert header is not None
+    assert header[:3] == ["number", "custom_id", "outcome"]
+    assert row.startswith("2,")
+    assert len(failed.out.splitlines()) == 2
+
+
+def test_results_with_some_outcomes(finished: Finished) -> None:
+    """The provider's own lines, of these requests only."""
+    failed = finished.cli("results", finished.id, "--only", "failed,missing")
+    assert failed.stdout.splitlines() == [finished.results.splitlines()[1]]
+
+
+def test_results_as_parquet(finished: Finished) -> None:
+    """A file that other programs read as it is."""
+    finished.cli("results", finished.id, "--format", "parquet", "-o", "out.parquet")
+    table = parquet.read_table(finished.cli.home / "out.parquet")
+    assert table.column("number").to_pylist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--format", "xml"), "is no format"),
+        (("--format", "parquet"), "name a file for it with -o"),
+        (("--only", "lost"), "is no outcome"),
+    ],
+)
+def test_results_that_cannot_be_written_so(
+    finished: Finished, options: tuple[str, ...], words: str
+) -> None:
+    """One sentence, and nothing on standard output."""
+    refused = finished.cli("results", finished.id, *options)
+    assert (refused.status, refused.stdout) == (2, b"")
+    assert words in sentence(refused)

@@ -41,6 +41,10 @@ class FakeStage:
         """Lose it."""
         self.provider.lose_next_answer("create")
 
+    async def lose_next_direct_answer(self) -> None:
+        """Lose it."""
+        self.provider.lose_next_answer("complete")
+
     async def break_next_download(self, *, after_bytes: int) -> None:
         """Break it."""
         self.provider.break_download(after_bytes=after_bytes)

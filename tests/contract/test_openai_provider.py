@@ -62,6 +62,9 @@ class EmulatorStage:
     async def lose_next_create_answer(self) -> None:
         self._arm(Operation.CREATE, FaultKind.RESET_AFTER)
 
+    async def lose_next_direct_answer(self) -> None:
+        self._arm(Operation.COMPLETE, FaultKind.RESET_AFTER)
+
     async def break_next_download(self, *, after_bytes: int) -> None:
         self._emulator.faults.arm(
             Fault(op=Operation.DOWNLOAD, kind=FaultKind.BREAK_AFTER, bytes=after_bytes)

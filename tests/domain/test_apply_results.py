@@ -49,13 +49,14 @@ def test_result_is_recorded_whole(given: Stages) -> None:
                 "status_code": 400,
                 "error": error,
                 "usage": usage,
+                "cost": None,
                 "file": ERR,
                 "offset": 0,
                 "line": b'{"x": \xff}',
             },
         )
     ]
-    assert story.batch.totals == Totals(OutcomeCounts(failed=1), usage)
+    assert story.batch.totals == Totals(OutcomeCounts(failed=1), usage, unpriced=1)
 
 
 @pytest.mark.parametrize("file", ResultFile)
@@ -108,7 +109,8 @@ def test_line_that_fits_nowhere_is_skipped(
         },
     )
     assert (applied[0], applied[1]["custom_id"]) == ("ResultApplied", "b")
-    assert story.batch.totals == Totals(OutcomeCounts(succeeded=2), skipped_lines=1)
+    totals = Totals(OutcomeCounts(succeeded=2), skipped_lines=1, unpriced=2)
+    assert story.batch.totals == totals
 
 
 def test_repeat_in_the_other_file_is_skipped(given: Stages) -> None:

@@ -28,7 +28,7 @@ def test_rest_gets_the_outcome_of_the_end(given: Stages, stage: str, outcome: Ou
     """What neither file mentions follows the batch; what a line said stays."""
     story = given.at(stage).apply("a", "nobody")
     story.facts()
-    totals = Totals(OutcomeCounts(succeeded=1).plus(outcome, 2), skipped_lines=1)
+    totals = Totals(OutcomeCounts(succeeded=1).plus(outcome, 2), skipped_lines=1, unpriced=1)
     error = rest_of(story.batch.status)[1]
     assert story.collect().facts() == [
         (

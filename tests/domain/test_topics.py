@@ -23,6 +23,7 @@ TOPICS = {
     "GivenUp": "batchtrail.batch.given_up",
     "SiblingFound": "batchtrail.batch.sibling_found",
     "SiblingCanceled": "batchtrail.batch.sibling_canceled",
+    "PricesUsed": "batchtrail.batch.prices_used",
     "ResultApplied": "batchtrail.batch.result_applied",
     "ResultSkipped": "batchtrail.batch.result_skipped",
     "ResultsCollected": "batchtrail.batch.results_collected",

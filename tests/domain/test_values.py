@@ -38,4 +38,6 @@ def test_tally_agrees_with_the_values(outcome: Outcome) -> None:
     tally.count(outcome, USAGE)
     tally.count(outcome, USAGE)
     tally.count(outcome, None, 3)
-    assert tally.totals() == Totals(OutcomeCounts().plus(outcome, 5), USAGE + USAGE)
+    unpriced = 5 if outcome is Outcome.SUCCEEDED else 2
+    totals = Totals(OutcomeCounts().plus(outcome, 5), USAGE + USAGE, unpriced=unpriced)
+    assert tally.totals() == totals

@@ -33,6 +33,7 @@ async def every_call(
         "cancel": lambda: actor.provider.cancel_batch(batch.id),
         "download": lambda: actor.content(file.id),
         "delete": lambda: actor.provider.delete_file(file.id),
+        "complete": lambda: actor.provider.complete_request(actor.endpoint, actor.body_bytes),
     }
 
 

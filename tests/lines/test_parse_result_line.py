@@ -58,13 +58,13 @@ def answer(body: object, status_code: object = 200) -> dict[str, object]:
                 "output": [{"type": "message", "content": [{"text": "4"}]}],
                 "usage": {
                     "input_tokens": 18,
-                    "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": 2},
+                    "input_tokens_details": {"cache_write_tokens": 5, "cached_tokens": 2},
                     "output_tokens": 109,
                     "output_tokens_details": {"reasoning_tokens": 64},
                     "total_tokens": 127,
                 },
             },
-            TokenUsage(input=18, cached=2, output=109, reasoning=64),
+            TokenUsage(input=18, cached=2, output=109, reasoning=64, cache_write=5),
         ),
         (
             {

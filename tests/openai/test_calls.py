@@ -19,7 +19,7 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from batchtrail.application.ports import BatchProvider, CreateRequest
+from batchtrail.application.ports import BatchProvider, CreateRequest, DirectAnswer
 from batchtrail.domain.status import BatchStatus
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
@@ -29,7 +29,7 @@ REQUEST = CreateRequest("file-1", "/v1/responses", "24h", {"batchtrail_id": "b-1
 BATCH = {"id": "batch_1", "status": "validating", "input_file_id": "file-1", "created_at": 1}
 
 
-async def do(provider: BatchProvider, call: str) -> object:
+async def do(provider: BatchProvider, call: str) -> object:  # noqa: PLR0911 -- a table of calls
     """Make one of the calls with arguments that do not matter."""
     match call:
         case "create":
@@ -42,12 +42,14 @@ async def do(provider: BatchProvider, call: str) -> object:
             return [batch async for batch in provider.list_batches()]
         case "download":
             return b"".join([piece async for piece in provider.download("file-1")])
+        case "complete":
+            return await provider.complete_request("/v1/chat/completions", b'{"model": "m"}')
         case _:
             return await provider.delete_file("file-1")
 
 
-CALLS = ["create", "retrieve", "cancel", "list", "download", "delete"]
-REPEATABLE = CALLS[1:]
+CALLS = ["create", "complete", "retrieve", "cancel", "list", "download", "delete"]
+REPEATABLE = CALLS[2:]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -93,6 +95,7 @@ async def test_azure_style_carries_its_key_and_version(
     ("call", "method", "path"),
     [
         ("create", "POST", "/v1/batches"),
+        ("complete", "POST", "/v1/chat/completions"),
         ("retrieve", "GET", "/v1/batches/batch_1"),
         ("cancel", "POST", "/v1/batches/batch_1/cancel"),
         ("list", "GET", "/v1/batches?limit=100"),
@@ -140,6 +143,72 @@ async def test_a_create_call_sends_the_request_and_reads_the_batch(
         batch.request_id,
         batch.report.status,
     ) == ("batch_1", "req_7", BatchStatus.IN_PROGRESS)
+
+
+async def test_a_synchronous_call_sends_the_body_and_gives_the_answer_as_they_are(
+    serve: Serve, provider_for: Connect
+) -> None:
+    """Neither is written anew; the answer comes with its status and request id."""
+    bodies: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.content_type == "application/json"
+        bodies.append(await request.read())
+        return web.Response(
+            status=201,
+            body=b'{ "id": "x", "n": NaN }',
+            headers={"x-request-id": "req_7", "Content-Type": "application/json"},
+        )
+
+    provider = await provider_for(await serve(answer))
+    given = await provider.complete_request("/v1/responses", b'{ "model": "m" }')
+    assert bodies == [b'{ "model": "m" }']
+    assert given == DirectAnswer(201, b'{ "id": "x", "n": NaN }', "req_7")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "calls"),
+    [
+        (400, RefusedError, 1),
+        (404, RefusedError, 1),
+        (429, RateLimitedError, 4),
+        (408, OutcomeUnknownError, 1),
+        (500, OutcomeUnknownError, 1),
+        (503, OutcomeUnknownError, 1),
+    ],
+)
+async def test_a_synchronous_call_is_repeated_only_when_it_surely_was_not_answered(
+    serve: Serve, provider_for: Connect, status: int, error: type[ProviderError], calls: int
+) -> None:
+    """An answer that was lost may have been paid for; a model that is unknown is no lost file."""
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        body = {"error": {"message": "in its own words", "code": "c"}}
+        return web.json_response(body, status=status, headers={"x-request-id": "req_9"})
+
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(ProviderError) as raised:
+        await provider.complete_request("/v1/embeddings", b"{}")
+    assert type(raised.value) is error
+    assert (raised.value.message, raised.value.code) == ("in its own words", "c")
+    assert raised.value.request_id == "req_9"
+    assert seen == ["/v1/embeddings"] * calls
+
+
+@pytest.mark.parametrize("body", [b'{"id": "x"', b"[]", b"<html>", b""])
+async def test_a_synchronous_answer_that_cannot_be_read_is_an_unknown_outcome(
+    serve: Serve, provider_for: Connect, body: bytes
+) -> None:
+    """It says success, and so it was paid for."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(OutcomeUnknownError):
+        await provider.complete_request("/v1/responses", b"{}")
 
 
 @pytest.mark.parametrize("batch_id", ["a/b", "a b?c#d", "YmF0Y2g7bW9kZWw6eA==", "é", "%2F"])

@@ -46,9 +46,11 @@ UNSENT = Failure("not sent", may_be_done=False)
 GARBLED = answered(200)
 
 
-def test_all_calls_but_upload_and_create_are_repeatable() -> None:
-    """A second one of these would leave a file or start a batch."""
-    assert {Call.UPLOAD, Call.CREATE} == {call for call in Call if not call.is_repeatable}
+def test_all_calls_but_three_are_repeatable() -> None:
+    """A second one of these would leave a file, start a batch, or cost a second answer."""
+    assert {Call.UPLOAD, Call.CREATE, Call.COMPLETE} == {
+        call for call in Call if not call.is_repeatable
+    }
 
 
 @pytest.mark.parametrize("call", REPEATABLE)
@@ -176,6 +178,28 @@ def test_an_upload_repeats_only_when_surely_not_done(
     """Else the service decides, which knows whether the file matters."""
     assert error is type(error_for(Call.UPLOAD, failure))
     assert repeats is (wait(Call.UPLOAD, failure) is not None)
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "repeats"),
+    [
+        (UNSENT, UnavailableError, True),
+        (LOST, OutcomeUnknownError, False),
+        (GARBLED, OutcomeUnknownError, False),
+        (answered(429), RateLimitedError, True),
+        (answered(429, retry_after=500.0), RateLimitedError, False),
+        (answered(429, code="insufficient_quota"), QuotaError, False),
+        (answered(503, retry_after=2.0), OutcomeUnknownError, False),
+        (answered(500, should_retry=True), OutcomeUnknownError, False),
+        (answered(404, code="model_not_found"), RefusedError, False),
+    ],
+)
+def test_a_synchronous_request_repeats_only_when_surely_not_answered(
+    failure: Failure, error: type[ProviderError], repeats: bool
+) -> None:
+    """A second answer costs as much as the first."""
+    assert error is type(error_for(Call.COMPLETE, failure))
+    assert repeats is (wait(Call.COMPLETE, failure) is not None)
 
 
 @pytest.mark.parametrize("call", ABOUT_ONE)

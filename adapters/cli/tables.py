@@ -1,0 +1,158 @@
+"""Results as tables: CSV, JSON lines and Parquet, a row at a time or some thousands."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, BinaryIO
+
+import msgspec
+from attrs import fields
+
+from ...application.errors import InputError
+from ...application.tables import Row
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+_INTEGERS = (
+    "number",
+    "status_code",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+_GROUP_ROWS = 5_000
+_GROUP_BYTES = 32 << 20
+_COST_DIGITS = (38, 18)
+"""Digits in all, and behind the point: enough for any price of a token."""
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    LINES = "lines"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+WriteRow = Callable[[Row], None]
+
+
+def writing(format_: Format, file: BinaryIO) -> AbstractContextManager[WriteRow]:
+    """A function that writes one row; the file is whole at the end of the block.
+
+    Raises `InputError` when Parquet's library is not installed.
+    """
+    return _WRITERS[format_](file)
+
+
+def format_of(word: str, *, to_file: bool) -> Format:
+    """The format of this name. Raises `InputError` for none, and for one that cannot be written."""
+    if word not in list(Format):
+        known = ", ".join(Format)
+        raise InputError(f"--format {word!r} is no format; write one of {known}")
+    if word == Format.PARQUET:
+        if not to_file:
+            raise InputError("a Parquet table is no text; name a file for it with -o")
+        _parquet()
+    return Format(word)
+
+
+@contextmanager
+def _jsonl(file: BinaryIO) -> Iterator[WriteRow]:
+    encoder = msgspec.json.Encoder(decimal_format="number")  # exact, unlike a float
+
+    def write(row: Row) -> None:
+        file.write(encoder.encode(_facts(row)) + b"\n")
+
+    yield write
+
+
+@contextmanager
+def _csv(file: BinaryIO) -> Iterator[WriteRow]:
+    """RFC 4180 with a header; what is no text in a column is JSON."""
+    line = io.StringIO()
+    writer = csv.writer(line)
+
+    def write_cells(cells: Iterable[Any]) -> None:
+        writer.writerow(cells)
+        file.write(line.getvalue().encode())
+        line.seek(0)
+        line.truncate()
+
+    def write(row: Row) -> None:
+        write_cells(map(_cell, _facts(row).values()))
+
+    write_cells(COLUMNS)
+    yield write
+
+
+@contextmanager
+def _parquet_table(file: BinaryIO) -> Iterator[WriteRow]:
+    pa, parquet = _parquet()
+    schema = _schema(pa)
+    group: list[Mapping[str, Any]] = []
+    size = 0
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+
+        def flush() -> None:
+            nonlocal size
+            if group:
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            group.clear()
+            size = 0
+
+        def write(row: Row) -> None:
+            nonlocal size
+            facts = _facts(row)
+            facts["value"] = None if row.value is None else _json(row.value)
+            group.append(facts)
+            size += len(row.text or "") + len(facts["value"] or "")
+            if len(group) >= _GROUP_ROWS or size >= _GROUP_BYTES:
+                flush()
+
+        yield write
+        flush()
+
+
+def _schema(pa: Any) -> Any:
+    kinds = {"cost": pa.decimal128(*_COST_DIGITS)}
+    kinds |= dict.fromkeys(_INTEGERS, pa.int64())
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+
+
+def _parquet() -> tuple[Any, Any]:
+    try:
+        # An extra, whose types nobody has written down.
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise InputError(
+            "Parquet needs a library more; install batchtrail[parquet], or write csv or jsonl"
+        ) from None
+    return pa, parquet
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in COLUMNS}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return _json(value)
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_WRITERS: dict[Format, Callable[[BinaryIO], AbstractContextManager[WriteRow]]] = {
+    Format.JSONL: _jsonl,
+    Format.CSV: _csv,
+    Format.PARQUET: _parquet_table,
+}

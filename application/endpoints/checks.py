@@ -1,0 +1,56 @@
+"""What the builders refuse, in one sentence that names the field."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import Attribute
+
+from ...domain.errors import RequestRefusedError
+
+_HOTTEST = 2
+
+
+def refused(field: str, problem: str) -> RequestRefusedError:
+    """The error for a field that no provider would take."""
+    return RequestRefusedError(problem, field=field)
+
+
+def given(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is no text, and a blank one."""
+    if not isinstance(value, str) or not value.strip():
+        raise refused(attribute.name, "is missing or blank; give a text")
+
+
+def given_or_none(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    """As `given`, for a field that may be left out."""
+    if value is not None:
+        given(instance, attribute, value)
+
+
+def positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is no whole number from 1."""
+    if value is not None and (type(value) is not int or value < 1):
+        raise refused(attribute.name, f"is {value!r}; give a whole number from 1")
+
+
+def temperature(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is no number from 0 to 2, the range of OpenAI's API reference."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _HOTTEST:
+        raise refused(attribute.name, f"is {value!r}; give a number from 0 to {_HOTTEST}")
+
+
+def content(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse an empty text, an empty sequence, and what is neither."""
+    if not isinstance(value, str | Sequence) or isinstance(value, bytes):
+        kind = type(value).__name__
+        raise refused(attribute.name, f"is {kind}; give a text or a sequence")
+    if not value:
+        raise refused(attribute.name, "is empty")
+
+
+def mapping(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is no mapping from names."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise refused(attribute.name, "must be a mapping from parameter names to values")

@@ -1,0 +1,81 @@
+"""Writes the reference pages that follow from the code: the command line and the events.
+
+    make docs
+
+A test compares the pages with what this writes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from batchtrail.adapters.cli.app import app
+from batchtrail.domain.events import EVENTS
+
+REFERENCE = Path(__file__).parent / "reference"
+
+_BESIDE = {"originator_id", "originator_version", "timestamp", "by", "originator_topic"}
+_CLI = """# The command line
+
+What each command says of itself with `--help`; written by `make docs`.
+"""
+_EVENTS = """# Events
+
+The log of a batch is a sequence of these. Topics and field names are permanent; a changed field
+comes with a higher class version and an upcast. Every event also has `originator_id` (the batch),
+`originator_version` (1, 2, …), `timestamp` (UTC) and `by`: actor, software, correlation id (one
+process) and causation id (one command). The table is written by `make docs`.
+
+| Event | Topic | Says | Fields |
+| --- | --- | --- | --- |
+"""
+_STORED = """
+## How they are stored
+
+Table `events`: `position` (grows, never used twice), `originator_id` (hex), `originator_version`,
+`topic`, `state`. The state is a MessagePack map of the event's own fields; bytes are raw, times are
+MessagePack timestamps, costs are decimal texts, `by` is an array in the order above. Table
+`snapshots` is a cache of aggregate states. `batches`, `completions` and `view_checkpoint` are views
+and can be dropped.
+"""
+
+
+def cli_page() -> str:
+    """Every command's help."""
+    return "\n".join([_CLI, *_command_sections()])
+
+
+def _command_sections() -> Iterator[str]:
+    yield _section("batchtrail", [])
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        yield _section(f"batchtrail {name}", [name])
+
+
+def _section(title: str, command: list[str]) -> str:
+    shown = CliRunner().invoke(
+        app, [*command, "--help"], prog_name="batchtrail", env={"COLUMNS": "100"}
+    )
+    lines = [line.rstrip() for line in shown.output.strip().splitlines()]
+    return "\n".join([f"## {title}", "", "```text", *lines, "```", ""])
+
+
+def events_page() -> str:
+    """Every event: its topic, what it says, and its fields."""
+    rows = []
+    for event in EVENTS:
+        says = " ".join((event.__doc__ or "").split("\n\n")[0].split())
+        names = [f"`{field.name}`" for field in fields(event) if field.name not in _BESIDE]
+        rows.append(f"| {event.__name__} | `{event.TOPIC}` | {says} | {', '.join(names)} |")
+    return _EVENTS + "\n".join(rows) + "\n" + _STORED
+
+
+PAGES = {"cli.md": cli_page, "events.md": events_page}
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")

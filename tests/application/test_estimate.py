@@ -1,0 +1,246 @@
+"""What an input would cost, before anything is sent; and the limit that a caller sets."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from attrs import evolve
+from tests.application.conftest import Lab
+
+from batchtrail.adapters.prices import GenaiPrices
+from batchtrail.adapters.sqlite import SQLiteBatchFactory
+from batchtrail.application.errors import InputError
+from batchtrail.application.estimation import Estimate, estimate
+from batchtrail.application.input import check_file
+from batchtrail.application.ports import OPENAI_LIMITS
+from batchtrail.application.runtime import Runtime
+from batchtrail.application.service import BatchService
+from batchtrail.application.store import Batches
+from batchtrail.domain.batch import Batch
+
+D = Decimal
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+EMBEDDINGS, COMPLETIONS = "/v1/embeddings", "/v1/completions"
+
+
+def estimated(tmp_path: Path, endpoint: str, *bodies: dict[str, Any]) -> Estimate:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(
+        b"".join(
+            msgspec.json.encode(
+                {"custom_id": str(number), "method": "POST", "url": endpoint, "body": body}
+            )
+            + b"\n"
+            for number, body in enumerate(bodies)
+        )
+    )
+    return estimate(check_file(path, OPENAI_LIMITS), GenaiPrices())
+
+
+def test_by_hand(tmp_path: Path) -> None:
+    """Two prompts of 400 bytes, gpt-5-nano: 104 tokens each at 0.025, 1,000 out at 0.2."""
+    body = {"model": "gpt-5-nano", "input": "é" * 200, "max_output_tokens": 1_000}
+    found = estimated(tmp_path, RESPONSES, body, body)
+    assert (found.requests, found.input_tokens, found.output_limit) == (2, 208, 2_000)
+    assert found.least == D("0.0000052")  # 208 * 0.025 / 1,000,000
+    assert found.most == D("0.0004052")  # and 2,000 * 0.2 / 1,000,000
+    assert found.unbounded is None
+    assert found.token_method == "UTF-8 bytes of the prompt texts / 4, and 4 for each message"
+    assert found.price_source == GenaiPrices().source
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "tokens", "limit"),
+    [
+        (RESPONSES, {"input": "x" * 8, "instructions": "y" * 8}, 4 + 8, None),
+        (RESPONSES, {"input": [{"role": "user", "content": "x" * 8}] * 3}, 6 + 12, None),
+        (
+            RESPONSES,
+            {"input": [{"role": "user", "content": [{"type": "input_text", "text": "x" * 8}]}]},
+            2 + 4,
+            None,
+        ),
+        (CHAT, {"messages": [{"role": "user", "content": "x" * 8}], "max_tokens": 7}, 2 + 4, 7),
+        (CHAT, {"messages": [], "max_tokens": 7, "max_completion_tokens": 9, "n": 3}, 0, 27),
+        (CHAT, {"messages": [], "max_tokens": 7, "n": "three"}, 0, None),
+        (COMPLETIONS, {"prompt": ["x" * 8, "y" * 8], "max_tokens": 5, "n": 2}, 4, 20),
+        (COMPLETIONS, {"prompt": "x" * 8, "max_tokens": 5, "n": 2, "best_of": 4}, 2, 20),
+        (COMPLETIONS, {"prompt": [1, 2, 3], "max_tokens": 5}, 3, 5),
+        (EMBEDDINGS, {"input": [[1, 2, 3], [4, 5]]}, 5, 0),
+        (EMBEDDINGS, {"input": "x" * 9}, 3, 0),
+    ],
+)
+def test_what_counts(
+    tmp_path: Path, endpoint: str, body: dict[str, Any], tokens: int, limit: int | None
+) -> None:
+    """Every text of the prompt, and the most output that the request allows."""
+    found = estimated(tmp_path, endpoint, {"model": "gpt-5", **body})
+    assert found.input_tokens == tokens
+    assert found.without_maximum == (limit is None)
+    assert found.output_limit == (limit or 0)
+    assert found.not_text == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": [{"content": [{"type": "input_image", "image_url": "data:…" * 99}]}]},
+        {"input": [{"content": [{"type": "input_file", "file_id": "file-1"}]}]},
+        {"input": "x", "previous_response_id": "resp_1"},
+        {"input": "x", "conversation": "conv_1"},
+        {"prompt": {"id": "pmpt_1"}},
+        {"input": "x", "tools": [{"type": "web_search"}]},
+    ],
+)
+def test_what_cannot_be_counted(tmp_path: Path, body: dict[str, Any]) -> None:
+    """What is not text makes no upper bound, and no tokens of its own."""
+    found = estimated(tmp_path, RESPONSES, {"model": "gpt-5", "max_output_tokens": 1, **body})
+    assert (found.most, found.not_text) == (None, 1)
+    assert found.least is not None
+    assert "more than text" in str(found.unbounded)
+    assert found.input_tokens < 30
+
+
+def test_own_tools_are_text(tmp_path: Path) -> None:
+    """Their definitions are sent, and counted, as JSON."""
+    tool = {"type": "function", "name": "look", "parameters": {"type": "object"}}
+    body = {"model": "gpt-5", "max_output_tokens": 1, "input": "", "tools": [tool]}
+    found = estimated(tmp_path, RESPONSES, body)
+    assert found.most is not None
+    assert found.input_tokens == -(-len(msgspec.json.encode([tool])) // 4) + 4
+
+
+def test_tier_of_each_request(tmp_path: Path) -> None:
+    """Together they are above 272K tokens; each is below, but for the last."""
+    short, long = "x" * (4 * 200_000 - 16), "x" * (4 * 272_001 - 16)
+    fixed = {"model": "gpt-6-sol", "max_output_tokens": 1_000}
+    texts = (short, short, long)
+    found = estimated(tmp_path, RESPONSES, *({**fixed, "input": text} for text in texts))
+    assert found.input_tokens == 672_001
+    assert found.least == D("0.944002")  # 400,000 at 1, 272,001 at 2
+    assert found.most == D("0.961502")  # and 2,000 at 5, 1,000 at 7.5
+
+
+def test_free_is_known(tmp_path: Path) -> None:
+    """Moderation costs nothing, however much is sent."""
+    found = estimated(tmp_path, "/v1/moderations", {"input": "x" * 99})
+    assert (found.least, found.most) == (D(0), D(0))
+    assert found.unbounded is None
+
+
+def test_unknown_model(tmp_path: Path) -> None:
+    """No price is no price, and the remedy is named."""
+    found = estimated(tmp_path, RESPONSES, {"model": "m", "input": "x", "max_output_tokens": 1})
+    assert (found.least, found.most) == (None, None)
+    assert "no batch price is known of m" in str(found.unbounded)
+    assert "BATCHTRAIL_PRICES" in str(found.unbounded)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "exceeded"),
+    [
+        ([2_048], []),
+        ([2_049, 1], ["2,049 texts in one request; a request takes 2,048"]),
+        ([2_000] * 25, []),
+        ([2_000] * 25 + [1], ["50,001 texts to embed; one batch takes 50,000"]),
+    ],
+)
+def test_limits_of_embeddings(tmp_path: Path, inputs: list[int], exceeded: list[str]) -> None:
+    """How many texts a request and a batch may have."""
+    bodies = [{"model": "text-embedding-3-small", "input": ["x"] * number} for number in inputs]
+    assert list(estimated(tmp_path, EMBEDDINGS, *bodies).exceeded) == exceeded
+
+
+def test_endpoint_without_its_version(tmp_path: Path) -> None:
+    """As Azure writes it: the same rules, the same prices."""
+    limits = evolve(OPENAI_LIMITS, endpoints=frozenset({"/embeddings"}))
+    body = {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_049}
+    line = {"custom_id": "a", "method": "POST", "url": "/embeddings", "body": body}
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(msgspec.json.encode(line))
+    found = estimate(check_file(path, limits), GenaiPrices())
+    assert found.most == D("0.002049")  # 204,900 tokens at 0.01 for a million
+    assert len(found.exceeded) == 1
+
+
+def priced(lab: Lab) -> BatchService:
+    runtime = Runtime(
+        Batches(SQLiteBatchFactory(lab.path)), lab.clock, actor="test", software="lab 1"
+    )
+    lab.runtimes.append(runtime)
+    return BatchService(runtime, lab.provider, prices=GenaiPrices())
+
+
+def limited(lab: Lab, custom_id: str = "a", **body: Any) -> bytes:
+    fields = {"model": "gpt-5-nano", "input": "x" * 400, "max_output_tokens": 1_000, **body}
+    return lab.line(custom_id, body=fields)
+
+
+MOST = D("0.0002026")  # 104 tokens at 0.025 and 1,000 at 0.2
+
+
+async def test_an_input_below_the_limit_is_sent(lab: Lab) -> None:
+    """Exactly as much as allowed is allowed."""
+    trail = priced(lab)
+    requests = [limited(lab)]
+    assert (await trail.estimate(requests)).most == MOST
+    await trail.submit(requests, max_cost=MOST)
+    assert lab.provider.count("create") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "max_cost", "problem"),
+    [
+        (
+            {},
+            MOST - D("1e-9"),
+            r"may cost up to \$0\.0002026, more than the \$0\.000202599 allowed",
+        ),
+        ({}, D(0), r"more than the \$0 allowed"),
+        ({"max_output_tokens": None}, D(1_000), "without a maximum of output tokens: 1 "),
+        ({"model": "m"}, D(1_000), "no batch price is known of m"),
+        ({"previous_response_id": "r"}, D(1_000), "send more than text: 1 "),
+    ],
+)
+async def test_refused_before_anything_happens(
+    lab: Lab, body: dict[str, Any], max_cost: Decimal, problem: str
+) -> None:
+    """Nothing is recorded, nothing is uploaded; the sentence says what to do."""
+    trail = priced(lab)
+    with pytest.raises(InputError, match=problem):
+        await trail.submit([limited(lab, **body)], max_cost=max_cost)
+    assert lab.provider.calls == []
+    assert await trail.batches() == []
+
+
+async def test_what_was_submitted_goes_on(lab: Lab) -> None:
+    """The limit is for what is new: it is not refused half-way, but --new is."""
+    trail = priced(lab)
+    requests = [limited(lab)]
+    batch = await trail.submit(requests)
+    assert await trail.submit(requests, max_cost=D(0)) == batch
+    with pytest.raises(InputError, match="may cost up to"):
+        await trail.submit(requests, new=True, max_cost=D(0))
+    assert lab.provider.count("create") == 1
+
+
+async def test_a_draft_that_broke_off_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that were recorded but never meant to be sent yet are still new."""
+    trail = priced(lab)
+    save = Batches.save_batch
+
+    def break_off(self: Batches, batch: Batch) -> None:
+        if batch.submission is not None:
+            raise InterruptedError
+        save(self, batch)
+
+    monkeypatch.setattr(Batches, "save_batch", break_off)
+    with pytest.raises(InterruptedError):
+        await trail.submit([limited(lab)])
+    monkeypatch.undo()
+    assert len(await trail.batches()) == 1
+    with pytest.raises(InputError, match="may cost up to"):
+        await trail.submit([limited(lab)], max_cost=D(0))
+    assert lab.provider.calls == []

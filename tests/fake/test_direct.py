@@ -1,0 +1,66 @@
+"""Synchronous requests to the fake, and the errors that a script gives them."""
+
+import pytest
+
+from batchtrail.adapters.fake import Call, FakeBatchProvider, Operation
+from batchtrail.application.errors import (
+    OutcomeUnknownError,
+    ProviderError,
+    RateLimitedError,
+    RefusedError,
+    UnauthorizedError,
+)
+from batchtrail.domain.values import RequestProblem
+
+CHAT = "/v1/chat/completions"
+BODY = b'{"model": "m", "messages": []}'
+
+
+async def test_each_request_has_a_name_by_which_it_is_scripted(provider: FakeBatchProvider) -> None:
+    """They are numbered; what is scripted for one is not given to another."""
+    provider.answer_with("direct-2", body={"id": "mine"})
+    first = await provider.complete_request(CHAT, BODY)
+    second = await provider.complete_request(CHAT, BODY)
+    assert b"This is the answer to direct-1." in first.body
+    assert second.body == b'{"id":"mine"}'
+    assert first.request_id != second.request_id
+    assert provider.calls == [Call(Operation.COMPLETE, CHAT)] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, RefusedError),
+        (401, UnauthorizedError),
+        (404, RefusedError),
+        (429, RateLimitedError),
+        (500, OutcomeUnknownError),
+        (503, OutcomeUnknownError),
+    ],
+)
+async def test_an_answer_that_is_no_success_raises(
+    provider: FakeBatchProvider, status: int, error: type[ProviderError]
+) -> None:
+    """The error that the real adapter makes of this status."""
+    provider.answer_with("direct-1", status_code=status)
+    with pytest.raises(ProviderError) as raised:
+        await provider.complete_request(CHAT, BODY)
+    assert type(raised.value) is error
+    assert raised.value.http_status == status
+    assert raised.value.message == f"The fake provider was told to answer {status}."
+
+
+async def test_a_request_without_an_answer_has_an_unknown_outcome(
+    provider: FakeBatchProvider,
+) -> None:
+    """As when its connection is lost."""
+    provider.answer_with("direct-1", error=RequestProblem("lost", "Gone."))
+    with pytest.raises(OutcomeUnknownError, match="Gone"):
+        await provider.complete_request(CHAT, BODY)
+
+
+async def test_a_request_needs_a_model(provider: FakeBatchProvider) -> None:
+    """But for moderations, which have one of their own."""
+    with pytest.raises(RefusedError, match="model"):
+        await provider.complete_request(CHAT, b"{}")
+    assert (await provider.complete_request("/v1/moderations", b"{}")).status_code == 200
