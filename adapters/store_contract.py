@@ -1044,6 +1044,24 @@ class BatchStoreContract:
 
     # -- a database that others wrote to ---------------------------------------------------
 
+    def test_one_holder_of_a_lease(self, open_store: OpenStore) -> None:
+        """Who has it keeps it until it ends or is given back; renewing it counts from then."""
+        stores = [open_store(), open_store()]
+        one, other = (store.recorder for store in stores)
+        begin = datetime(2026, 1, 1, 23, 59, 30, tzinfo=UTC)
+        minute = timedelta(minutes=1)
+        assert one.claim("a", "ada", now=begin, until=begin + minute)
+        assert not other.claim("a", "bob", now=begin, until=begin + minute)
+        assert other.claim("b", "bob", now=begin, until=begin + minute)
+        assert one.claim("a", "ada", now=begin, until=begin + 2 * minute)
+        assert not other.claim("a", "bob", now=begin + minute, until=begin + 9 * minute)
+        other.release("a", "bob")
+        assert not other.claim("a", "bob", now=begin + minute, until=begin + 9 * minute)
+        assert other.claim("a", "bob", now=begin + 2 * minute, until=begin + 9 * minute)
+        assert not one.claim("a", "ada", now=begin + 3 * minute, until=begin + 9 * minute)
+        other.release("a", "bob")
+        assert one.claim("a", "ada", now=begin + 3 * minute, until=begin + 9 * minute)
+
     def test_unknown_topic(self, open_store: OpenStore, author: Author) -> None:
         """An event of another version of batchtrail is refused by name, not skipped."""
         store = open_store()

@@ -11,6 +11,7 @@ from ..domain.values import RequestProblem
 from .collection import SHORT_FETCHES, CollectionFlow
 from .errors import InputError, NotFoundError
 from .handlers import HandlerFlow
+from .leases import Leases, batch_lease
 from .polling import DEFAULT_SCHEDULE
 from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import OnProgress, silent
@@ -77,19 +78,39 @@ class Lifecycle:
             short_delays=settings.poll_schedule[:SHORT_FETCHES],
         )
         self.handlers = HandlerFlow(runtime, handlers)
+        self.leases = Leases(runtime)
 
     async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Submit, poll once if it is time, collect and call the handler, as far as each can be.
 
-        Safe to repeat, to interrupt anywhere and to run in several processes at once. Raises
-        `ProviderError`, `CreatesLostError`, and `HandlerError` once the results are collected.
+        Beside a worker that is at it, too, all but the handler. Safe to repeat, to interrupt
+        anywhere and to run in several processes at once. Raises `ProviderError`,
+        `CreatesLostError`, and `HandlerError` once the results are collected.
         """
+        async with self.leases.held(batch_lease(batch_id)) as is_mine:
+            return await self._advance(batch_id, on_progress, with_handler=is_mine)
+
+    async def advance_alone(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch | None:
+        """The same, but nothing while another process is at it: None."""
+        async with self.leases.held(batch_lease(batch_id)) as is_mine:
+            if not is_mine:
+                return None
+            return await self._advance(batch_id, on_progress, with_handler=True)
+
+    async def submit(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
+        """Only submit; no worker begins the same meanwhile."""
+        async with self.leases.held(batch_lease(batch_id)):
+            return await self.submission.advance(batch_id, on_progress)
+
+    async def _advance(
+        self, batch_id: UUID, on_progress: OnProgress, *, with_handler: bool
+    ) -> Batch:
         batch = await self.submission.advance(batch_id, on_progress)
         if not batch.status.is_terminal and self.watch.is_due(batch):
             batch = await self.watch.poll_or_give_up(batch)
         if batch.status.is_terminal and not batch.results_collected:
             batch = await self._collect(batch, on_progress)
-        if batch.awaits_handler:
+        if with_handler and batch.awaits_handler:
             batch = await self.handlers.dispatch(batch)
         return batch
 

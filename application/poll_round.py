@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Container, Iterable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
-from .errors import NotFoundError, ProviderError, RefusedError
+from .errors import NotFoundError, ProviderError, RefusedError, UnauthorizedError
 from .ports import BatchProvider, Clock, ProviderBatch
 
 LIST_PAGE = 100
@@ -31,6 +31,7 @@ class PollRounds:
         self._take = take
         self._outages = 0
         self._is_listless = False
+        self.is_locked_out = False
         self._resting_until: datetime | None = None
 
     @property
@@ -52,8 +53,10 @@ class PollRounds:
             for batch_id in left:
                 await self._ask_for(batch_id)
         except ProviderError as error:
+            self.is_locked_out = isinstance(error, UnauthorizedError)
             self._rest_after(error)
             return
+        self.is_locked_out = False
         if self._outages:
             _log.info("the provider answers again")
         self._outages = 0

@@ -19,6 +19,7 @@ from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
 from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
+from .leases import BUSY_DELAY
 from .lifecycle import Lifecycle, ServiceSettings
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
@@ -104,7 +105,7 @@ class BatchService:
                 identity=identity_of(self._provider.name, checked),
             )
             batch_id = await self._record_input(checked, draft, new=new)
-        await self._lifecycle.submission.advance(batch_id, on_progress)
+        await self._lifecycle.submit(batch_id, on_progress)
         return batch_id
 
     async def estimate(self, requests: Requests | Path) -> Estimate:
@@ -177,7 +178,7 @@ class BatchService:
         await self._runtime.command(
             batch_id, lambda batch, stamp: batch.start_submission(digest, stamp=stamp)
         )
-        await self._lifecycle.submission.advance(batch_id, on_progress)
+        await self._lifecycle.submit(batch_id, on_progress)
 
     async def wait(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Stay with a batch until every request has an outcome and its handler has run.
@@ -203,10 +204,10 @@ class BatchService:
                 await self._record_handler_failed(batch_id, error)
                 raise
             else:
-                if batch.results_collected:
+                if batch.results_collected and not batch.awaits_handler:
                     return BatchSummary.of(batch)
                 trouble.is_over()
-                delay = self._lifecycle.watch.delay(batch)
+                delay = BUSY_DELAY if batch.awaits_handler else self._lifecycle.watch.delay(batch)
                 on_progress(Waiting(BatchSummary.of(batch), delay))
             await self._runtime.clock.sleep(delay)
 
@@ -305,7 +306,7 @@ class BatchService:
                 retry_of=parent.id,
             )
             retry_id = await self._record_input(checked, draft, new=new)
-        await self._lifecycle.submission.advance(retry_id, on_progress)
+        await self._lifecycle.submit(retry_id, on_progress)
         return retry_id
 
     async def cancel(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
@@ -321,7 +322,7 @@ class BatchService:
             await self._runtime.command(
                 batch_id, lambda batch, stamp: batch.request_cancel(stamp=stamp)
             )
-        batch = await self._lifecycle.submission.advance(batch_id, on_progress)
+        batch = await self._lifecycle.submit(batch_id, on_progress)
         if batch.provider_batch_id is not None and not batch.status.is_terminal:
             batch = await self._lifecycle.watch.send_cancel(batch)
         if batch.provider_batch_id is None and batch.status.is_terminal:

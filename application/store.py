@@ -3,6 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -84,6 +85,14 @@ class BatchRecorder(ApplicationRecorder):
 
         Ended by the one that passes `max_bytes` of state.
         """
+
+    @abstractmethod
+    def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Take or renew the lease of this name, unless another holder has it beyond `now`."""
+
+    @abstractmethod
+    def release(self, name: str, holder: str) -> None:
+        """Give a lease back; that of another holder stays."""
 
 
 class _Snapshots(EventStore[UUID]):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from .errors import (
     StoreError,
     problem_text,
 )
+from .leases import BUSY_DELAY, LEASE, RENEWAL, polls_lease
 from .lifecycle import Lifecycle
 from .poll_round import PollRounds, Unknown
 from .ports import BatchProvider, ProviderBatch
@@ -88,6 +90,9 @@ class Worker:
         self._round: asyncio.Task[None] | None = None
         self._rounds = PollRounds(provider, runtime.clock, self._take)
         self._stirred = asyncio.Event()
+        self._polls = polls_lease(provider.name)
+        self._is_poller = False
+        self._claimed: datetime | None = None
 
     async def run(self, *, stop: asyncio.Event | None = None, until_idle: bool = False) -> int:
         """Work until `stop` is set; with `until_idle` also until nothing is left to do.
@@ -101,6 +106,7 @@ class Worker:
         try:
             while not stop.is_set():
                 self._stirred.clear()
+                await self._claim_polls()
                 await self._look()
                 self._start_due()
                 if until_idle and self._is_idle():
@@ -119,6 +125,16 @@ class Worker:
             _log.warning(
                 "there are open batches at %s, too; they need a worker of their own", other
             )
+
+    async def _claim_polls(self) -> None:
+        """Be the one worker that polls, or see whether that one is still there."""
+        now = self._runtime.clock.now()
+        if self._claimed is not None and now < self._claimed + timedelta(seconds=RENEWAL):
+            return
+        lease = max(LEASE, timedelta(seconds=3 * self._look_interval))
+        with suppress(StoreError):  # which the next look tells
+            self._is_poller = await self._lifecycle.leases.claim(self._polls, lease)
+            self._claimed = now
 
     # What there is to do.
 
@@ -158,7 +174,12 @@ class Worker:
         return now
 
     def _is_idle(self) -> bool:
-        busy = any(track.due is not None or track.task for track in self._tracks.values())
+        """Whether nothing is left that could be done now; a wrong key is not mended by waiting."""
+        locked_out = self._rounds.is_locked_out
+        busy = any(
+            track.task or (track.due is not None and not (locked_out and track.is_plain_poll))
+            for track in self._tracks.values()
+        )
         return not busy and self._round is None
 
     def _start_due(self) -> None:
@@ -169,7 +190,8 @@ class Worker:
             if track.task is None and track.due is not None and track.due <= now
         ]
         polls = [track for track in due if self._is_for_round(track)]
-        if polls and self._round is None and not self._rounds.is_resting:
+        is_free = self._round is None and not self._rounds.is_resting
+        if polls and self._is_poller and is_free:
             self._round = self._start(self._run_round(polls))
         for track in due:
             if not self._is_for_round(track):
@@ -204,6 +226,8 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._is_poller:
+            await self._lifecycle.leases.release(self._polls)
 
     # One batch.
 
@@ -211,7 +235,10 @@ class Worker:
         """Take one batch as far as it goes now."""
         try:
             async with self._slots:
-                batch = await self._lifecycle.advance(track.batch.id, _tell_delay)
+                batch = await self._lifecycle.advance_alone(track.batch.id, _tell_delay)
+            if batch is None:
+                track.due = self._after(BUSY_DELAY)
+            else:
                 await self._succeed(track, batch)
         except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)
             await self._fail(track, error)

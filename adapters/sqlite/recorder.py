@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLite
 from ...application.store import BatchRecorder, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
-from .views import SQLiteViewReader, SQLiteViewWriter, prepare_views
+from .views import SQLiteViewReader, SQLiteViewWriter, moment_key, prepare_views
 
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
 _LAST_POSITION = (1 << 63) - 1
@@ -45,7 +46,11 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             "state BLOB NOT NULL, "
             "UNIQUE (originator_id, originator_version))"
         )
-        return [statement]
+        leases = (
+            "CREATE TABLE IF NOT EXISTS leases ("
+            "name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL) WITHOUT ROWID"
+        )
+        return [statement, leases]
 
     def _create_table(self, c: SQLiteCursor) -> None:
         super()._create_table(c)
@@ -163,6 +168,22 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 page.append((completion, StoredEvent(batch_id, *result) if position else None))
                 size += _ROW_BYTES + len(row["state"] or b"")
         return page
+
+    def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Take or renew the lease of this name, unless another holder has it beyond `now`."""
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(
+                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
+                "SET holder=excluded.holder, until=excluded.until "
+                "WHERE leases.holder=excluded.holder OR leases.until<=? RETURNING holder",
+                (name, holder, moment_key(until), moment_key(now)),
+            )
+            return cursor.fetchone() is not None
+
+    def release(self, name: str, holder: str) -> None:
+        """Give a lease back; that of another holder stays."""
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute("DELETE FROM leases WHERE name=? AND holder=?", (name, holder))
 
 
 def _notification(row: sqlite3.Row) -> Notification:

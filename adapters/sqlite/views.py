@@ -103,14 +103,14 @@ class SQLiteViewWriter:
             _PUT_BATCH,
             {
                 "batch_id": summary.id.hex,
-                "created_at": _moment(summary.created_at),
+                "created_at": moment_key(summary.created_at),
                 "identity": summary.identity,
                 "generation": summary.generation,
                 "provider": summary.provider,
                 "version": summary.version,
-                "updated_at": _moment(summary.updated_at),
+                "updated_at": moment_key(summary.updated_at),
                 "next_step": summary.next_step,
-                "submitted_at": _moment(summary.submitted_at) if summary.submitted_at else None,
+                "submitted_at": moment_key(summary.submitted_at) if summary.submitted_at else None,
                 "provider_batch_id": summary.provider_batch_id,
                 "may_have_siblings": summary.lost_creates > 0,
                 "summary": msgspec.json.encode(summary).decode(),
@@ -178,7 +178,7 @@ class SQLiteViewReader:
         rows = self._select(
             "SELECT summary FROM batches WHERE created_at<? "
             "ORDER BY created_at DESC, batch_no DESC LIMIT ?",
-            ("~" if before is None else _moment(before), limit),
+            ("~" if before is None else moment_key(before), limit),
         )
         return [msgspec.json.decode(row["summary"], type=BatchSummary) for row in rows]
 
@@ -250,6 +250,6 @@ class SQLiteViewReader:
         ]
 
 
-def _moment(moment: datetime) -> str:
+def moment_key(moment: datetime) -> str:
     """UTC with all six digits, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -212,9 +212,7 @@ def test_batches_of_another_provider_are_left_alone(
     assert "open batches at fake" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "error", [UnavailableError("down"), RateLimitedError("slow"), UnauthorizedError("wrong key")]
-)
+@pytest.mark.parametrize("error", [UnavailableError("down"), RateLimitedError("slow")])
 def test_an_outage_of_hours(world: Lab, live: Live, error: Exception) -> None:
     """When the provider is back, every overdue batch is polled within a minute or so."""
 
@@ -673,5 +671,21 @@ def test_wait_calls_the_handler_as_well(world: Lab, live: Live) -> None:
         await world.assert_each_once(service, batch_id)
         assert (await service.wait(batch_id)).handler_dispatched
         assert [name for name, _ in handler.told] == ["completion", "completion", "success"]
+
+    live(life())
+
+
+def test_until_idle_does_not_wait_for_another_key(world: Lab, live: Live) -> None:
+    """A key that the provider refuses is for somebody to mend; nothing is lost meanwhile."""
+
+    async def life() -> None:
+        service = world.service()
+        ids = await begun(world, service, 2)
+        world.provider.fail_always(UnauthorizedError("wrong key"))
+        assert await until_idle(service) == 2
+        world.provider.heal()
+        world.complete_all()
+        assert await until_idle(service) == 0
+        await assert_all(world, service, ids, "succeeded")
 
     live(life())

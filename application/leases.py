@@ -1,0 +1,84 @@
+"""Leases: who is at work on something now, so that others save themselves the work.
+
+A lease makes nothing correct: every change is fenced by the event store's versions. It keeps two
+workers from uploading one file or calling one handler at the same moment.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+from .errors import StoreError
+from .runtime import Runtime
+
+LEASE = timedelta(seconds=45)
+"""After so long without a sign of life somebody else takes over."""
+
+BUSY_DELAY = 5.0
+"""Seconds until what somebody else is at work on is looked at again."""
+
+RENEWAL = 15.0
+"""Seconds between two signs of life."""
+
+_log = logging.getLogger(__name__)
+
+
+def batch_lease(batch_id: UUID) -> str:
+    """The name of the lease on everything that is done for a batch."""
+    return f"batch {batch_id}"
+
+
+def polls_lease(provider: str) -> str:
+    """The name of the lease on the polls of all batches at a provider."""
+    return f"polls {provider}"
+
+
+class Leases:
+    """The leases of one process, in the database that all of them share."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._holder = uuid4().hex
+
+    @asynccontextmanager
+    async def held(self, name: str) -> AsyncIterator[bool]:
+        """Hold a lease during the block and renew it; False when somebody else has it.
+
+        A lease that cannot be renewed in time is lost without a word: what the block records is
+        fenced all the same.
+        """
+        if not await self.claim(name):
+            yield False
+            return
+        renewal = asyncio.ensure_future(self._keep(name))
+        try:
+            yield True
+        finally:
+            renewal.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewal
+            await self.release(name)
+
+    async def claim(self, name: str, lease: timedelta = LEASE) -> bool:
+        """Take or renew a lease; False when somebody else has it."""
+        now = self._runtime.clock.now()
+        claim = partial(self._runtime.batches.recorder.claim, now=now, until=now + lease)
+        return await self._runtime.in_store(claim, name, self._holder)
+
+    async def release(self, name: str) -> None:
+        """Give a lease back, so that nobody waits for its end."""
+        try:
+            await self._runtime.in_store(self._runtime.batches.recorder.release, name, self._holder)
+        except StoreError as error:
+            _log.warning("a lease ends by itself only: %s", error)
+
+    async def _keep(self, name: str) -> None:
+        while True:
+            # By the loop and not by the clock: a test's clock would run ahead of the work.
+            await asyncio.sleep(RENEWAL)
+            with suppress(StoreError):
+                await self.claim(name)

@@ -1,0 +1,175 @@
+"""Several workers on one database: nobody does what somebody else is doing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from batchtrail.application.leases import LEASE, Leases, batch_lease, polls_lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tests.application.conftest import Lab, LoopClock
+
+    from batchtrail.application.service import BatchService
+    from batchtrail.application.views import BatchSummary
+
+    Live = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture
+def clock(loop_clock: LoopClock) -> LoopClock:
+    """Time for many tasks at once."""
+    return loop_clock
+
+
+@pytest.fixture
+def world(lab: Lab, inline_runtime: type[Any]) -> Lab:
+    """The laboratory, without threads."""
+    lab.runtime_class = inline_runtime
+    return lab
+
+
+@pytest.fixture
+def live(clock: LoopClock) -> Live:
+    """Lives a life to its end, on a loop whose time passes when nothing else is to be done."""
+    return clock.run
+
+
+class Slow:
+    """A handler that takes a while, and knows when two calls overlap."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        self.clock = clock
+        self.calls = 0
+        self.running = Counter[UUID]()
+        self.overlaps = 0
+
+    def load(self, _: str) -> object:
+        return self
+
+    async def on_batch_completion(self, batch: BatchSummary, _: Any) -> None:
+        self.calls += 1
+        self.running[batch.id] += 1
+        self.overlaps += self.running[batch.id] > 1
+        await self.clock.sleep(30)
+        self.running[batch.id] -= 1
+
+
+async def workers(*services: BatchService) -> None:
+    await asyncio.gather(
+        *(service.worker(look_interval=2).run(until_idle=True) for service in services)
+    )
+
+
+def test_two_workers_share_the_work(world: Lab, live: Live, loop_clock: LoopClock) -> None:
+    """Each file goes up once and comes down once, each handler runs once, one worker polls."""
+
+    async def life() -> None:
+        provider = world.provider
+        for name in "xyz":
+            provider.fail_next("upload", world.Crash())
+            with pytest.raises(world.Crash):
+                await world.service().submit(world.lines(name), completion_handler="shop:Done")
+        world.close()
+        handler = Slow(loop_clock)
+        services = [world.service(handlers=handler) for _ in range(2)]
+        world.clock.after(120, world.complete_all)
+        before = provider.count("upload")
+        await workers(*services)
+        assert provider.count("upload") - before == 3
+        assert provider.count("create") == 3
+        assert provider.count("download") == 3
+        assert (handler.calls, handler.overlaps) == (3, 0)
+        # Three batches, two moments each: one worker asks for all at once.
+        assert provider.count("list") + provider.count("retrieve") <= 4
+        for summary in await services[0].batches():
+            await world.assert_each_once(services[0], summary.id)
+            facts = await world.facts(services[0], summary.id)
+            assert facts.count("HandlerDispatched") == 1
+
+    live(life())
+
+
+def test_a_dead_worker_is_replaced_within_a_minute(world: Lab, live: Live) -> None:
+    """Its leases end by themselves; until then nobody waits for anything else."""
+
+    async def life() -> None:
+        service = world.service()
+        batch_id = await service.submit(world.lines())
+        world.complete_all()
+        dead = Leases(world.runtimes[-1])
+        assert await dead.claim(batch_lease(batch_id))
+        assert await dead.claim(polls_lease("fake"))
+        begin = world.clock.elapsed
+        await workers(world.service())
+        assert LEASE.total_seconds() <= world.clock.elapsed - begin <= 60
+        await world.assert_each_once(service, batch_id)
+
+    live(life())
+
+
+def test_a_command_does_not_wait_for_a_dead_worker(world: Lab, live: Live) -> None:
+    """Who types the command again after a kill goes on at once: versions keep it correct."""
+
+    async def life() -> None:
+        service = world.service()
+        batch_id = await service.submit(world.lines())
+        world.complete_all()
+        world.clock.pass_time(100)
+        dead = Leases(world.runtimes[-1])
+        assert await dead.claim(batch_lease(batch_id))
+        begin = world.clock.elapsed
+        await world.service().wait(batch_id)
+        assert world.clock.elapsed == begin
+        await world.assert_each_once(service, batch_id)
+
+    live(life())
+
+
+def test_wait_leaves_the_handler_to_who_is_at_it(
+    world: Lab, live: Live, loop_clock: LoopClock
+) -> None:
+    """A worker that calls the handler now is waited for; it is not called twice."""
+
+    async def life() -> None:
+        handler = Slow(loop_clock)
+        service = world.service(handlers=handler)
+        batch_id = await service.submit(world.lines(), completion_handler="shop:Done")
+        world.complete_all()
+        world.clock.pass_time(100)
+        await asyncio.gather(
+            workers(world.service(handlers=handler)),
+            world.service(handlers=handler).wait(batch_id),
+        )
+        assert (handler.calls, handler.overlaps) == (1, 0)
+        assert (await service.status(batch_id)).handler_dispatched
+
+    live(life())
+
+
+def test_a_lease_is_given_back(world: Lab, live: Live) -> None:
+    """At the end of its block, also when that fails; one of somebody else stays."""
+
+    async def life() -> None:
+        world.service()
+        one, other = (Leases(world.runtimes[-1]) for _ in range(2))
+        with pytest.raises(RuntimeError):
+            await _failing(one)
+        async with other.held("a") as is_mine, one.held("a") as also:
+            assert (is_mine, also) == (True, False)
+        async with one.held("a") as is_mine:
+            assert is_mine
+
+    live(life())
+
+
+async def _failing(leases: Leases) -> None:
+    async with leases.held("a") as is_mine:
+        assert is_mine
+        raise RuntimeError
