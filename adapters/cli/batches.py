@@ -18,6 +18,7 @@ from ...domain.status import BatchStatus, Outcome
 from ...settings import Settings, sqlite_path
 from .costs import cost_text, parse_max_cost
 from .exits import ExitStatus
+from .logs import warnings_to_stderr
 from .output import check_input, check_output, check_standard_output, write_results
 from .progress import showing_progress
 from .render import (
@@ -99,12 +100,13 @@ async def _trail(place: Place, calls: Calls) -> AsyncIterator[BatchService]:
     settings = place.settings()
     if calls is Calls.SURELY and settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
-    async with bootstrap.open_trail(
-        settings=settings,
-        actor=bootstrap.command_line_actor(),
-        provider=bootstrap.no_provider() if calls is Calls.NEVER else None,
-    ) as trail:
-        yield trail
+    with warnings_to_stderr():
+        async with bootstrap.open_trail(
+            settings=settings,
+            actor=bootstrap.command_line_actor(),
+            provider=bootstrap.no_provider() if calls is Calls.NEVER else None,
+        ) as trail:
+            yield trail
 
 
 async def run_batch(

@@ -1,4 +1,4 @@
-"""The log of a worker on standard error: lines for people, or a JSON object a line."""
+"""Logs on standard error: a worker's lines, for people or as JSON, and other commands' warnings."""
 
 import logging
 import sys
@@ -33,6 +33,27 @@ def logging_to_stderr(*, as_json: bool, verbose: bool) -> Iterator[None]:
         logging.captureWarnings(False)
         root.removeHandler(handler)
         logger.setLevel(before)
+
+
+@contextmanager
+def warnings_to_stderr() -> Iterator[None]:
+    """Tell what the package warns of as the other commands speak, until the end of the block."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Sentences())
+    logger = logging.getLogger(_PACKAGE)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class Sentences(logging.Formatter):
+    """`batchtrail: …`, with what a provider said made harmless."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return f"batchtrail: {clean(record.getMessage())}"
 
 
 class PlainLines(logging.Formatter):

@@ -1,5 +1,6 @@
 """Batches as text for people and as JSON for programs."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,8 +22,16 @@ OUTCOMES = (
 
 
 def json_text(value: Any) -> str:
-    """A value as one line of JSON."""
-    return msgspec.json.encode(value).decode()
+    """A value as one line of JSON, in which no character drives a terminal."""
+    text = msgspec.json.encode(value).decode()
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    """A character as JSON writes it in ASCII; unprintable ones stand only within strings."""
+    return json.dumps(char)[1:-1]
 
 
 def outcome_counts(summary: BatchSummary) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """How to reach an OpenAI-compatible server: address, key, time limits."""
 
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Any
 
 from attrs import Attribute, converters, field, frozen, validators
@@ -107,6 +108,12 @@ class OpenAISettings:
         """Which provider and account endpoint this is; holds no secret."""
         return f"openai:{self.base_url}"
 
+    @property
+    def is_unencrypted(self) -> bool:
+        """Whether the key and all requests can be read on the way to another machine."""
+        url = URL(self.base_url)
+        return url.scheme == "http" and not _is_this_machine(url.host or "")
+
     def credentials(self) -> dict[str, str]:
         """Return the headers that must never reach another origin."""
         usual = AuthStyle.API_KEY if self.spoken is Dialect.AZURE else AuthStyle.BEARER
@@ -131,3 +138,10 @@ class OpenAISettings:
     def redact(self, text: str) -> str:
         """`text` without the key, which some servers repeat in their error messages."""
         return text.replace(self.api_key, "[key]")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -25,6 +26,8 @@ from .settings import Settings, sqlite_path
 
 if TYPE_CHECKING:
     from .adapters.openai import OpenAISettings
+
+_log = logging.getLogger(__name__)
 
 _RECONCILE_WAIT = 120.0
 _CREATE_TIMEOUT = 60.0
@@ -170,6 +173,8 @@ async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
     if settings.api_key is None:
         yield no_provider(openai.name, openai.limits)
         return
+    if openai.is_unencrypted:
+        _log.warning("%s is not encrypted: others can read the key; use https", openai.base_url)
     async with connect(openai) as provider:
         yield provider
 

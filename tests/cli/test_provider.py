@@ -229,7 +229,8 @@ def test_escapes_in_a_refusal(cli: Cli, hostile: Hostile, command: str) -> None:
     result = cli(command, cli.write(1), OPENAI_BASE_URL=url)
     assert result.status == 2
     batch = str(cli.batches()[0]["id"])
-    said = [result.err, *(cli(*words).out for words in (["status", batch], ["history", batch]))]
+    looks = (["status", batch], ["history", batch], ["status", batch, "--json"])
+    said = [result.err, *(cli(*words).out for words in looks)]
     for text in said:
         assert "red" in text
         assert [line for line in text.splitlines() if not line.isprintable()] == []
@@ -253,3 +254,11 @@ def test_escapes_in_a_bad_line(cli: Cli) -> None:
     line = {"custom_id": "a", "method": ESCAPES, "url": "/v1/responses", "body": {"model": "m"}}
     path.write_text(json.dumps(line))
     assert "\\x1b[31mred" in sentence(cli("run", path))
+
+
+def test_plain_http_to_another_machine_is_warned_of(cli: Cli) -> None:
+    """Before anything is sent, and as a sentence; the loopback is no other machine."""
+    cli.write(1)
+    said = cli("cancel", "0000", OPENAI_BASE_URL="http://gateway.invalid:9/v1").err
+    assert "http://gateway.invalid:9/v1 is not encrypted: others can read the key" in said
+    assert "not encrypted" not in cli("cancel", "0000").err

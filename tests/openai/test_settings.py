@@ -140,3 +140,22 @@ def test_limits_follow_the_dialect() -> None:
     assert {"/chat/completions", "/v1/chat/completions"} <= azure.endpoints
     assert "/chat/completions" not in openai.endpoints
     assert azure.endpoints_without_model == {"/moderations", "/v1/moderations"}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "readable"),
+    [
+        ("https://api.openai.com/v1", False),
+        ("http://127.0.0.1:8080/v1", False),
+        ("http://127.9.9.9/v1", False),
+        ("http://[::1]:8080/v1", False),
+        ("http://localhost/v1", False),
+        ("http://api.localhost/v1", False),
+        ("http://10.0.0.7:8080/v1", True),
+        ("http://localhost.example.com/v1", True),
+        ("http://gateway/v1", True),
+    ],
+)
+def test_a_key_that_others_can_read(base_url: str, *, readable: bool) -> None:
+    """Plain HTTP to another machine; on this one nobody listens on the way."""
+    assert OpenAISettings(api_key="k", base_url=base_url).is_unencrypted is readable
