@@ -134,6 +134,19 @@ class Reconciliation:
 
         await self._runtime.command(batch_id, record)
 
+    async def adopt_earlier(self, batch: Batch) -> bool:
+        """Adopt what a create call made that was given up; False when the list shows nothing alive.
+
+        After a later call was refused: the batch that the earlier one made is good and paid for.
+        """
+        if batch.submission is None or not batch.submission.lost_creates:
+            return False
+        found = await self._search(batch.id, batch.submission)
+        if not found or found[0].report.status in _DEAD:
+            return False
+        await self.record_submitted(batch.id, *found, adopted=True)
+        return True
+
     async def look_for_siblings(self, batch: Batch) -> Batch:
         """Search again for what a call made that was given up; lists may lag for longer."""
         if batch.submission is None or not batch.submission.lost_creates:

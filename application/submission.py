@@ -168,7 +168,8 @@ class SubmissionFlow:
         try:
             created = await self._provider.create_batch(request)
         except RefusedError as error:
-            await self._refuse(batch.id, error, create_attempt=attempt)
+            if not await self._reconciliation.adopt_earlier(batch):
+                await self._refuse(batch.id, error, create_attempt=attempt)
         except OutcomeUnknownError as error:
             self._reconciliation.note_lost(batch.id, attempt)
             _log.warning("the answer to the create call of batch %s was lost: %s", batch.id, error)

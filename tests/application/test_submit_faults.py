@@ -384,6 +384,30 @@ async def test_sibling_whose_cancel_fails_is_canceled_in_the_end(lab: Lab) -> No
     assert lab.live() == [lab.provider.batch_ids[0]]
 
 
+@pytest.mark.parametrize("shown", [True, False])
+async def test_refusal_after_a_lost_create(lab: Lab, *, shown: bool) -> None:
+    """What the lost call made is paid for: it is looked for before the batch counts as refused."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=10_000)
+
+    async def refuse_second(boundary: str) -> None:
+        if boundary == "before create" and lab.provider.batch_ids:
+            lab.provider.fail_next("create", RefusedError("no more", code="billing"))
+            if shown:
+                lab.provider.hide_from_list(lab.provider.batch_ids[0], times=0)
+
+    service = lab.watched(refuse_second, reconcile_wait=10)
+    batch_id = await service.submit(lab.lines())
+    summary = await service.status(batch_id)
+    if not shown:
+        assert summary.status is BatchStatus.FAILED
+        return
+    assert summary.provider_batch_id == lab.provider.batch_ids[0]
+    lab.complete_all()
+    await service.wait(batch_id)
+    await lab.assert_each_once(service, batch_id)
+
+
 async def test_sibling_that_the_list_shows_late_is_canceled(lab: Lab) -> None:
     """A lost create that appears after the second create was answered does not run on unseen."""
     lab.provider.lose_next_answer("create")
