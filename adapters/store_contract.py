@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -373,14 +373,19 @@ def run_sql(store: Batches, *statements: str) -> None:
             cursor.execute(statement)
 
 
-def forget_views(store: Batches) -> None:
+def forget_views(store: Batches, prefix: str = "") -> None:
     """Leave the views as they are before anything was read from the log."""
     run_sql(
         store,
-        "DELETE FROM completions",
-        "DELETE FROM batches",
-        "UPDATE view_checkpoint SET position=0",
+        f"DELETE FROM {prefix}completions",
+        f"DELETE FROM {prefix}batches",
+        f"UPDATE {prefix}view_checkpoint SET position=0",
     )
+
+
+def forget_snapshots(store: Batches, prefix: str = "") -> None:
+    """Leave nothing but the log to load batches from."""
+    run_sql(store, f"DELETE FROM {prefix}snapshots")
 
 
 def save_without_views(store: Batches, batch: Batch) -> None:
@@ -443,9 +448,28 @@ class Reading:
 class BatchStoreContract:
     """Inherit as `Test...` and override `open_store`.
 
-    The tests reach into the database by SQL for the tables `snapshots`, `batches`, `completions`
-    and `view_checkpoint`, through `recorder.datastore.transaction(commit=True)`.
+    The tests reach past the store for what is lost or damaged there. These methods do it by SQL,
+    through `recorder.datastore.transaction(commit=True)`, in tables whose names may begin with
+    `table_prefix`; override them for a store that is made otherwise.
     """
+
+    table_prefix: ClassVar[str] = ""
+
+    def forget_views(self, store: Batches) -> None:
+        """Leave the views as they are before anything was read from the log."""
+        forget_views(store, self.table_prefix)
+
+    def forget_snapshots(self, store: Batches) -> None:
+        """Leave nothing but the log to load batches from."""
+        forget_snapshots(store, self.table_prefix)
+
+    def forget_log(self, store: Batches) -> None:
+        """Leave no event; the positions go on behind the last one."""
+        run_sql(store, f"DELETE FROM {self.table_prefix}events")
+
+    def cut_snapshots(self, store: Batches) -> None:
+        """Leave the first bytes of each snapshot's state."""
+        run_sql(store, f"UPDATE {self.table_prefix}snapshots SET state=substr(state, 1, 20)")
 
     @pytest.fixture
     def open_store(self) -> Iterator[OpenStore]:
@@ -644,7 +668,7 @@ class BatchStoreContract:
             first.save_batch(batch)
             with pytest.raises(ConflictError):
                 second.save_batch(author.draft([request_line("z")], identity=custom_id))
-        forget_views(first)
+        self.forget_views(first)
         _, page = first.recorder.lagging(max_bytes=MEGABYTE)
         assert [notification.id for notification in page] == list(range(1, len(page) + 1))
         assert len(page) == positions_of(first)[1]
@@ -685,7 +709,7 @@ class BatchStoreContract:
     def test_snapshots_are_dispensable(self, store: Batches, author: Author) -> None:
         """Without snapshots, the log alone gives the same state."""
         batches = save_all(store, author.interleaved())
-        run_sql(store, "DELETE FROM snapshots")
+        self.forget_snapshots(store)
         for batch in batches:
             assert state_of(store.get(batch.id)) == state_of(batch)
 
@@ -702,7 +726,7 @@ class BatchStoreContract:
             return state_of(store.repository.get(batch.id, version=version))["text"]
 
         assert {version: load(version) for version in past} == past
-        run_sql(store, "DELETE FROM snapshots")
+        self.forget_snapshots(store)
         assert {version: load(version) for version in past} == past
 
     # -- views -----------------------------------------------------------------------------
@@ -713,7 +737,7 @@ class BatchStoreContract:
             store.save_batch(batch)
             image = image_of(store)
             assert positions_of(store)[0] == positions_of(store)[1]
-            forget_views(store)
+            self.forget_views(store)
             assert image_of(store) == image
             assert positions_of(store)[0] == positions_of(store)[1]
 
@@ -725,7 +749,7 @@ class BatchStoreContract:
         save_all(store, author.interleaved())
         image = image_of(store)
         small_pages(monkeypatch, size)
-        forget_views(store)
+        self.forget_views(store)
         assert image_of(store) == image
 
     def test_rebuild_goes_on_where_it_was_killed(
@@ -735,7 +759,7 @@ class BatchStoreContract:
         store = open_store()
         save_all(store, author.interleaved())
         image = image_of(store)
-        forget_views(store)
+        self.forget_views(store)
         while positions_of(store)[0] < positions_of(store)[1]:
             advance_once(store, max_bytes=1)
         assert image_of(store) == image
@@ -794,7 +818,7 @@ class BatchStoreContract:
                 store.catch_up()
             saved[batch.id] = batch.version
         image = image_of(store)
-        forget_views(store)
+        self.forget_views(store)
         assert image_of(store) == image
         summaries = store.views.summaries(limit=len(saved))
         assert {summary.id: summary.version for summary in summaries} == saved
@@ -807,7 +831,7 @@ class BatchStoreContract:
         batch = author.draft((request_line(f"r{n}") for n in range(40)), chunk_bytes=400)
         author.end(batch)
         store.save_batch(batch)
-        forget_views(store)
+        self.forget_views(store)
         small_pages(monkeypatch, 1)
 
         def save() -> None:
@@ -818,7 +842,7 @@ class BatchStoreContract:
         cut_in(store, monkeypatch, save)
         store.catch_up()
         image = image_of(store)
-        forget_views(store)
+        self.forget_views(store)
         assert image_of(store) == image
         assert {row.outcome for row in all_rows(store, batch.id)} == {
             Outcome.SUCCEEDED,
@@ -846,7 +870,7 @@ class BatchStoreContract:
         store, other = open_store(), open_store()
         save_all(store, author.interleaved())
         image = image_of(store)
-        forget_views(store)
+        self.forget_views(store)
         small_pages(monkeypatch, mine)
         cut_in(store, monkeypatch, lambda: advance_once(other, max_bytes=theirs))
         store.catch_up()
@@ -859,7 +883,7 @@ class BatchStoreContract:
         store, other = open_store(), open_store()
         save_all(store, author.interleaved())
         image = image_of(store)
-        forget_views(store)
+        self.forget_views(store)
         small_pages(monkeypatch, 2_000)
         advance = store.recorder.advance_views
         turns = iter([lambda: advance_once(other, max_bytes=2_000)])
@@ -898,7 +922,7 @@ class BatchStoreContract:
         store, other = open_store(), open_store()
         save_all(store, author.interleaved())
         image = image_of(store)
-        forget_views(store)
+        self.forget_views(store)
         small_pages(monkeypatch, 1)
         cut_in(store, monkeypatch, other.catch_up)
         store.catch_up()
@@ -912,7 +936,7 @@ class BatchStoreContract:
         batch = author.draft((request_line(f"r{n}", text) for n in range(80)), chunk_bytes=1)
         store.save_batch(batch)
         image = image_of(store)
-        forget_views(store)
+        self.forget_views(store)
         small_pages(monkeypatch, MEGABYTE)
         tracemalloc.start()
         try:
@@ -954,7 +978,7 @@ class BatchStoreContract:
         for _ in range(20):
             store.save_batch(Author().draft([request_line("a")]))
         ids = [summary.id for summary in store.views.summaries(limit=99)]
-        forget_views(store)
+        self.forget_views(store)
         assert [summary.id for summary in store.views.summaries(limit=99)] == ids
 
     def test_latest_generation(self, store: Batches, author: Author) -> None:
@@ -1139,7 +1163,7 @@ class BatchStoreContract:
         """A snapshot is a cache: one that cannot be read is passed over."""
         batch = author.draft([request_line("a")])
         store.save_batch(batch)
-        run_sql(store, "UPDATE snapshots SET state=substr(state, 1, 20)")
+        self.cut_snapshots(store)
         assert state_of(store.get(batch.id)) == state_of(batch)
 
     def test_snapshot_in_the_log(self, open_store: OpenStore, author: Author) -> None:
@@ -1185,8 +1209,7 @@ class BatchStoreContract:
         with pytest.raises(StoreError):
             store.get(batch.id)
 
-    @staticmethod
-    def _set_trap(store: Batches, batch: Batch, place: str) -> None:
+    def _set_trap(self, store: Batches, batch: Batch, place: str) -> None:
         log: BatchRecorder = store.recorder
         assert store.snapshots is not None
         (snapshot,) = store.snapshots.recorder.select_events(batch.id)
@@ -1201,7 +1224,8 @@ class BatchStoreContract:
             log.insert_events([StoredEvent(batch.id, batch.version + 1, _PYTHON_TOPIC, b"\x80")])
         elif place == "draft":
             (draft, *rest) = log.select_events(batch.id)
-            run_sql(store, "DELETE FROM snapshots", "DELETE FROM events")
+            self.forget_snapshots(store)
+            self.forget_log(store)
             log.insert_events([renamed(draft, "originator_topic"), *rest])
         else:
             row = StoredEvent(batch.id, batch.version, _PYTHON_TOPIC, snapshot.state)
