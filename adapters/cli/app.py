@@ -40,7 +40,8 @@ _Database = Annotated[
     typer.Option(
         "--db",
         metavar="URL",
-        help="Database, as sqlite:///FILE (relative) or sqlite:////FILE (absolute). "
+        help="Database, as sqlite:///FILE (relative), sqlite:////FILE (absolute) or "
+        "postgresql://HOST/NAME. "
         "Default: BATCHTRAIL_DB, else sqlite:///batchtrail.db.",
     ),
 ]

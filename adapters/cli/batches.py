@@ -15,7 +15,7 @@ from ...application.progress import OnProgress
 from ...application.service import BatchService
 from ...application.views import BatchSummary
 from ...domain.status import BatchStatus, Outcome
-from ...settings import Settings, sqlite_path
+from ...settings import Settings, is_postgresql, sqlite_path
 from .costs import cost_text, parse_max_cost
 from .exits import ExitStatus
 from .logs import warnings_to_stderr
@@ -51,7 +51,10 @@ class Place:
 
     def taken(self) -> dict[Path, str]:
         """The files that hold the log, and what to call them."""
-        path = sqlite_path(self.settings().database)
+        url = self.settings().database
+        if is_postgresql(url):
+            return {}
+        path = sqlite_path(url)
         return {Path(f"{path}{suffix}"): "the database" for suffix in _DATABASE_FILES}
 
 

@@ -22,9 +22,11 @@ from .application.runtime import Runtime
 from .application.service import BatchService
 from .application.store import Batches
 from .domain.values import Limits
-from .settings import Settings, sqlite_path
+from .settings import Settings, is_postgresql, sqlite_path
 
 if TYPE_CHECKING:
+    from eventsourcing.persistence import InfrastructureFactory
+
     from .adapters.openai import OpenAISettings
 
 _log = logging.getLogger(__name__)
@@ -37,6 +39,11 @@ NO_KEY = (
     "no API key: set OPENAI_API_KEY in the environment or in a .env file; to try without one, "
     "start `batchtrail emulator --port 8080` and set OPENAI_API_KEY=emulator "
     "OPENAI_BASE_URL=http://127.0.0.1:8080/v1"
+)
+
+NO_POSTGRES = (
+    "a postgresql:// database needs psycopg, which is not installed; "
+    "install it with: pip install 'batchtrail[postgres]'"
 )
 
 
@@ -80,18 +87,18 @@ async def open_trail(
 ) -> AsyncIterator[BatchService]:
     """Open a database and give the service over it.
 
-    `database` is a URL such as `sqlite:///batches.db`; without it the settings decide, which
-    come from the environment and a `.env` file. `provider` swaps in the fake or another adapter;
-    without it OpenAI is called with the key from the settings. `prices` prices the results in
-    place of OpenAI's list prices and of the file that the settings name. `actor` names who
-    acts, in the log.
+    `database` is a URL such as `sqlite:///batches.db` or `postgresql://host/batches`; without it
+    the settings decide, which come from the environment and a `.env` file. `provider` swaps in
+    the fake or another adapter; without it OpenAI is called with the key from the settings.
+    `prices` prices the results in place of OpenAI's list prices and of the file that the
+    settings name. `actor` names who acts, in the log.
 
     Raises `InputError` for malformed settings and `StoreError` for a database that cannot be
     used.
     """
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
-    factory = SQLiteBatchFactory(sqlite_path(database or settings.database))
+    factory = _factory(database or settings.database)
     async with AsyncExitStack() as stack:
         runtime = Runtime(
             Batches(factory),
@@ -111,6 +118,17 @@ async def open_trail(
             prices=prices,
             counter_of=offline_counter,
         )
+
+
+def _factory(url: str) -> "InfrastructureFactory":
+    """What makes the store at a database URL. Raises as `open_trail` does."""
+    if not is_postgresql(url):
+        return SQLiteBatchFactory(sqlite_path(url))
+    try:
+        from .adapters.postgres import PostgresBatchFactory  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise InputError(NO_POSTGRES) from error
+    return PostgresBatchFactory(url)
 
 
 def price_book(settings: Settings) -> PriceBook:

@@ -36,7 +36,8 @@ class Settings:
     prices: Path | None = None
 
     def __repr__(self) -> str:
-        return f"Settings(database={self.database!r}, base_url={self.base_url!r}, …)"
+        database = _without_password(self.database)
+        return f"Settings(database={database!r}, base_url={self.base_url!r}, …)"
 
     @classmethod
     def load(
@@ -142,6 +143,11 @@ def _schedule(text: str | None) -> tuple[float, ...] | None:
     return schedule
 
 
+def is_postgresql(url: str) -> bool:
+    """Whether a database URL names a PostgreSQL server."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
 def sqlite_path(url: str) -> Path | str:
     """The file of a `sqlite:///` URL; three slashes are relative, four absolute.
 
@@ -151,7 +157,8 @@ def sqlite_path(url: str) -> Path | str:
     if scheme != "sqlite" or not separator:
         raise InputError(
             f"the database URL {_without_password(url)!r} is not understood; "
-            f"write {DEFAULT_DATABASE} for a file in this directory, four slashes for a full path"
+            f"write {DEFAULT_DATABASE} for a file in this directory, four slashes for a full path, "
+            "or postgresql://HOST/DATABASE"
         )
     path = rest.removeprefix("/")
     if not rest.startswith("/") or not path:
@@ -163,5 +170,8 @@ def sqlite_path(url: str) -> Path | str:
 
 
 def _without_password(url: str) -> str:
+    """A URL without its user, its query, and whatever else may hold a password."""
     scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    place, _, query = rest.partition("?")
+    shown = "…" if "@" in query else place.rpartition("@")[2]
+    return f"{scheme}{separator}{shown}"

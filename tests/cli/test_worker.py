@@ -214,5 +214,5 @@ def test_refusals(cli: Cli, emulator: Emulator) -> None:
     assert "OPENAI_API_KEY" in sentence(cli("worker", OPENAI_API_KEY=None))
     assert "no package" in sentence(cli("worker", BATCHTRAIL_HANDLERS="a b"))
     assert "BATCHTRAIL_MAX_AGE" in sentence(cli("worker", BATCHTRAIL_MAX_AGE="0"))
-    assert "postgresql" in sentence(cli("worker", "--db", "postgresql://u:secret@h/d"))
+    assert "is not understood" in sentence(cli("worker", "--db", "mysql://u:secret@h/d"))
     assert emulator.received() == {}

@@ -1,0 +1,54 @@
+"""Makes the recorders of one PostgreSQL database for the event store."""
+
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    InfrastructureFactory,
+    ProcessRecorder,
+    TrackingRecorder,
+)
+from eventsourcing.postgres import PostgresAggregateRecorder
+
+from .address import Address
+from .database import BatchDatastore
+from .recorder import PostgresBatchRecorder
+from .schema import prepare_database
+
+
+class PostgresBatchFactory(InfrastructureFactory[TrackingRecorder]):
+    """The database at a `postgresql://` URL; its tables are made when they are missing.
+
+    Raises `InputError` for a URL that cannot be read, and `DatabaseRefusedError` for a database
+    that is out of reach, not ours or too new. No error and no repr shows the password.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__({})
+        address = Address.parse(url)
+        self.datastore = BatchDatastore(address, prepare_database(address))
+
+    def is_snapshotting_enabled(self) -> bool:
+        """Always: loading a batch must not read its bodies."""
+        return True
+
+    def application_recorder(self) -> ApplicationRecorder:
+        """The event log with its views."""
+        return PostgresBatchRecorder(self.datastore)
+
+    def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
+        """The snapshots."""
+        return PostgresAggregateRecorder(self.datastore, events_table_name=f"batchtrail_{purpose}")
+
+    def tracking_recorder(
+        self, tracking_recorder_class: type[TrackingRecorder] | None = None
+    ) -> TrackingRecorder:
+        """Not offered: the views keep their own checkpoint."""
+        raise NotImplementedError
+
+    def process_recorder(self) -> ProcessRecorder:
+        """Not offered: the views keep their own checkpoint."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.datastore.close()

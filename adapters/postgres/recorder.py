@@ -1,0 +1,284 @@
+"""The event log in PostgreSQL: events, snapshot, views and checkpoint in one transaction."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import DataError, IntegrityError, Notification, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg import Cursor
+from psycopg.rows import TupleRow, tuple_row
+
+from ...application.store import BatchRecorder, WriteViews
+from ...application.views import CompletionRow, ViewReader, ViewWriter
+from ...domain.status import Outcome
+from .database import BatchDatastore, surviving_restarts
+from .pages import read_page
+from .texts import bytes_of, text_of
+from .views import PostgresViewReader, PostgresViewWriter
+
+_VERSIONS = "batchtrail_events_version"
+"""The constraint that two writers of one version of a batch run into."""
+
+_NEXT_POSITIONS = (
+    "UPDATE batchtrail_log SET last_position = last_position + %s RETURNING last_position"
+)
+_LAST_POSITION = "SELECT coalesce(max(notification_id), 0) FROM batchtrail_events"
+_INSERT = (
+    "COPY batchtrail_events (notification_id, originator_id, originator_version, topic, state) "
+    "FROM STDIN (FORMAT BINARY)"
+)
+_PUT_SNAPSHOT = (
+    "INSERT INTO batchtrail_snapshots (originator_id, originator_version, topic, state) "
+    "VALUES (%s, %s, %s, %s) ON CONFLICT (originator_id, originator_version) "
+    "DO UPDATE SET topic=excluded.topic, state=excluded.state"
+)
+_CLAIM = (
+    "INSERT INTO batchtrail_leases AS lease VALUES (%(name)s, %(holder)s, %(until)s) "
+    "ON CONFLICT (name) DO UPDATE SET holder=excluded.holder, until=excluded.until "
+    "WHERE lease.holder=excluded.holder OR lease.until<=%(now)s RETURNING 1"
+)
+_ROW_BYTES = 500
+"""What a row weighs beside its body, so that pages without bodies end as well."""
+
+
+class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
+    """The library's recorder on a table whose positions are counted in a row of their own.
+
+    A sequence leaves gaps behind writes that were undone, and the library's table lock waits for
+    vacuum. The lock on the counter's row has the same use: positions are in the order of commits,
+    and no reader passes over one that is filled later.
+    """
+
+    datastore: BatchDatastore
+
+    def __init__(self, datastore: BatchDatastore) -> None:
+        super().__init__(datastore, events_table_name="batchtrail_events")
+        self._reader = PostgresViewReader(datastore)
+
+    @property
+    def reader(self) -> ViewReader:
+        """The views, for reading."""
+        return self._reader
+
+    @surviving_restarts
+    def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        snapshot: StoredEvent | None = None,
+        write_views: WriteViews | None = None,
+        **_: Any,
+    ) -> Sequence[int] | None:
+        """Record events; the same events twice are recorded once.
+
+        When the answer to a commit is lost, the next attempt finds them in the log.
+        """
+        if not stored_events:
+            return None
+        try:
+            return self._insert(stored_events, snapshot, write_views)
+        except IntegrityError:
+            if positions := self._positions_of(stored_events):
+                return positions
+            raise
+
+    def _insert(
+        self,
+        stored_events: Sequence[StoredEvent],
+        snapshot: StoredEvent | None,
+        write_views: WriteViews | None,
+    ) -> Sequence[int]:
+        with self._transaction() as cursor:
+            positions = _next_positions(cursor, len(stored_events))
+            views = PostgresViewWriter(cursor)
+            up_to_date = views.checkpoint() >= _number(cursor, _LAST_POSITION)
+            _copy_events(cursor, stored_events, positions)
+            if snapshot is not None:
+                cursor.execute(_PUT_SNAPSHOT, (snapshot.originator_id, *_content(snapshot)))
+            # Views that lag are being rebuilt: the rebuild comes to these events in their order.
+            if write_views is not None and up_to_date:
+                write_views(views, positions)
+                views.move_checkpoint(positions[-1])
+        return positions
+
+    def _positions_of(self, stored_events: Sequence[StoredEvent]) -> Sequence[int]:
+        """Where exactly these events stand already; nothing when any of them does not."""
+        first = stored_events[0]
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT notification_id, originator_version, topic, state FROM batchtrail_events "
+                "WHERE originator_id=%s AND originator_version>=%s "
+                "ORDER BY originator_version LIMIT %s",
+                (first.originator_id, first.originator_version, len(stored_events)),
+            )
+            rows = cursor.fetchall()
+        found = [StoredEvent(first.originator_id, *content) for _, *content in rows]
+        return [position for position, *_ in rows] if found == list(stored_events) else []
+
+    @surviving_restarts
+    def lagging(self, *, max_bytes: int) -> tuple[int, Sequence[Notification]]:
+        """The views' checkpoint, and the next events behind it, up to a size."""
+        with self._cursor() as cursor:
+            checkpoint = PostgresViewWriter(cursor).checkpoint()
+            if checkpoint >= _number(cursor, _LAST_POSITION):
+                return checkpoint, []
+            page = read_page(
+                cursor,
+                "notification_id",
+                "SELECT notification_id, originator_id, originator_version, topic, state, "
+                "octet_length(state) AS size FROM batchtrail_events "
+                "WHERE notification_id>%(after)s ORDER BY notification_id LIMIT %(limit)s",
+                {"after": checkpoint},
+                max_bytes=max_bytes,
+            )
+            return checkpoint, [_notification(*row) for row in page]
+
+    def advance_views(self, checkpoint: int, to: int, write: Callable[[ViewWriter], None]) -> None:
+        """Write rows and move the checkpoint, unless another process has moved it since.
+
+        Never attempted twice: what writes the rows may be spent after the first time.
+        """
+        with self._transaction() as cursor:
+            cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")
+            views = PostgresViewWriter(cursor)
+            if views.checkpoint() == checkpoint:
+                write(views)
+                views.move_checkpoint(to)
+
+    @surviving_restarts
+    def select_page(self, originator_id: UUID, *, gt: int, max_bytes: int) -> Sequence[StoredEvent]:
+        """The events behind version `gt`, ended by the one that passes `max_bytes` of state."""
+        with self._cursor() as cursor:
+            page = read_page(
+                cursor,
+                "originator_version",
+                "SELECT originator_version, topic, state, octet_length(state) AS size "
+                "FROM batchtrail_events "
+                "WHERE originator_id=%(id)s AND originator_version>%(after)s "
+                "ORDER BY originator_version LIMIT %(limit)s",
+                {"id": originator_id, "after": gt},
+                max_bytes=max_bytes,
+            )
+            return [StoredEvent(originator_id, *row) for row in page]
+
+    @surviving_restarts
+    def select_completions(
+        self, batch_id: UUID, *, after: int, max_bytes: int
+    ) -> Sequence[tuple[CompletionRow, StoredEvent | None]]:
+        """Requests behind number `after` in input order, each with the event of its result."""
+        with self._cursor() as cursor:
+            page = read_page(
+                cursor,
+                "number",
+                "SELECT number, custom_id, outcome, position, originator_version, topic, state, "
+                "%(row_bytes)s + coalesce(octet_length(state), 0) AS size "
+                "FROM batchtrail_completions "
+                "LEFT JOIN batchtrail_events ON notification_id=position "
+                "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
+                "AND number>%(after)s ORDER BY number LIMIT %(limit)s",
+                {"id": batch_id, "after": after, "row_bytes": _ROW_BYTES},
+                max_bytes=max_bytes,
+            )
+            return [_completion(batch_id, *row) for row in page]
+
+    @surviving_restarts
+    def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Take or renew the lease of this name, unless another holder has it beyond `now`."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                _CLAIM,
+                {"name": bytes_of(name), "holder": bytes_of(holder), "now": now, "until": until},
+            )
+            return cursor.fetchone() is not None
+
+    @surviving_restarts
+    def release(self, name: str, holder: str) -> None:
+        """Give a lease back; that of another holder stays."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM batchtrail_leases WHERE name=%s AND holder=%s",
+                (bytes_of(name), bytes_of(holder)),
+            )
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor[TupleRow]]:
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(binary=True, row_factory=tuple_row) as cursor,
+        ):
+            yield cursor
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Cursor[TupleRow]]:
+        """Raises the library's `IntegrityError` for a conflict of versions, and for nothing else.
+
+        A caller that meets a conflict tries again, for ever.
+        """
+        with (
+            self.datastore.get_connection() as connection,
+            connection.transaction(),
+            connection.cursor(binary=True, row_factory=tuple_row) as cursor,
+        ):
+            try:
+                yield cursor
+            except psycopg.IntegrityError as error:
+                if error.diag.constraint_name == _VERSIONS:
+                    raise
+                raise DataError(
+                    f"its views do not fit its log ({error.diag.message_primary}); drop the table "
+                    "batchtrail_view_checkpoint, and they are rebuilt"
+                ) from error
+
+
+def _next_positions(cursor: Cursor[TupleRow], count: int) -> range:
+    """Positions without a gap behind the last one; other writers wait until this one is done."""
+    last = _number(cursor, _NEXT_POSITIONS, count)
+    return range(last - count + 1, last + 1)
+
+
+def _number(cursor: Cursor[TupleRow], statement: LiteralString, *parameters: Any) -> int:
+    cursor.execute(statement, parameters)
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _copy_events(
+    cursor: Cursor[TupleRow], stored_events: Sequence[StoredEvent], positions: range
+) -> None:
+    with cursor.copy(_INSERT) as copy:
+        copy.set_types(["int8", "uuid", "int8", "text", "bytea"])
+        for position, stored in zip(positions, stored_events, strict=True):
+            copy.write_row((position, stored.originator_id, *_content(stored)))
+
+
+def _content(stored: StoredEvent) -> tuple[int, str, bytes]:
+    return stored.originator_version, stored.topic, stored.state
+
+
+def _notification(
+    position: int, originator_id: UUID, version: int, topic: str, state: bytes
+) -> Notification:
+    return Notification(
+        id=position,
+        originator_id=originator_id,
+        originator_version=version,
+        topic=topic,
+        state=state,
+    )
+
+
+def _completion(
+    batch_id: UUID,
+    number: int,
+    custom_id: bytes,
+    outcome: str,
+    position: int | None,
+    *result: Any,
+) -> tuple[CompletionRow, StoredEvent | None]:
+    row = CompletionRow(number, text_of(custom_id), Outcome(outcome), position)
+    return row, StoredEvent(batch_id, *result) if position else None

@@ -1,0 +1,281 @@
+"""The views in PostgreSQL, and the checkpoint that says how much of the log they hold."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+import msgspec
+from psycopg import Cursor
+from psycopg.rows import TupleRow, tuple_row
+
+from ...application.views import BatchSummary, CompletionRow, OpenBatch
+from ...domain.status import Outcome, WorkStep
+from .database import BatchDatastore, surviving_restarts
+from .texts import bytes_of, text_of
+
+_VERSION = 1
+"""Raise it when the tables or their content change: older views are thrown away and rebuilt."""
+
+VIEW_TABLES: dict[str, LiteralString] = {
+    "batchtrail_view_checkpoint": (
+        "CREATE TABLE batchtrail_view_checkpoint ("
+        "version integer NOT NULL, position bigint NOT NULL)"
+    ),
+    "batchtrail_batches": (
+        "CREATE TABLE batchtrail_batches ("
+        "batch_no integer PRIMARY KEY, "
+        "batch_id uuid NOT NULL UNIQUE, "
+        "created_at timestamptz NOT NULL, "
+        "identity bytea, "
+        "generation integer NOT NULL, "
+        "provider bytea NOT NULL, "
+        "version bigint NOT NULL, "
+        "updated_at timestamptz NOT NULL, "
+        "next_step text, "
+        "submitted_at timestamptz, "
+        "provider_batch_id bytea, "
+        "may_have_siblings boolean NOT NULL, "
+        "summary bytea NOT NULL)"
+    ),
+    # Room in each page for the outcomes that come later: their rows need no new index entries.
+    "batchtrail_completions": (
+        "CREATE TABLE batchtrail_completions ("
+        "batch_no integer NOT NULL, "
+        "number integer NOT NULL, "
+        "custom_id bytea NOT NULL, "
+        "outcome text NOT NULL, "
+        "position bigint, "
+        "PRIMARY KEY (batch_no, number)) WITH (fillfactor = 50)"
+    ),
+}
+_INDEXES: tuple[LiteralString, ...] = (
+    "CREATE INDEX ON batchtrail_batches (created_at, batch_no)",
+    "CREATE INDEX ON batchtrail_batches (identity, generation)",
+    "CREATE INDEX ON batchtrail_batches (provider, batch_no) WHERE next_step IS NOT NULL",
+)
+
+# Writers come one after another, so the highest number is that of the batch before this one.
+_PUT_BATCH = (
+    "INSERT INTO batchtrail_batches "
+    "SELECT coalesce(max(batch_no), 0) + 1, %(batch_id)s, %(created_at)s, %(identity)s, "
+    "%(generation)s, %(provider)s, %(version)s, %(updated_at)s, %(next_step)s, "
+    "%(submitted_at)s, %(provider_batch_id)s, %(may_have_siblings)s, %(summary)s "
+    "FROM batchtrail_batches "
+    "ON CONFLICT (batch_id) DO UPDATE SET version=excluded.version, "
+    "updated_at=excluded.updated_at, next_step=excluded.next_step, "
+    "submitted_at=excluded.submitted_at, provider_batch_id=excluded.provider_batch_id, "
+    "may_have_siblings=excluded.may_have_siblings, summary=excluded.summary"
+)
+_ADD_REQUESTS = (
+    "INSERT INTO batchtrail_completions "
+    "SELECT batch_no, %(before)s + place, custom_id, 'pending', NULL "
+    "FROM batchtrail_batches, "
+    "unnest(%(custom_ids)b::bytea[]) WITH ORDINALITY AS new (custom_id, place) "
+    "WHERE batch_id=%(batch_id)s"
+)
+_SETTLE = (
+    "UPDATE batchtrail_completions AS old SET outcome=new.outcome, position=new.position "
+    "FROM batchtrail_batches AS batch, "
+    "unnest(%(numbers)b::integer[], %(outcomes)s::text[], %(positions)b::bigint[]) "
+    "AS new (number, outcome, position) "
+    "WHERE batch_id=%(batch_id)s AND old.batch_no=batch.batch_no AND old.number=new.number"
+)
+_SETTLE_REST = (
+    "UPDATE batchtrail_completions SET outcome=%(outcome)s WHERE outcome='pending' "
+    "AND batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(batch_id)s)"
+)
+_REOPEN = (
+    "UPDATE batchtrail_completions SET outcome='pending' WHERE position IS NULL "
+    "AND batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(batch_id)s)"
+)
+_ID_DIGITS = 32
+
+
+def prepare_views(cursor: Cursor[TupleRow]) -> None:
+    """Make the tables; when one is missing or old, begin all of them anew.
+
+    They are filled from the log before anything reads them.
+    """
+    cursor.execute(
+        "SELECT count(to_regclass(name)) FROM unnest(%s::text[]) AS name", (list(VIEW_TABLES),)
+    )
+    if cursor.fetchone() == (len(VIEW_TABLES),):
+        cursor.execute("SELECT version FROM batchtrail_view_checkpoint")
+        if cursor.fetchall() == [(_VERSION,)]:
+            return
+    cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")  # nobody writes meanwhile
+    cursor.execute("DROP TABLE IF EXISTS " + ", ".join(VIEW_TABLES))
+    for statement in (*VIEW_TABLES.values(), *_INDEXES):
+        cursor.execute(statement)
+    cursor.execute("INSERT INTO batchtrail_view_checkpoint VALUES (%s, 0)", (_VERSION,))
+
+
+class PostgresViewWriter:
+    """Writes view rows through the cursor of a transaction."""
+
+    def __init__(self, cursor: Cursor[TupleRow]) -> None:
+        self._cursor = cursor
+
+    def checkpoint(self) -> int:
+        """The position of the last event that the views hold."""
+        self._cursor.execute("SELECT position FROM batchtrail_view_checkpoint")
+        row = self._cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def move_checkpoint(self, position: int) -> None:
+        """Say that the views hold the log up to a position."""
+        self._cursor.execute("UPDATE batchtrail_view_checkpoint SET position=%s", (position,))
+
+    def put_batch(self, summary: BatchSummary) -> None:
+        """Insert or replace a batch's row."""
+        self._cursor.execute(
+            _PUT_BATCH,
+            {
+                "batch_id": summary.id,
+                "created_at": summary.created_at,
+                "identity": _stored(summary.identity),
+                "generation": summary.generation,
+                "provider": _stored(summary.provider),
+                "version": summary.version,
+                "updated_at": summary.updated_at,
+                "next_step": summary.next_step and summary.next_step.value,
+                "submitted_at": summary.submitted_at,
+                "provider_batch_id": _stored(summary.provider_batch_id),
+                "may_have_siblings": summary.lost_creates > 0,
+                "summary": msgspec.json.encode(summary),
+            },
+        )
+
+    def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:
+        """Insert a pending row for each request."""
+        self._cursor.execute(
+            _ADD_REQUESTS,
+            {
+                "batch_id": batch_id,
+                "before": first_number - 1,
+                "custom_ids": [bytes_of(custom_id) for custom_id in custom_ids],
+            },
+        )
+
+    def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
+        """Give requests their outcome and the position of the event that brought it."""
+        rows = sorted(results)
+        self._cursor.execute(
+            _SETTLE,
+            {
+                "batch_id": batch_id,
+                "numbers": [number for number, _, _ in rows],
+                "outcomes": [outcome.value for _, outcome, _ in rows],
+                "positions": [position for _, _, position in rows],
+            },
+        )
+
+    def settle_rest(self, batch_id: UUID, outcome: Outcome) -> None:
+        """Give every request that is still pending this outcome."""
+        self._cursor.execute(_SETTLE_REST, {"batch_id": batch_id, "outcome": outcome.value})
+
+    def reopen(self, batch_id: UUID) -> None:
+        """Make every request pending again that has no result line."""
+        self._cursor.execute(_REOPEN, {"batch_id": batch_id})
+
+
+class PostgresViewReader:
+    """Reads the views."""
+
+    def __init__(self, datastore: BatchDatastore) -> None:
+        self._datastore = datastore
+
+    @surviving_restarts
+    def _select(self, statement: LiteralString, *parameters: Any) -> list[TupleRow]:
+        with (
+            self._datastore.get_connection() as connection,
+            connection.cursor(binary=True, row_factory=tuple_row) as cursor,
+        ):
+            cursor.execute(statement, parameters)
+            return cursor.fetchall()
+
+    def summaries(self, *, limit: int, before: datetime | None = None) -> list[BatchSummary]:
+        """Batches, newest first, `limit` at most, made before a moment."""
+        rows = self._select(
+            "SELECT summary FROM batchtrail_batches "
+            "WHERE created_at < coalesce(%s::timestamptz, 'infinity') "
+            "ORDER BY created_at DESC, batch_no DESC LIMIT %s",
+            before,
+            limit,
+        )
+        return [msgspec.json.decode(summary, type=BatchSummary) for (summary,) in rows]
+
+    def open_batches(self, provider: str) -> list[OpenBatch]:
+        """The batches at a provider with something left to do, oldest first."""
+        rows = self._select(
+            "SELECT batch_id, version, next_step, updated_at, submitted_at, provider_batch_id, "
+            "may_have_siblings FROM batchtrail_batches "
+            "WHERE next_step IS NOT NULL AND provider=%s ORDER BY batch_no",
+            bytes_of(provider),
+        )
+        return [_open_batch(row) for row in rows]
+
+    def open_elsewhere(self, provider: str) -> list[str]:
+        """The other providers that have open batches."""
+        rows = self._select(
+            "SELECT DISTINCT provider FROM batchtrail_batches "
+            "WHERE next_step IS NOT NULL AND provider<>%s ORDER BY provider",
+            bytes_of(provider),
+        )
+        return [text_of(name) for (name,) in rows]
+
+    def latest_generation(self, identity: str) -> int:
+        """The highest generation of the batches with this identity; 0 when there is none."""
+        rows = self._select(
+            "SELECT coalesce(max(generation), 0) FROM batchtrail_batches WHERE identity=%s",
+            bytes_of(identity),
+        )
+        generation: int = rows[0][0]
+        return generation
+
+    def matching_ids(self, prefix: str) -> list[UUID]:
+        """The ids that begin with these hex digits, at most ten."""
+        try:
+            first, last = (UUID(hex=prefix.ljust(_ID_DIGITS, digit)) for digit in "0f")
+        except ValueError:
+            return []
+        rows = self._select(
+            "SELECT batch_id FROM batchtrail_batches WHERE batch_id BETWEEN %s AND %s LIMIT 10",
+            first,
+            last,
+        )
+        return [batch_id for (batch_id,) in rows]
+
+    def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
+        """Requests in input order, from the one behind number `after`, `limit` at most."""
+        rows = self._select(
+            "SELECT number, custom_id, outcome, position FROM batchtrail_completions "
+            "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%s) "
+            "AND number>%s ORDER BY number LIMIT %s",
+            batch_id,
+            after,
+            limit,
+        )
+        return [
+            CompletionRow(number, text_of(custom_id), Outcome(outcome), position)
+            for number, custom_id, outcome, position in rows
+        ]
+
+
+def _open_batch(row: TupleRow) -> OpenBatch:
+    batch_id, version, next_step, updated_at, submitted_at, provider_batch_id, siblings = row
+    return OpenBatch(
+        batch_id,
+        version,
+        WorkStep(next_step),
+        updated_at.astimezone(UTC),
+        submitted_at and submitted_at.astimezone(UTC),
+        None if provider_batch_id is None else text_of(provider_batch_id),
+        siblings,
+    )
+
+
+def _stored(text: str | None) -> bytes | None:
+    return None if text is None else bytes_of(text)

@@ -1,0 +1,28 @@
+"""The PostgreSQL store passes the suite that every event store must pass."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import ClassVar
+
+import pytest
+
+from batchtrail.adapters.postgres import PostgresBatchFactory
+from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
+from batchtrail.application.store import Batches
+
+
+class TestPostgresStore(BatchStoreContract):
+    """Each store has connections of its own to one database."""
+
+    table_prefix: ClassVar[str] = "batchtrail_"
+
+    @pytest.fixture
+    def open_store(self, postgres_url: str) -> Iterator[OpenStore]:
+        with ExitStack() as stack:
+
+            def open_store() -> Batches:
+                factory = PostgresBatchFactory(postgres_url)
+                stack.callback(factory.close)
+                return Batches(factory)
+
+            yield open_store

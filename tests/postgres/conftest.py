@@ -1,0 +1,74 @@
+"""Stores on a server, and what stands in their tables."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from batchtrail.adapters.postgres import PostgresBatchFactory
+from batchtrail.adapters.store_contract import Author
+from batchtrail.application.store import Batches
+
+OpenURL = Callable[[str], Batches]
+Query = Callable[..., list[tuple[Any, ...]]]
+Spawn = Callable[..., subprocess.Popen[str]]
+
+_SCRIPT = Path(__file__).with_name("store_process.py")
+
+
+@pytest.fixture
+def author() -> Author:
+    """Give somebody who commands."""
+    return Author()
+
+
+@pytest.fixture
+def open_url() -> Iterator[OpenURL]:
+    """Give what opens stores; they are closed after the test."""
+    with ExitStack() as stack:
+
+        def open_url(url: str) -> Batches:
+            factory = PostgresBatchFactory(url)
+            stack.callback(factory.close)
+            return Batches(factory)
+
+        yield open_url
+
+
+@pytest.fixture
+def query(postgres_url: str) -> Query:
+    """Give what runs a statement past the store."""
+
+    def query(statement: Any, *parameters: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            cursor = connection.execute(statement, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    return query
+
+
+@pytest.fixture
+def spawn(postgres_url: str) -> Iterator[Spawn]:
+    """Give what starts another process at work; it waits for a line to begin."""
+    processes = []
+
+    def spawn(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", _SCRIPT, postgres_url, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield spawn
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,174 @@
+"""Connections: restarts, lost answers, what every session is set to, and who is out of reach."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from traceback import format_exception
+from typing import Any
+
+import psycopg
+import pytest
+from eventsourcing.persistence import OperationalError
+from tests.postgres.conftest import OpenURL, Query
+from tests.postgres_server import GUARDED, PASSWORD, PostgresServer
+
+from batchtrail.adapters.postgres import PostgresBatchFactory
+from batchtrail.adapters.postgres.recorder import PostgresBatchRecorder
+from batchtrail.adapters.store_contract import Author, image_of, positions_of, request_line
+from batchtrail.application.errors import DatabaseRefusedError, InputError
+from batchtrail.settings import Settings
+
+_MARK = "application_name=to-be-ended"
+
+
+def test_server_restarts_between_two_calls(
+    postgres_server: PostgresServer, postgres_url: str, open_url: OpenURL, author: Author
+) -> None:
+    """The next call finds its connections dead, and works on new ones."""
+    store = open_url(postgres_url)
+    batch = author.draft([request_line("a")])
+    store.save_batch(batch)
+    restart(postgres_server)
+    author.discard(batch, "file-1")
+    store.save_batch(batch)
+    restart(postgres_server)
+    assert store.get(batch.id) == batch
+    restart(postgres_server)
+    assert store.views.summaries(limit=1)[0].version == batch.version
+
+
+def restart(server: PostgresServer) -> None:
+    """Let the server go away, with every connection, and come back."""
+    server.stop()
+    server.start()
+
+
+def test_call_while_the_server_is_away(
+    postgres_server: PostgresServer, postgres_url: str, open_url: OpenURL, author: Author
+) -> None:
+    """It has its answer when the server is back."""
+    store = open_url(postgres_url)
+    batch = author.draft([request_line("a")])
+    store.save_batch(batch)
+    postgres_server.stop()
+    with ThreadPoolExecutor(1) as thread:
+        call = thread.submit(store.get, batch.id)
+        postgres_server.start()
+        assert call.result(timeout=30) == batch
+
+
+def test_connections_ended_by_the_server(
+    postgres_url: str, open_url: OpenURL, query: Query, author: Author
+) -> None:
+    """An administrator who ends all sessions stops no store."""
+    store = open_url(f"{postgres_url}&{_MARK}")
+    batch = author.draft([request_line("a")])
+    for number in range(3):
+        author.discard(batch, f"file-{number}")
+        ended = query(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE application_name='to-be-ended'"
+        )
+        assert ended >= [(1,)]
+        store.save_batch(batch)
+    assert open_url(postgres_url).get(batch.id) == batch
+
+
+def test_lost_answer_to_a_commit(
+    postgres_url: str, open_url: OpenURL, author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was committed although no answer came is found in the log, and is no conflict."""
+    store = open_url(postgres_url)
+    insert = PostgresBatchRecorder._insert
+    attempts = []
+
+    def losing(self: PostgresBatchRecorder, *args: Any) -> Sequence[int]:
+        attempts.append(args)
+        positions = insert(self, *args)
+        if len(attempts) == 1:
+            raise OperationalError("the connection is lost")
+        return positions
+
+    monkeypatch.setattr(PostgresBatchRecorder, "_insert", losing)
+    batch = author.draft([request_line("a"), request_line("b")])
+    store.save_batch(batch)
+    assert len(attempts) == 2
+    assert [event.originator_version for event in store.history(batch.id)] == [1, 2]
+    assert positions_of(store) == (2, 2)
+    author.discard(batch, "file-1")
+    store.save_batch(batch)
+    assert image_of(open_url(postgres_url)) == image_of(store)
+
+
+def test_every_session_is_durable_and_lets_go(postgres_url: str, open_url: OpenURL) -> None:
+    """Whatever the server's settings: commits reach the disk, and locks are not kept for ever."""
+    store: Any = open_url(postgres_url.replace("options=", "options=-csynchronous_commit%3Doff%20"))
+    with store.recorder.datastore.get_connection() as connection:
+        found = [
+            connection.execute(f"SHOW {name}").fetchone()[name]
+            for name in (
+                "synchronous_commit",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+            )
+        ]
+        with connection.transaction():
+            isolation = connection.execute("SHOW transaction_isolation").fetchone()
+    assert found == ["on", "1min", "1min"]
+    assert isolation == {"transaction_isolation": "read committed"}
+
+
+def test_server_out_of_reach() -> None:
+    """The sentence names the place and the reason."""
+    with pytest.raises(DatabaseRefusedError, match=r"database trail at 127\.0\.0\.1:1: conn"):
+        PostgresBatchFactory("postgresql://me:hidden@127.0.0.1:1/trail")
+
+
+def test_database_that_does_not_exist(postgres_server: PostgresServer) -> None:
+    """The sentence says how to make it."""
+    url = postgres_server.url.replace("/postgres?", "/nothing?")
+    with pytest.raises(DatabaseRefusedError, match="does not exist; make it with `createdb`") as e:
+        PostgresBatchFactory(url)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hid%den@host/db",
+        "postgresql://me:hidden@den@host/db",
+        "postgresql://me:hidden/den@host/db",
+        "postgresql://me:hidden@host:port/db",
+        "postgresql://me@host/db?password=hidden&nonsense=1",
+        "postgresql://me:hidden@[::1/db",
+        "postgresql://me:hidden@127.0.0.1:1/db?sslmode=hidden",
+    ],
+)
+def test_malformed_url(url: str) -> None:
+    """A URL that was typed wrong is refused, and no piece of it shows."""
+    with pytest.raises(InputError) as caught:
+        PostgresBatchFactory(url)
+    shown = "".join(format_exception(caught.value, limit=0))
+    assert not [word for word in ("hid", "den") if word in shown]
+    assert "hid" not in repr(Settings(database=url))
+    assert "den" not in repr(Settings(database=url))
+
+
+def test_password_is_nowhere(
+    postgres_server: PostgresServer, open_url: OpenURL, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Right or wrong, the password shows in no error, no repr and no log."""
+    caplog.set_level(logging.DEBUG)
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'")
+        connection.execute(f"CREATE SCHEMA AUTHORIZATION {GUARDED}")
+    encoded = PASSWORD.replace("%", "%25").replace("&", "%26")
+    url = postgres_server.url.replace("//postgres@", f"//{GUARDED}:{encoded}@")
+    store: Any = open_url(url)
+    store.views.summaries(limit=1)
+    datastore = store.recorder.datastore
+    said = [*map(repr, (datastore, datastore.pool, datastore._address, Settings(database=url)))]
+    with pytest.raises(DatabaseRefusedError, match="password authentication failed") as caught:
+        PostgresBatchFactory(url.replace("pw-3f9c", "pw-wrong"))
+    said += [repr(caught.value), caplog.text]
+    assert not [text for text in said if "3f9c" in text or "wrong" in text]
