@@ -18,14 +18,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
+import psycopg
 import pytest
 from attrs import Factory, define
+from eventsourcing.persistence import InfrastructureFactory
+from psycopg.sql import SQL, Identifier
 
 from batchtrail.adapters.fake import FakeBatchProvider
+from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.completions import Completion, output_line
 from batchtrail.application.lifecycle import ServiceSettings
@@ -45,6 +49,10 @@ from batchtrail.domain.values import Limits
 
 T = TypeVar("T")
 Hook = Callable[[str], Awaitable[None]]
+
+_ON_EVERY_STORE = {"test_crashes", "test_life", "test_races"}
+_HUNDREDS_OF_PROCESSES = {"test_crash_again_in_the_recovery", "test_crash_at_every_boundary"}
+"""Each opens the database once more, which takes a server longer than a file."""
 
 
 class VirtualClock:
@@ -244,13 +252,68 @@ class WatchedProvider:
         return answer
 
 
+class Database(Protocol):
+    """The one database of a laboratory, which every process opens anew."""
+
+    def open(self) -> InfrastructureFactory: ...
+
+    def renew(self) -> None:
+        """Begin with an empty one; every process has ended."""
+
+
+@define
+class FileDatabase:
+    path: Path
+
+    def open(self) -> InfrastructureFactory:
+        return SQLiteBatchFactory(self.path)
+
+    def renew(self) -> None:
+        for file in self.path.parent.glob(f"{self.path.name}*"):
+            file.unlink()
+
+
+class _SharedMemory(SQLiteBatchFactory):
+    """Outlives the processes on it: a memory database has no other connection."""
+
+    def close(self) -> None:
+        """Leave it to the database."""
+
+
+class MemoryDatabase:
+    def __init__(self) -> None:
+        self._factory = _SharedMemory(":memory:")
+
+    def open(self) -> InfrastructureFactory:
+        return self._factory
+
+    def renew(self) -> None:
+        self._factory.datastore.close()
+        self._factory = _SharedMemory(":memory:")
+
+
+@define
+class PostgresDatabase:
+    url: str
+
+    def open(self) -> InfrastructureFactory:
+        return PostgresBatchFactory(self.url)
+
+    def renew(self) -> None:
+        PostgresBatchFactory(self.url).close()  # the first time, there are no tables yet
+        with psycopg.connect(self.url) as connection:
+            for name in ("events", "snapshots", "batches", "completions"):
+                connection.execute(SQL("DELETE FROM {}").format(Identifier(f"batchtrail_{name}")))
+            connection.execute("UPDATE batchtrail_view_checkpoint SET position=0")
+
+
 class Crash(BaseException):
     """The process is gone; unlike an interrupt it does not end the event loop as well."""
 
 
 @define
 class Lab:
-    """One database file and one provider; every service is a process of its own on them."""
+    """One database and one provider; every service is a process of its own on them."""
 
     Crash: ClassVar = Crash
     path: Path
@@ -258,6 +321,7 @@ class Lab:
     provider: FakeBatchProvider
     runtimes: list[Runtime] = Factory(list)
     runtime_class: type[Runtime] = Runtime
+    database: Database = Factory(lambda lab: FileDatabase(lab.path), takes_self=True)
 
     def service(
         self,
@@ -271,7 +335,7 @@ class Lab:
     ) -> BatchService:
         """Start another process."""
         runtime = self.runtime_class(
-            batches(SQLiteBatchFactory(self.path)), self.clock, actor="test", software="lab 1"
+            batches(self.database.open()), self.clock, actor="test", software="lab 1"
         )
         self.runtimes.append(runtime)
         settings = ServiceSettings(poll_schedule, reconcile_wait, max_age=max_age)
@@ -370,13 +434,29 @@ def inline_runtime() -> type[Runtime]:
     return InlineRuntime
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The services do the same on every store; tests of other things have a file alone."""
+    module = metafunc.definition.path.stem
+    if "lab" in metafunc.fixturenames and module in _ON_EVERY_STORE:
+        long = metafunc.function.__name__ in _HUNDREDS_OF_PROCESSES
+        stores = ["file"] if long else ["file", "memory", "postgres"]
+        metafunc.parametrize("lab", stores, indirect=True)
+
+
 @pytest.fixture
-def lab(clock: VirtualClock) -> Iterator[Lab]:
+def lab(clock: VirtualClock, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The database stands in memory where the system has a place for that: commits cost less."""
+    store = getattr(request, "param", "file")
     memory = Path("/dev/shm")  # noqa: S108 (only a parent of a temporary directory)
     parent = memory if os.access(memory, os.W_OK) else None
     with TemporaryDirectory(prefix="batchtrail-", dir=parent) as folder:
-        lab = Lab(Path(folder) / "trail.db", clock, FakeBatchProvider(now=clock.now))
+        path = Path(folder) / "trail.db"
+        database: Database = FileDatabase(path)
+        if store == "memory":
+            database = MemoryDatabase()
+        elif store == "postgres":
+            database = PostgresDatabase(request.getfixturevalue("postgres_url"))
+        lab = Lab(path, clock, FakeBatchProvider(now=clock.now), database=database)
         try:
             yield lab
         finally:

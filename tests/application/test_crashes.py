@@ -126,8 +126,7 @@ def timeless(request: InputRequest) -> Answer:
 def renewed(lab: Lab) -> None:
     """Begin with an empty database and an empty account."""
     lab.close()
-    for file in lab.path.parent.glob("trail.db*"):
-        file.unlink()
+    lab.database.renew()
     lab.provider = FakeBatchProvider(now=lab.clock.now, chunk_size=500, answering=timeless)
     lab.provider.answer_with("b", status_code=400)
 
