@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
@@ -164,7 +164,7 @@ class Batches(Application[UUID]):
     def get(self, batch_id: UUID) -> Batch:
         """The batch as the log has it. Raises `BatchNotFoundError`."""
         try:
-            return self.repository.get(batch_id)
+            return self.repository.get(batch_id, projector_func=_replayed)
         except AggregateNotFoundError:
             raise BatchNotFoundError(batch_id) from None
 
@@ -224,7 +224,7 @@ class Batches(Application[UUID]):
             self.recorder.advance_views(checkpoint, written, partial(_write, batches, completions))
 
     def _load_version(self, batch_id: UUID, version: int) -> Batch:
-        return self.repository.get(batch_id, version=version)
+        return self.repository.get(batch_id, version=version, projector_func=_replayed)
 
     def history(self, batch_id: UUID) -> Iterator[events.BatchEvent]:
         """The events of one batch, oldest first, read in pages."""
@@ -276,6 +276,13 @@ class Batches(Application[UUID]):
                     index.settle(row.number)
             after = rows[-1].number
         return index
+
+
+def _replayed(batch: Batch | None, happened: Iterable[DomainEventProtocol[UUID]]) -> Batch | None:
+    """A batch after these events; the library's own loop asks each for its protocols, slowly."""
+    for event in happened:
+        batch = event.mutate(batch)  # type: ignore[attr-defined]
+    return batch
 
 
 def _write(
