@@ -60,9 +60,7 @@ class Reconciliation:
         searches = 0
         while True:
             searched_at = self._runtime.clock.now()
-            found = await self._search(batch.id, submission)
-            if found:
-                await self.record_submitted(batch.id, *found, adopted=True)
+            if await self._adopt(batch, submission):
                 return
             if searched_at >= until:
                 await self._record_not_found(batch.id, submission.create_attempt, wait)
@@ -97,8 +95,26 @@ class Reconciliation:
 
         await self._runtime.command(batch_id, record)
 
-    async def _search(self, batch_id: UUID, submission: Submission) -> list[ProviderBatch]:
-        """The provider's batches of this submission: the living ones first, then by age."""
+    async def adopt_late(self, batch: Batch, submission: Submission) -> bool:
+        """Adopt what a call made that was given up, before another is sent; whether it made any.
+
+        Lists may lag for longer than the wait.
+        """
+        return bool(submission.lost_creates) and await self._adopt(batch, submission)
+
+    async def _adopt(self, batch: Batch, submission: Submission) -> bool:
+        """Record what the list shows of a submission that has no batch; whether it shows any."""
+        found = await self._search(batch, submission)
+        if found:
+            await self.record_submitted(batch.id, *found, adopted=True)
+        return bool(found)
+
+    async def _search(self, batch: Batch, submission: Submission) -> list[ProviderBatch]:
+        """The provider's batches of this submission: the living ones first, then by age.
+
+        A sibling that was told to cancel is never ours again.
+        """
+        not_ours = {*submission.left_batch_ids, *batch.siblings, *batch.canceled_siblings}
         found: list[ProviderBatch] = []
         older = 0
         async with aclosing(self._provider.list_batches()) as newest_first:
@@ -106,10 +122,10 @@ class Reconciliation:
                 older = older + 1 if _is_older(listed, submission.input_file_created_at) else 0
                 if older == _OLDER_BATCHES:
                     break
-                left = listed.id in submission.left_batch_ids or listed.report.input_not_found
-                if _is_ours(listed, batch_id, submission) and not left:
+                left = listed.id in not_ours or listed.report.input_not_found
+                if _is_ours(listed, batch.id, submission) and not left:
                     found.insert(0, listed)
-        return sorted(found, key=lambda batch: batch.report.status in _DEAD)
+        return sorted(found, key=lambda each: each.report.status in _DEAD)
 
     async def record_submitted(
         self, batch_id: UUID, created: ProviderBatch, *others: ProviderBatch, adopted: bool
@@ -151,7 +167,7 @@ class Reconciliation:
         """Search again for what a call made that was given up; lists may lag for longer."""
         if batch.submission is None or not batch.submission.lost_creates:
             return batch
-        for found in await self._search(batch.id, batch.submission):
+        for found in await self._search(batch, batch.submission):
             if found.id != batch.provider_batch_id and found.report.status not in _DEAD:
                 await self.record_submitted(batch.id, found, adopted=True)
         return await self.cancel_siblings(await self._runtime.load(batch.id))

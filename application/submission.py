@@ -77,6 +77,8 @@ class SubmissionFlow:
         assert batch.submission is not None
         if batch.submission.create_started_at is not None:
             await self._reconciliation.reconcile(batch, batch.submission, on_progress)
+        elif await self._reconciliation.adopt_late(batch, batch.submission):
+            return
         elif batch.cancel_requested:
             await self._abandon(batch)
         elif batch.submission.input_file_id is None:

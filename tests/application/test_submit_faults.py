@@ -328,6 +328,58 @@ async def test_creates_that_vanish_come_to_an_end(lab: Lab) -> None:
     assert (await service.cancel(summary.id)).status is BatchStatus.CANCELED
 
 
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_creates_that_vanish_are_found_later(lab: Lab, cancels: bool) -> None:
+    """What the list shows only after the last create was given up is adopted, and may be canceled.
+
+    Nothing more is created, and no batch is left running that the log does not know.
+    """
+    lab.provider.lose_next_answer("create", times=3)
+    for _ in range(3):
+        lab.provider.hide_from_list(times=10_000)
+    service = lab.service(reconcile_wait=20)
+    with pytest.raises(CreatesLostError):
+        await service.submit(lab.lines())
+    for provider_batch_id in lab.provider.batch_ids:
+        lab.provider.hide_from_list(provider_batch_id, times=0)
+    (summary,) = await service.batches()
+    if cancels:
+        await service.cancel(summary.id)
+        assert lab.live() == []
+        lab.provider.finish_cancel(lab.provider.batch_ids[0])
+    else:
+        await service.submit(lab.lines())
+        assert lab.live() == [lab.provider.batch_ids[0]]
+        lab.complete_all()
+    await service.wait(summary.id)
+    assert lab.provider.count("create") == 3
+    await lab.assert_each_once(service, summary.id)
+
+
+async def test_canceled_sibling_is_never_adopted(lab: Lab) -> None:
+    """A batch that is left for want of its file is created again, not replaced by its sibling."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=10_000)
+
+    def show_first() -> None:
+        lab.provider.hide_from_list(lab.provider.batch_ids[0], times=0)
+
+    lab.clock.after(15, show_first)
+    service = lab.service(reconcile_wait=10)
+    batch_id = await service.submit(lab.lines())
+    lab.clock.pass_time(60)
+    await service.refresh(batch_id)
+    sibling, ours = lab.provider.batch_ids
+    assert lab.live() == [ours]
+    lab.provider.fail(ours, [BatchProblem("invalid_request", "No such File.", "file_id")])
+    lab.provider.lose_next_answer("create")
+    lab.clock.after(3_000, lab.complete_all)
+    summary = await service.wait(batch_id)
+    assert summary.provider_batch_id not in {sibling, ours}
+    assert summary.status is BatchStatus.ENDED
+    await lab.assert_each_once(service, batch_id)
+
+
 async def test_batch_found_at_its_end_is_adopted(lab: Lab) -> None:
     """A lost create whose batch is over by the time it is found was paid for: it is adopted."""
     lab.provider.lose_next_answer("create", error=lab.Crash())
