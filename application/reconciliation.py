@@ -96,9 +96,9 @@ class Reconciliation:
         await self._runtime.command(batch_id, record)
 
     async def adopt_late(self, batch: Batch, submission: Submission) -> bool:
-        """Adopt what a call made that was given up, before another is sent; whether it made any.
+        """Adopt what a call made that was given up; whether it made any.
 
-        Lists may lag for longer than the wait.
+        Before another is sent, and when that is refused: lists may lag for longer than the wait.
         """
         return bool(submission.lost_creates) and await self._adopt(batch, submission)
 
@@ -149,19 +149,6 @@ class Reconciliation:
                     batch.record_sibling(sibling.id, request_id=sibling.request_id, stamp=stamp)
 
         await self._runtime.command(batch_id, record)
-
-    async def adopt_earlier(self, batch: Batch) -> bool:
-        """Adopt what a create call made that was given up; False when the list shows nothing alive.
-
-        After a later call was refused: the batch that the earlier one made is good and paid for.
-        """
-        if batch.submission is None or not batch.submission.lost_creates:
-            return False
-        found = await self._search(batch.id, batch.submission)
-        if not found or found[0].report.status in _DEAD:
-            return False
-        await self.record_submitted(batch.id, *found, adopted=True)
-        return True
 
     async def look_for_siblings(self, batch: Batch) -> Batch:
         """Search again for what a call made that was given up; lists may lag for longer."""

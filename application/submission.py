@@ -170,7 +170,7 @@ class SubmissionFlow:
         try:
             created = await self._provider.create_batch(request)
         except RefusedError as error:
-            if not await self._reconciliation.adopt_earlier(batch):
+            if not await self._reconciliation.adopt_late(batch, batch.submission):
                 await self._refuse(batch.id, error, create_attempt=attempt)
         except OutcomeUnknownError as error:
             self._reconciliation.note_lost(batch.id, attempt)

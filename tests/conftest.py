@@ -1,8 +1,15 @@
 """Shared by all tests: a database server, and assertions of the shipped suites that tell more."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite(
     "batchtrail.adapters.fake.contract", "batchtrail.adapters.store_contract"
 )
 pytest_plugins = ["tests.postgres_server"]
+
+# How long an example takes says something of the machine and its load, not of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")

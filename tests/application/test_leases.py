@@ -50,7 +50,8 @@ class Slow:
         self.running = Counter[UUID]()
         self.overlaps = 0
 
-    def load(self, _: str) -> object:
+    def load(self, reference: str) -> object:
+        del reference
         return self
 
     async def on_batch_completion(self, batch: BatchSummary, _: Any) -> None:
