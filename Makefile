@@ -40,6 +40,11 @@ run: $(VENV)/installed ## run the example batch: on the built-in emulator, or wi
 test: $(VENV)/installed-dev ## run the tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
+.PHONY: simulate
+simulate: $(VENV)/installed-dev ## live whole days under faults: SEEDS=10000, one again: SEED=7, a rule less: MUTATE=no-reconcile
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(MUTATE),--mutate $(MUTATE))
+
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format
 	@$(BIN)/ruff check

@@ -1,0 +1,141 @@
+"""Mutations: one rule taken out of the code each, to see that the simulation notices."""
+
+import inspect
+import textwrap
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from attrs import frozen
+
+
+@frozen
+class Mutation:
+    """A function of the software, and what stands in it in place of something else."""
+
+    module: str
+    function: str
+    text: str
+    replacement: str
+
+    def apply(self) -> None:
+        """Put the mutated function in place, for the rest of this process.
+
+        Raises LookupError when the function does not hold the text once: the code has changed.
+        """
+        module = import_module(f"batchtrail.{self.module}")
+        *path, name = self.function.split(".")
+        owner: Any = module
+        for part in path:
+            owner = getattr(owner, part)
+        source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+        if source.count(self.text) != 1:
+            raise LookupError(f"{self.function} does not hold {self.text!r} once")
+        self._install(module, owner, name, source.replace(self.text, self.replacement))
+
+    def _install(self, module: ModuleType, owner: Any, name: str, source: str) -> None:
+        made: dict[str, Any] = {}
+        code = compile(source, f"<mutated {self.function}>", "exec")
+        exec(code, vars(module), made)  # noqa: S102 (our own source)
+        setattr(owner, name, made[name])
+
+
+MUTATIONS = {
+    "no-reconcile": Mutation(
+        "application.reconciliation",
+        "Reconciliation._search",
+        "found.insert(0, listed)",
+        "pass",
+    ),
+    "blind-create": Mutation(
+        "application.submission",
+        "SubmissionFlow._send_create",
+        "self._reconciliation.note_lost(batch.id, attempt)",
+        "await self._record_not_created(batch.id, attempt, error)",
+    ),
+    "no-create-fence": Mutation(
+        "domain.batch",
+        "Batch.start_create",
+        "if submission.create_started_at is not None:",
+        "if False:",
+    ),
+    "no-sibling-search": Mutation(
+        "application.reconciliation",
+        "Reconciliation.look_for_siblings",
+        "not batch.submission.lost_creates",
+        "True",
+    ),
+    "no-terminal-guard": Mutation(
+        "domain.batch",
+        "Batch.record_status",
+        "if self.status.is_terminal:\n        return\n",
+        "",
+    ),
+    "no-file-position": Mutation(
+        "domain.counters",
+        "FilePosition.move",
+        "self.offset = offset + len(line) + 1",
+        "self.offset = 0",
+    ),
+    "no-settled-check": Mutation(
+        "domain.batch", "Batch._apply_result", "if index.is_settled(number):", "if False:"
+    ),
+    "no-short-check": Mutation(
+        "application.collection",
+        "_is_short",
+        "return outcomes.succeeded + outcomes.failed < counts.completed + counts.failed",
+        "return False",
+    ),
+    "no-broken-end": Mutation(
+        "application.collection",
+        "_has_broken_end",
+        "return not lines[-1].complete and",
+        "return False and",
+    ),
+    "no-error-file": Mutation(
+        "application.collection",
+        "CollectionFlow._apply_files",
+        "(ResultFile.ERROR, batch.report.error_file_id),",
+        "",
+    ),
+    "no-expired-rows": Mutation(
+        "application.collection",
+        "CollectionFlow._apply_files",
+        "if batch.report is None:",
+        "if batch.report is None or batch.status.value == 'expired':",
+    ),
+    "no-late-end": Mutation(
+        "application.watching",
+        "WatchFlow.look_for_late_end",
+        "if not batch.given_up or",
+        "if True or",
+    ),
+    "handler-recorded-first": Mutation(
+        "application.handlers",
+        "HandlerFlow.dispatch",
+        "summary = BatchSummary.of(batch)",
+        "summary = BatchSummary.of(batch)\n"
+        "    batch = await self._runtime.command(\n"
+        "        batch.id, lambda batch, stamp: batch.record_handler_dispatched(stamp=stamp)\n"
+        "    )",
+    ),
+    "handler-recorded-twice": Mutation(
+        "domain.batch",
+        "Batch.record_handler_dispatched",
+        "and not self.handler_dispatched",
+        "",
+    ),
+    "binary-costs": Mutation(
+        "domain.counters",
+        "Tally.count",
+        "EXACT.add(self.priced_cost, cost)",
+        "Decimal(float(self.priced_cost) + float(cost))",
+    ),
+    "views-forget-the-rest": Mutation(
+        "application.store",
+        "Batches.save_batch",
+        "completions.process(event, position)",
+        "(isinstance(event, events.ResultsCollected) or completions.process(event, position))",
+    ),
+}
+"""By name, for `make simulate MUTATE=name`."""
