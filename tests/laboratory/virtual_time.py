@@ -11,10 +11,12 @@ T = TypeVar("T")
 HOUR = 3_600.0
 DAY = 24 * HOUR
 _LONGEST = 30 * DAY
+_MOST_TURNS = 200_000
+"""Of the loop; a day of three batches takes some thousands."""
 
 
 class NothingHappensError(AssertionError):
-    """Everybody waits for something that nobody will do, or for ever and a day."""
+    """Everybody waits for something that nobody will do, or is busy for ever and a day."""
 
 
 class VirtualTime:
@@ -63,10 +65,12 @@ class _Jump(selectors.SelectSelector):
     def __init__(self, time: VirtualTime) -> None:
         super().__init__()
         self._time = time
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or self._time.elapsed > _LONGEST:
-            raise NothingHappensError(f"nothing happens any more after {self._time.elapsed:g} s")
+        self._turns += 1
+        if timeout is None or self._time.elapsed > _LONGEST or self._turns > _MOST_TURNS:
+            raise NothingHappensError(f"no end is in sight after {self._time.elapsed:g} s")
         self._time.elapsed += timeout
         return []
 

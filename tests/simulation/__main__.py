@@ -88,7 +88,7 @@ def _most(faults: Counter[str]) -> str:
 def _verdict(broken: list[Told], lives: int, mutation: str | None) -> int:
     if mutation is not None:
         print(f"{mutation}: noticed by {len(broken)} of {lives:,} lives")
-        kinds = Counter(str(told.broken).split(": ")[2] for told in broken)
+        kinds = Counter(": ".join(str(told.broken).split(": ")[1:3]) for told in broken)
         for kind, count in kinds.most_common(_SHOWN):
             print(f"{count:6}  {kind}")
         return 0 if broken else 1

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 Command = Callable[["BatchService"], Awaitable[object]]
 
 _END_OF_CHAOS = 30 * HOUR
+_LONG_ENOUGH = 60 * HOUR
+"""The maximum age of a batch, and a worker's lease on the polls, which may have died with it."""
+
 _LAST_SEARCH = 2 * HOUR
 """Seconds before its end in which a batch may have been polled for the last time but one."""
 
@@ -138,6 +141,7 @@ class Life:
             self.faults,
             self._hardship.fault,
             self._outages(),
+            lost_creates=0.5 if self._is_beyond else 0.0,
         )
         self.handlers.mishap = self._handler_mishap
         self._ids: dict[int, UUID] = {}
@@ -147,7 +151,7 @@ class Life:
     def _climate(self, oddity: float) -> Climate:
         """Now and then a provider's list lags for longer than anybody promises to cope with."""
         if self._is_beyond:
-            return Climate(odd_batch=oddity, lag=0.8, longest_lag=2 * HOUR)
+            return Climate(odd_batch=oddity, lag=0.8, longest_lag=HOUR, durations=(80_000.0,))
         return Climate(odd_batch=oddity, odd_line=oddity / 4, lag=oddity / 2)
 
     def _random(self, about: str) -> Random:
@@ -250,7 +254,7 @@ class Life:
     async def _worker(self) -> None:
         """A worker that is stopped, killed and started again."""
         while self.time.elapsed < _END_OF_CHAOS and not self._is_over():
-            uptime = self._dice.choice((HOUR, 10 * HOUR, 100 * HOUR)) * self._dice.random()
+            uptime = self._dice.choice((HOUR, 10 * HOUR, 30 * HOUR)) * self._dice.random()
             await self._working(uptime, kill=self._dice.random() < 0.5)
             await asyncio.sleep(self._dice.choice((1, 60, HOUR)))
 
@@ -276,7 +280,7 @@ class Life:
         handle = asyncio.get_running_loop().call_later(uptime, end)
         worker = process.service.worker(
             parallel=self._dice.choice((1, 2, 8)),
-            look_interval=self._dice.choice((600, 14_400, 43_200)),
+            look_interval=self._dice.choice((600, 3_600, 14_400)),
         )
         with suppress(BatchtrailError):
             idle = self._calm or not self._users
@@ -310,15 +314,15 @@ class Life:
         for batch in self._summaries():
             if batch.lost_creates == MAX_LOST_CREATES and batch.status is BatchStatus.PENDING:
                 await self._command("caretaker", partial(_cancel, batch.id))
-        await self._working(_END_OF_CHAOS, kill=False)
+        await self._working(_LONG_ENOUGH, kill=False)
         await self._ask_again()
 
     async def _ask_again(self) -> None:
         """Retry what some users want retried, and collect what came after a batch was given up."""
         for order in self._orders:
-            if order.retries:
+            if order.retries and order.number in self._ids:
                 await self._command("retrier", partial(_retry, self._ids[order.number]))
-        await self._working(_END_OF_CHAOS, kill=False)
+        await self._working(_LONG_ENOUGH, kill=False)
         for batch in self._summaries():
             if batch.given_up:
                 await self._command("collector", partial(_collect_again, batch.id))
@@ -335,7 +339,7 @@ class Life:
                 self._reader, self.provider, self.handlers, batch.id, excused=self._excuse(batch)
             )
         calls, began = len(self.provider.calls), self.handlers.began
-        await self._working(_END_OF_CHAOS, kill=False)
+        await self._working(_LONG_ENOUGH, kill=False)
         demand(len(self.provider.calls) == calls, "nothing is asked after the end")
         demand(self.handlers.began == began, "no handler is called after its end")
         check_views(self.time, self.database, self.provider)

@@ -38,6 +38,9 @@ class Climate:
     longest_lag: float = 90.0
     """Seconds for which a new batch may be missing from the list."""
 
+    durations: tuple[float, ...] = (600.0, 600.0, 7_200.0, 80_000.0)
+    """Seconds that a batch may take at most: minutes, hours or nearly the whole window."""
+
 
 class LivingProvider(FakeBatchProvider):
     """Moves every batch along by its own clock, to every kind of end."""
@@ -150,8 +153,8 @@ class _Fate:
             self._after(validated + self._duration(), self._end, RawStatus.COMPLETED)
 
     def _duration(self) -> float:
-        """Seconds of work: minutes, hours or nearly the whole window."""
-        return self.chance.choice((600.0, 600.0, 7_200.0, 80_000.0)) * self.chance.uniform(0.05, 1)
+        """Seconds of work."""
+        return self.chance.choice(self.provider._climate.durations) * self.chance.uniform(0.05, 1)
 
     def _begin_oddly(self, validated: float) -> None:
         way = self.chance.choice(("fail", "not visible", "stuck", "expire", "expire", "cancel"))

@@ -65,6 +65,9 @@ class Weather:
     outages: tuple[tuple[float, float], ...]
     """From which second to which nothing gets through."""
 
+    lost_creates: float
+    """How often a create call is done and its answer lost, beside all else."""
+
     is_clear: bool = False
     _shortenings: Counter[str] = Factory(Counter)
     _under_way: set[asyncio.Task[None]] = Factory(set)
@@ -79,6 +82,9 @@ class Weather:
             await self._fail(operation, act)
         answer = await self._arrive(operation, act)
         await self._travel()
+        if operation == "create" and self.chance.random() < self.lost_creates:
+            self._note("create: answer lost")
+            raise OutcomeUnknownError("The answer was lost.")
         return answer
 
     async def piece(self, operation: str) -> None:
