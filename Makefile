@@ -41,7 +41,7 @@ test: $(VENV)/installed-dev ## run the tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: simulate
-simulate: $(VENV)/installed-dev ## live whole days under faults: SEEDS=10000, one again: SEED=7, a rule less: MUTATE=no-reconcile
+simulate: $(VENV)/installed-dev ## whole days under faults: SEEDS=10000, one of them: SEED=7
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(MUTATE),--mutate $(MUTATE))
 

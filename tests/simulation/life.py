@@ -96,11 +96,11 @@ class Order:
             tuple(request_line(custom_id, model) for custom_id in ids),
             at=chance.uniform(0, 4 * HOUR),
             handler=REFERENCE if chance.random() < 0.6 else None,
-            waits=chance.random() < 0.4,
+            waits=chance.random() < 0.5,
             cancels_after=chance.choice((60.0, HOUR, 10 * HOUR)) * chance.random()
             if chance.random() < 0.25
             else None,
-            twice=chance.random() < 0.2,
+            twice=chance.random() < 0.4,
             retries=chance.random() < 0.2,
         )
 

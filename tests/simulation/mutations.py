@@ -105,12 +105,6 @@ MUTATIONS = {
         "if batch.report is None:",
         "if batch.report is None or batch.status.value == 'expired':",
     ),
-    "no-late-end": Mutation(
-        "application.watching",
-        "WatchFlow.look_for_late_end",
-        "if not batch.given_up or",
-        "if True or",
-    ),
     "handler-recorded-first": Mutation(
         "application.handlers",
         "HandlerFlow.dispatch",
@@ -119,12 +113,6 @@ MUTATIONS = {
         "    batch = await self._runtime.command(\n"
         "        batch.id, lambda batch, stamp: batch.record_handler_dispatched(stamp=stamp)\n"
         "    )",
-    ),
-    "handler-recorded-twice": Mutation(
-        "domain.batch",
-        "Batch.record_handler_dispatched",
-        "and not self.handler_dispatched",
-        "",
     ),
     "binary-costs": Mutation(
         "domain.counters",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ class LivingProvider(FakeBatchProvider):
         self._noted = faults
         self._shown_from: dict[str, float] = {}
         self._files_from: dict[str, float] = {}
+        self._ripe: dict[str, Callable[[], object]] = {}
         self.honest: set[str] = set()
         """Batches whose counts and files agree, so that a short download can be noticed."""
 
@@ -99,11 +101,27 @@ class LivingProvider(FakeBatchProvider):
         return self._shown_from.get(batch_id, 0.0)
 
     async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
-        return self._maybe_without_files(await super().retrieve_batch(batch_id))
+        seen = self._maybe_without_files(await super().retrieve_batch(batch_id))
+        if self._looked_at(batch_id):
+            self._noted["stale answer"] += 1
+            await self._time.sleep(self._random("stale", batch_id).uniform(2, 25))
+        return seen
+
+    def end_after_a_look(self, batch_id: str, end: Callable[[], object]) -> None:
+        """Let a batch come to its end behind somebody's back, whose answer is on its way."""
+        self._ripe[batch_id] = end
+
+    def _looked_at(self, batch_id: str) -> bool:
+        """Whether the end of a batch was waiting for this look."""
+        end = self._ripe.pop(batch_id, None)
+        if end is not None:
+            self._time.after(self._random("ripe", batch_id).uniform(0, 2), end)
+        return end is not None
 
     async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
         async for batch in super().list_batches():
             if self.shown_from(batch.id) <= self._time.elapsed:
+                self._looked_at(batch.id)
                 yield self._maybe_without_files(batch)
 
     def _maybe_without_files(self, batch: ProviderBatch) -> ProviderBatch:
@@ -150,11 +168,19 @@ class _Fate:
             self._begin_oddly(validated)
         else:
             self._after(validated, self._start_work)
-            self._after(validated + self._duration(), self._end, RawStatus.COMPLETED)
+            self._after(validated + self._duration(), self._ripen)
 
     def _duration(self) -> float:
         """Seconds of work."""
         return self.chance.choice(self.provider._climate.durations) * self.chance.uniform(0.05, 1)
+
+    def _ripen(self) -> None:
+        """Complete now, or as soon as somebody has looked."""
+        end = partial(self._end, RawStatus.COMPLETED)
+        if self.chance.random() < 0.3:
+            end()
+        else:
+            self.provider.end_after_a_look(self.batch_id, end)
 
     def _begin_oddly(self, validated: float) -> None:
         way = self.chance.choice(("fail", "not visible", "stuck", "expire", "expire", "cancel"))

@@ -43,6 +43,7 @@ _FAULTS = (
     "key refused",
     "not found",
 )
+_USUAL = (0.05, 0.5, 5.0)
 _SLOW = 29.0
 """Seconds one way: there and back it is less than the adapter's time-out of a create."""
 
@@ -100,7 +101,7 @@ class Weather:
     def transfer(self, file_id: str, content: bytes) -> list[bytes | Exception]:
         """Cut a file into pieces of any size, and sometimes end it too early."""
         size = self.chance.choice((50, 700, 100_000))
-        if not self.is_clear and self.chance.random() < self.fault_rate:
+        if not self.is_clear and self.chance.random() < self.fault_rate * _ODDS_OF_THE_RARE:
             content = self._shortened(file_id, content)
         return [content[start : start + size] for start in range(0, len(content), size)]
 
@@ -111,7 +112,9 @@ class Weather:
             return content
         self._shortenings[file_id] += 1
         self._note("download shortened")
-        return content[: self.chance.randint(0, len(content) - 1)]
+        cut = self.chance.randint(0, len(content) - 1)
+        at_line = content.rfind(b"\n", 0, cut) + 1
+        return content[: self.chance.choice((cut, at_line))]
 
     def _break_out(self) -> None:
         for begin, end in self.outages:
@@ -121,7 +124,8 @@ class Weather:
 
     async def _travel(self) -> None:
         slow = self.chance.random() < self.fault_rate
-        await asyncio.sleep(self.chance.uniform(0, _SLOW if slow else 0.5))
+        longest = _SLOW if slow else self.chance.choice(_USUAL)
+        await asyncio.sleep(self.chance.uniform(0, longest))
 
     async def _arrive(self, operation: str, act: Act[T]) -> T:
         """Reach the provider; what was sent arrives even when its sender is broken off."""
