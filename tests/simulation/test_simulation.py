@@ -13,8 +13,8 @@ from tests.simulation.life import BrokenLifeError, live
 from tests.simulation.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 80
-PARTS = 8
+SEEDS = 24
+PARTS = 4
 """So that several processes share them, and a failure names few seeds."""
 
 
