@@ -15,14 +15,8 @@ from uuid import UUID, uuid4
 from .errors import StoreError
 from .runtime import Runtime
 
-LEASE = timedelta(seconds=45)
-"""After so long without a sign of life somebody else takes over."""
-
-BUSY_DELAY = 5.0
-"""Seconds until what somebody else is at work on is looked at again."""
-
-RENEWAL = 15.0
-"""Seconds between two signs of life."""
+DEFAULT_LEASE = 45.0
+"""Seconds without a sign of life after which somebody else takes over."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +32,18 @@ def polls_lease(provider: str) -> str:
 
 
 class Leases:
-    """The leases of one process, in the database that all of them share."""
+    """The leases of one process, in the database that all of them share.
 
-    def __init__(self, runtime: Runtime) -> None:
+    `renewal` is the seconds between two signs of life, `busy_delay` those until what somebody else
+    is at work on is looked at again.
+    """
+
+    def __init__(self, runtime: Runtime, seconds: float = DEFAULT_LEASE) -> None:
+        """`seconds` is how long a lease lasts without a sign of life."""
         self._runtime = runtime
+        self._lease = timedelta(seconds=seconds)
+        self.renewal = seconds / 3
+        self.busy_delay = seconds / 9
         self._holder = uuid4().hex
 
     @asynccontextmanager
@@ -63,10 +65,10 @@ class Leases:
                 await renewal
             await self.release(name)
 
-    async def claim(self, name: str, lease: timedelta = LEASE) -> bool:
+    async def claim(self, name: str) -> bool:
         """Take or renew a lease; False when somebody else has it."""
         now = self._runtime.clock.now()
-        claim = partial(self._runtime.batches.recorder.claim, now=now, until=now + lease)
+        claim = partial(self._runtime.batches.recorder.claim, now=now, until=now + self._lease)
         return await self._runtime.in_store(claim, name, self._holder)
 
     async def release(self, name: str) -> None:
@@ -79,6 +81,6 @@ class Leases:
     async def _keep(self, name: str) -> None:
         while True:
             # By the loop and not by the clock: a test's clock would run ahead of the work.
-            await asyncio.sleep(RENEWAL)
+            await asyncio.sleep(self.renewal)
             with suppress(StoreError):
                 await self.claim(name)

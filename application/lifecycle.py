@@ -11,7 +11,7 @@ from ..domain.values import RequestProblem
 from .collection import SHORT_FETCHES, CollectionFlow
 from .errors import InputError, NotFoundError
 from .handlers import HandlerFlow
-from .leases import Leases, batch_lease
+from .leases import DEFAULT_LEASE, Leases, batch_lease
 from .polling import DEFAULT_SCHEDULE
 from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import OnProgress, silent
@@ -31,13 +31,15 @@ class ServiceSettings:
     `poll_schedule` is the time between the polls of one batch, the last repeats;
     `reconcile_wait` is how long a create without an answer is searched for before it is made
     again; `create_timeout` is after how long the provider adapter gives a create call up;
-    `max_age` is how long after its submission a batch is given up.
+    `max_age` is how long after its submission a batch is given up; `lease` is how long a process
+    may be silent before another one takes over what it was doing.
     """
 
     poll_schedule: Sequence[float] = DEFAULT_SCHEDULE
     reconcile_wait: float = 120.0
     create_timeout: float = 60.0
     max_age: float = DEFAULT_MAX_AGE
+    lease: float = DEFAULT_LEASE
 
 
 class Lifecycle:
@@ -78,7 +80,7 @@ class Lifecycle:
             short_delays=settings.poll_schedule[:SHORT_FETCHES],
         )
         self.handlers = HandlerFlow(runtime, handlers)
-        self.leases = Leases(runtime)
+        self.leases = Leases(runtime, settings.lease)
 
     async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Submit, poll once if it is time, collect and call the handler, as far as each can be.
@@ -96,6 +98,10 @@ class Lifecycle:
             if not is_mine:
                 return None
             return await self._advance(batch_id, on_progress, with_handler=True)
+
+    def delay(self, batch: Batch) -> float:
+        """Seconds until there may be something to do for a batch again."""
+        return self.leases.busy_delay if batch.awaits_handler else self.watch.delay(batch)
 
     async def submit(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Only submit; no worker begins the same meanwhile."""

@@ -19,7 +19,6 @@ from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
 from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
-from .leases import BUSY_DELAY
 from .lifecycle import Lifecycle, ServiceSettings
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
@@ -207,7 +206,7 @@ class BatchService:
                 if batch.results_collected and not batch.awaits_handler:
                     return BatchSummary.of(batch)
                 trouble.is_over()
-                delay = BUSY_DELAY if batch.awaits_handler else self._lifecycle.watch.delay(batch)
+                delay = self._lifecycle.delay(batch)
                 on_progress(Waiting(BatchSummary.of(batch), delay))
             await self._runtime.clock.sleep(delay)
 

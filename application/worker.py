@@ -21,7 +21,7 @@ from .errors import (
     StoreError,
     problem_text,
 )
-from .leases import BUSY_DELAY, LEASE, RENEWAL, polls_lease
+from .leases import polls_lease
 from .lifecycle import Lifecycle
 from .poll_round import PollRounds, Unknown
 from .ports import BatchProvider, ProviderBatch
@@ -83,7 +83,8 @@ class Worker:
         self._runtime = runtime
         self._provider = provider
         self._lifecycle = lifecycle
-        self._look_interval = look_interval
+        # Whoever holds the lease on the polls gives signs of life between two looks.
+        self._look_interval = min(look_interval, lifecycle.leases.renewal)
         self._slots = asyncio.Semaphore(parallel)
         self._tracks: dict[UUID, _Track] = {}
         self._polled: dict[str, _Track] = {}
@@ -128,12 +129,11 @@ class Worker:
 
     async def _claim_polls(self) -> None:
         """Be the one worker that polls, or see whether that one is still there."""
-        now = self._runtime.clock.now()
-        if self._claimed is not None and now < self._claimed + timedelta(seconds=RENEWAL):
+        leases, now = self._lifecycle.leases, self._runtime.clock.now()
+        if self._claimed is not None and now < self._claimed + timedelta(seconds=leases.renewal):
             return
-        lease = max(LEASE, timedelta(seconds=3 * self._look_interval))
         with suppress(StoreError):  # which the next look tells
-            self._is_poller = await self._lifecycle.leases.claim(self._polls, lease)
+            self._is_poller = await leases.claim(self._polls)
             self._claimed = now
 
     # What there is to do.
@@ -237,7 +237,7 @@ class Worker:
             async with self._slots:
                 batch = await self._lifecycle.advance_alone(track.batch.id, _tell_delay)
             if batch is None:
-                track.due = self._after(BUSY_DELAY)
+                track.due = self._after(self._lifecycle.leases.busy_delay)
             else:
                 await self._succeed(track, batch)
         except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)

@@ -15,6 +15,7 @@ from .adapters.handlers import ImportedHandlers
 from .adapters.prices import GenaiPrices, offline_counter, read_prices
 from .adapters.sqlite import SQLiteBatchFactory
 from .application.errors import InputError
+from .application.leases import DEFAULT_LEASE
 from .application.lifecycle import DEFAULT_MAX_AGE, ServiceSettings
 from .application.polling import DEFAULT_SCHEDULE
 from .application.ports import OPENAI_LIMITS, BatchProvider, Clock, PriceBook
@@ -146,7 +147,8 @@ def service_settings(settings: Settings) -> ServiceSettings:
         poll_schedule=settings.poll_schedule or DEFAULT_SCHEDULE,
         reconcile_wait=_reconcile_wait(settings),
         create_timeout=_create_timeout(settings),
-        max_age=DEFAULT_MAX_AGE if settings.max_age is None else settings.max_age,
+        max_age=settings.max_age or DEFAULT_MAX_AGE,
+        lease=settings.lease or DEFAULT_LEASE,
     )
 
 

@@ -32,6 +32,7 @@ class Settings:
     poll_schedule: tuple[float, ...] | None = None
     reconcile_wait: float | None = None
     max_age: float | None = None
+    lease: float | None = None
     handlers: tuple[str, ...] = ()
     prices: Path | None = None
 
@@ -75,7 +76,8 @@ class Settings:
             poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
             prices=_path(get("BATCHTRAIL_PRICES")),
             reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
-            max_age=_max_age(get("BATCHTRAIL_MAX_AGE")),
+            max_age=_above_zero("BATCHTRAIL_MAX_AGE", get("BATCHTRAIL_MAX_AGE")),
+            lease=_above_zero("BATCHTRAIL_LEASE", get("BATCHTRAIL_LEASE")),
             handlers=_packages(get("BATCHTRAIL_HANDLERS")),
         )
 
@@ -115,10 +117,10 @@ def _seconds(name: str, text: str | None) -> float | None:
     return seconds
 
 
-def _max_age(text: str | None) -> float | None:
-    seconds = _seconds("BATCHTRAIL_MAX_AGE", text)
+def _above_zero(name: str, text: str | None) -> float | None:
+    seconds = _seconds(name, text)
     if seconds == 0:
-        raise InputError("BATCHTRAIL_MAX_AGE is '0'; write seconds above 0, for example 93600")
+        raise InputError(f"{name} is {text!r}; write a number of seconds above 0")
     return seconds
 
 

@@ -49,6 +49,7 @@ from batchtrail.domain.values import Limits
 
 T = TypeVar("T")
 Hook = Callable[[str], Awaitable[None]]
+Live = Callable[[Coroutine[Any, Any, None]], None]
 
 _ON_EVERY_STORE = {"test_crashes", "test_life", "test_races"}
 _HUNDREDS_OF_PROCESSES = {"test_crash_again_in_the_recovery", "test_crash_at_every_boundary"}
@@ -331,6 +332,7 @@ class Lab:
         poll_schedule: tuple[float, ...] = (60.0, 120.0, 300.0, 600.0, 1_800.0),
         reconcile_wait: float = 120.0,
         max_age: float = 93_600.0,
+        lease: float = 180.0,
         handlers: CompletionHandlers | None = None,
     ) -> BatchService:
         """Start another process."""
@@ -338,7 +340,7 @@ class Lab:
             batches(self.database.open()), self.clock, actor="test", software="lab 1"
         )
         self.runtimes.append(runtime)
-        settings = ServiceSettings(poll_schedule, reconcile_wait, max_age=max_age)
+        settings = ServiceSettings(poll_schedule, reconcile_wait, max_age=max_age, lease=lease)
         return BatchService(runtime, provider or self.provider, settings, handlers)
 
     def watched(self, hook: Hook, **options: Any) -> BatchService:
@@ -420,18 +422,21 @@ class Lab:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
+def clock(request: pytest.FixtureRequest) -> VirtualClock:
+    return LoopClock() if "world" in request.fixturenames else VirtualClock()
 
 
 @pytest.fixture
-def loop_clock() -> LoopClock:
-    return LoopClock()
+def world(lab: Lab) -> Lab:
+    """The laboratory for many tasks at once, without threads; `live` lives in it."""
+    lab.runtime_class = InlineRuntime
+    return lab
 
 
 @pytest.fixture
-def inline_runtime() -> type[Runtime]:
-    return InlineRuntime
+def live(clock: LoopClock) -> Live:
+    """Lives a life to its end, on a loop whose time passes when nothing else is to be done."""
+    return clock.run
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

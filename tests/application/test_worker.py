@@ -21,36 +21,14 @@ from batchtrail.domain.status import BatchStatus, WorkStep
 from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from uuid import UUID
 
-    from tests.application.conftest import Lab, LoopClock
+    from tests.application.conftest import Lab, Live
 
     from batchtrail.application.service import BatchService
 
-    Live = Callable[[Coroutine[Any, Any, None]], None]
-
 HOUR = 3_600.0
 DAY = 86_400.0
-
-
-@pytest.fixture
-def clock(loop_clock: LoopClock) -> LoopClock:
-    """Time for many tasks at once."""
-    return loop_clock
-
-
-@pytest.fixture
-def world(lab: Lab, inline_runtime: type[Any]) -> Lab:
-    """The laboratory, without threads."""
-    lab.runtime_class = inline_runtime
-    return lab
-
-
-@pytest.fixture
-def live(clock: LoopClock) -> Live:
-    """Lives a life to its end, on a loop whose time passes when nothing else is to be done."""
-    return clock.run
 
 
 class Handlers:

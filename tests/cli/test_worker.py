@@ -103,7 +103,7 @@ def test_stopped_and_killed_inside_a_handler(cli: Cli) -> None:
     assert (result.status, "Traceback" in result.err) == (0, False)
     assert "open batches: 1" in result.err.splitlines()[-1]
 
-    process = cli.start("worker", BATCHTRAIL_HANDLERS="shop")
+    process = cli.start("worker", BATCHTRAIL_HANDLERS="shop", BATCHTRAIL_LEASE="2")
     wait_for_line(process.stdout)
     process.kill()
     assert finish(process).status == -signal.SIGKILL
@@ -214,5 +214,6 @@ def test_refusals(cli: Cli, emulator: Emulator) -> None:
     assert "OPENAI_API_KEY" in sentence(cli("worker", OPENAI_API_KEY=None))
     assert "no package" in sentence(cli("worker", BATCHTRAIL_HANDLERS="a b"))
     assert "BATCHTRAIL_MAX_AGE" in sentence(cli("worker", BATCHTRAIL_MAX_AGE="0"))
+    assert "BATCHTRAIL_LEASE" in sentence(cli("worker", BATCHTRAIL_LEASE="0"))
     assert "is not understood" in sentence(cli("worker", "--db", "mysql://u:secret@h/d"))
     assert emulator.received() == {}

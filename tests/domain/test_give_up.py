@@ -55,7 +55,7 @@ def test_any_late_end_brings_its_files(given: Stages, word: str) -> None:
 
 def test_a_late_report_of_work_is_nothing(given: Stages) -> None:
     """A provider that still works on it has no files yet."""
-    assert given.at("given_up").amend("in_progress").news() == []
+    assert given.at("given_up").amend("finalizing").news() == []
 
 
 def test_other_ends_take_no_other_report(given: Stages) -> None:

@@ -132,7 +132,7 @@ class Life:
             self._climate(oddity),
             self.faults,
         )
-        self._settings = ServiceSettings(self._chance.choice(_SCHEDULES))
+        self._settings = ServiceSettings(self._chance.choice(_SCHEDULES), lease=3 * HOUR)
         self._orders = [Order.drawn(n, self._chance) for n in range(self._chance.randint(1, 3))]
         self._weather = Weather(
             self.time,
@@ -280,7 +280,7 @@ class Life:
         handle = asyncio.get_running_loop().call_later(uptime, end)
         worker = process.service.worker(
             parallel=self._dice.choice((1, 2, 8)),
-            look_interval=self._dice.choice((600, 3_600, 14_400)),
+            look_interval=self._dice.choice((600, 3_600)),
         )
         with suppress(BatchtrailError):
             idle = self._calm or not self._users
