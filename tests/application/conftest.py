@@ -18,19 +18,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
-import psycopg
 import pytest
 from attrs import Factory, define
-from eventsourcing.persistence import InfrastructureFactory
-from psycopg.sql import SQL, Identifier
+from tests.laboratory.databases import (
+    Database,
+    FileDatabase,
+    MemoryDatabase,
+    PostgresDatabase,
+)
 
 from batchtrail.adapters.fake import FakeBatchProvider
-from batchtrail.adapters.postgres import PostgresBatchFactory
-from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.completions import Completion, output_line
 from batchtrail.application.lifecycle import ServiceSettings
 from batchtrail.application.ports import (
@@ -251,61 +252,6 @@ class WatchedProvider:
         answer = await self._inner.complete_request(endpoint, body)
         await self._hook("after complete")
         return answer
-
-
-class Database(Protocol):
-    """The one database of a laboratory, which every process opens anew."""
-
-    def open(self) -> InfrastructureFactory: ...
-
-    def renew(self) -> None:
-        """Begin with an empty one; every process has ended."""
-
-
-@define
-class FileDatabase:
-    path: Path
-
-    def open(self) -> InfrastructureFactory:
-        return SQLiteBatchFactory(self.path)
-
-    def renew(self) -> None:
-        for file in self.path.parent.glob(f"{self.path.name}*"):
-            file.unlink()
-
-
-class _SharedMemory(SQLiteBatchFactory):
-    """Outlives the processes on it: a memory database has no other connection."""
-
-    def close(self) -> None:
-        """Leave it to the database."""
-
-
-class MemoryDatabase:
-    def __init__(self) -> None:
-        self._factory = _SharedMemory(":memory:")
-
-    def open(self) -> InfrastructureFactory:
-        return self._factory
-
-    def renew(self) -> None:
-        self._factory.datastore.close()
-        self._factory = _SharedMemory(":memory:")
-
-
-@define
-class PostgresDatabase:
-    url: str
-
-    def open(self) -> InfrastructureFactory:
-        return PostgresBatchFactory(self.url)
-
-    def renew(self) -> None:
-        PostgresBatchFactory(self.url).close()  # the first time, there are no tables yet
-        with psycopg.connect(self.url) as connection:
-            for name in ("events", "snapshots", "batches", "completions"):
-                connection.execute(SQL("DELETE FROM {}").format(Identifier(f"batchtrail_{name}")))
-            connection.execute("UPDATE batchtrail_view_checkpoint SET position=0")
 
 
 class Crash(BaseException):

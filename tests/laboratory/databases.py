@@ -1,76 +1,114 @@
-"""Databases that outlive the processes which open them."""
+"""Databases that outlive the processes which open them; whoever adds a store adds one here."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import psycopg
+from attrs import define
 from eventsourcing.persistence import InfrastructureFactory
+from eventsourcing.sqlite import SQLiteDatastore
+from psycopg.sql import SQL, Identifier
 
+from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 
 
 class Database(Protocol):
-    """One database; whoever adds a store to the laboratory writes one of these."""
+    """The one database of a laboratory, which every process opens anew."""
 
-    def connect(self) -> InfrastructureFactory[Any]:
-        """Open the database, as a process of its own would; its owner closes the connection."""
+    def open(self) -> InfrastructureFactory:
+        """A connection of a process of its own, which closes it."""
+        ...
+
+    def renew(self) -> None:
+        """Begin with an empty one; every process has ended."""
         ...
 
     def drop_views(self) -> None:
-        """Throw the views away, so that the next to open the database rebuilds them."""
+        """Make the views those of an older version: the next process rebuilds them."""
         ...
 
     def close(self) -> None:
-        """Throw the database away."""
+        """Give the database up."""
         ...
 
 
-_DROP_VIEWS = "DROP TABLE view_checkpoint"
+_DROP_VIEWS = "UPDATE view_checkpoint SET version=0"
 
 
-class MemoryDatabase:
-    """SQLite in memory: all processes share one connection, each transaction has it for itself.
-
-    Opening it costs a third of what a file costs, and there is nothing to clean up.
-    """
-
-    def __init__(self) -> None:
-        self._first = SQLiteBatchFactory(":memory:")
-
-    def connect(self) -> InfrastructureFactory[Any]:
-        return _Shared(self._first)
-
-    def drop_views(self) -> None:
-        with self._first.datastore.transaction(commit=True) as cursor:
-            cursor.execute(_DROP_VIEWS)
-
-    def close(self) -> None:
-        self._first.close()
+def _drop_views(datastore: SQLiteDatastore) -> None:
+    with datastore.transaction(commit=True) as cursor:
+        cursor.execute(_DROP_VIEWS)
 
 
-class _Shared(SQLiteBatchFactory):
-    def __init__(self, owner: SQLiteBatchFactory) -> None:
-        InfrastructureFactory.__init__(self, {})
-        self.datastore = owner.datastore
-
-    def close(self) -> None:
-        """Leave the connection to the others."""
-
-
+@define
 class FileDatabase:
     """SQLite in a file: every process has a connection of its own."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    path: Path
 
-    def connect(self) -> InfrastructureFactory[Any]:
-        return SQLiteBatchFactory(self._path)
+    def open(self) -> InfrastructureFactory:
+        return SQLiteBatchFactory(self.path)
+
+    def renew(self) -> None:
+        for file in self.path.parent.glob(f"{self.path.name}*"):
+            file.unlink()
 
     def drop_views(self) -> None:
-        factory = SQLiteBatchFactory(self._path)
-        with factory.datastore.transaction(commit=True) as cursor:
-            cursor.execute(_DROP_VIEWS)
+        factory = SQLiteBatchFactory(self.path)
+        _drop_views(factory.datastore)
         factory.close()
 
     def close(self) -> None:
-        for file in self._path.parent.glob(f"{self._path.name}*"):
-            file.unlink()
+        self.renew()
+
+
+class _SharedMemory(SQLiteBatchFactory):
+    """Outlives the processes on it: a memory database has no other connection."""
+
+    def close(self) -> None:
+        """Leave it to the database."""
+
+
+class MemoryDatabase:
+    """SQLite in memory: opening it costs a third of what a file costs."""
+
+    def __init__(self) -> None:
+        self._factory = _SharedMemory(":memory:")
+
+    def open(self) -> InfrastructureFactory:
+        return self._factory
+
+    def renew(self) -> None:
+        self.close()
+        self._factory = _SharedMemory(":memory:")
+
+    def drop_views(self) -> None:
+        _drop_views(self._factory.datastore)
+
+    def close(self) -> None:
+        self._factory.datastore.close()
+
+
+@define
+class PostgresDatabase:
+    """A schema of a PostgreSQL server."""
+
+    url: str
+
+    def open(self) -> InfrastructureFactory:
+        return PostgresBatchFactory(self.url)
+
+    def renew(self) -> None:
+        PostgresBatchFactory(self.url).close()  # the first time, there are no tables yet
+        with psycopg.connect(self.url) as connection:
+            for name in ("events", "snapshots", "batches", "completions"):
+                connection.execute(SQL("DELETE FROM {}").format(Identifier(f"batchtrail_{name}")))
+            connection.execute("UPDATE batchtrail_view_checkpoint SET position=0")
+
+    def drop_views(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("UPDATE batchtrail_view_checkpoint SET version=0")
+
+    def close(self) -> None:
+        self.renew()

@@ -158,7 +158,7 @@ class _ProcessBatches(Batches):
 
     def __init__(self, process: Process, database: Database) -> None:
         self._process = process
-        super().__init__(database.connect())
+        super().__init__(database.open())
 
     def save_batch(self, batch: Batch) -> None:
         if not batch.pending_events:

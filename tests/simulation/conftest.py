@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.laboratory.databases import Database, FileDatabase, MemoryDatabase
+from tests.laboratory.databases import Database, FileDatabase, MemoryDatabase, PostgresDatabase
 
 from batchtrail.application import collection
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 NewDatabase = Callable[[], Database]
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "postgres"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
     """Make an empty database; the test closes it."""
     kinds: dict[str, NewDatabase] = {
         "memory": MemoryDatabase,
         "file": lambda: FileDatabase(tmp_path / "trail.db"),
+        "postgres": lambda: PostgresDatabase(request.getfixturevalue("postgres_url")),
     }
     return kinds[request.param]
 
