@@ -225,6 +225,15 @@ class Author:
         yield batch
         batch.start_create(stamp=self.stamp())
         yield batch
+        batch.record_submitted(
+            "batch_0", validating, adopted=False, request_id=None, stamp=self.stamp()
+        )
+        full = BatchProblem("token_limit_exceeded", "Später.")
+        failed = StatusReport(BatchStatus.FAILED, "failed", errors=(full,))
+        batch.record_status("batch_0", failed, request_id="req_7", stamp=self.stamp())
+        yield batch
+        batch.start_create(stamp=self.stamp())
+        yield batch
         running = StatusReport(
             BatchStatus.IN_PROGRESS, "in_progress", request_counts=RequestCounts(7, 1, 0), model="m"
         )

@@ -52,7 +52,7 @@ class SubmissionFlow:
         self._reconciliation = reconciliation
 
     async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
-        """Go on from wherever the log stands until the batch is submitted or over.
+        """Go on from wherever the log stands until the batch is submitted, deferred or over.
 
         Safe to repeat and to run in several processes at once. Raises `UnauthorizedError` and
         `QuotaError`, one of `TRANSIENT` when the trouble lasts for minutes (the same call then
@@ -60,7 +60,7 @@ class SubmissionFlow:
         """
         batch = await self._runtime.load(batch_id)
         failures = 0
-        while batch.is_submitting:
+        while batch.is_submitting and not self._is_deferred(batch):
             try:
                 await self._step(batch, on_progress)
             except TRANSIENT as error:
@@ -85,7 +85,7 @@ class SubmissionFlow:
             await self._tell_parent(batch)
             await self._upload(batch, batch.submission, on_progress)
         else:
-            await self._let_file_appear(batch.submission)
+            await self._let_file_appear(batch)
             await finishing(self._create(batch))  # a call broken off is a call searched for
 
     async def _tell_parent(self, batch: Batch) -> None:
@@ -101,11 +101,13 @@ class SubmissionFlow:
                 ),
             )
 
-    async def _let_file_appear(self, submission: Submission) -> None:
+    def _is_deferred(self, batch: Batch) -> bool:
+        return batch.deferral is not None and self._runtime.clock.now() < batch.deferral.until
+
+    async def _let_file_appear(self, batch: Batch) -> None:
         """Wait, the longer the oftener, after batches that failed for want of their input file."""
-        left = len(submission.left_batch_ids)
-        if left:
-            await self._runtime.clock.sleep(_NOT_VISIBLE_DELAYS[left - 1])
+        if batch.invisible_inputs:
+            await self._runtime.clock.sleep(_NOT_VISIBLE_DELAYS[batch.invisible_inputs - 1])
 
     async def _pause(
         self, batch_id: UUID, error: ProviderError, seconds: float, on_progress: OnProgress

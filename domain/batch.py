@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID, uuid4, uuid5
 
@@ -30,6 +30,7 @@ from .requests import RequestIndex
 from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
     BatchProblem,
+    Deferral,
     Limits,
     NewBatch,
     RequestChunk,
@@ -45,6 +46,12 @@ from .values import (
 
 MAX_LEFT_BATCHES = 5
 """So many provider batches may fail because their input file was not visible yet."""
+
+MAX_DEFERRALS = 50
+"""So often is a batch without room in the queue created again: with the usual delays for a day."""
+
+TOKEN_LIMIT_DELAYS = (60.0, 120.0, 300.0, 600.0, 1_800.0)
+"""Seconds until a batch without room in the queue is created again; the last repeats."""
 
 MAX_LOST_CREATES = 3
 """So many create calls may vanish without a trace before somebody must look."""
@@ -154,6 +161,25 @@ class Batch(Aggregate):
     def is_submitting(self) -> bool:
         """Whether a submission was begun that has no end in the log yet."""
         return self.status is BatchStatus.PENDING and self.submission is not None
+
+    @property
+    def invisible_inputs(self) -> int:
+        """How many provider batches failed for want of their input file."""
+        left = self.submission.left_batch_ids if self.submission is not None else ()
+        return len(left) - self.deferrals
+
+    @property
+    def deferrals(self) -> int:
+        """How often the provider had no room for the batch in its queue."""
+        deferral = self.submission.deferral if self.submission is not None else None
+        return 0 if deferral is None else deferral.times
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """Why the next create call waits; None when nothing keeps it."""
+        if not self.is_submitting or self.cancel_requested or self.submission is None:
+            return None
+        return None if self.submission.create_started_at else self.submission.deferral
 
     @property
     def awaits_handler(self) -> bool:
@@ -330,6 +356,7 @@ class Batch(Aggregate):
         adopted: bool,
         request_id: str | None,
         stamp: Stamp,
+        token_limit_delays: Sequence[float] = TOKEN_LIMIT_DELAYS,
     ) -> None:
         """Record the provider's batch, answered or found.
 
@@ -347,6 +374,7 @@ class Batch(Aggregate):
                 request_id=request_id,
                 stamp=stamp,
                 after_call=not adopted,
+                token_limit_delays=token_limit_delays,
             )
             return
         submission = self._open_submission("a provider batch")
@@ -362,7 +390,13 @@ class Batch(Aggregate):
             request_id=request_id,
         )
         if report.raw_status != "validating":
-            self.record_status(provider_batch_id, report, request_id=request_id, stamp=stamp)
+            self.record_status(
+                provider_batch_id,
+                report,
+                request_id=request_id,
+                stamp=stamp,
+                token_limit_delays=token_limit_delays,
+            )
 
     def record_sibling(
         self, provider_batch_id: str, *, request_id: str | None, stamp: Stamp
@@ -421,8 +455,12 @@ class Batch(Aggregate):
         request_id: str | None,
         stamp: Stamp,
         after_call: bool = False,
+        token_limit_delays: Sequence[float] = TOKEN_LIMIT_DELAYS,
     ) -> None:
         """Record what the provider reports of one of its batches.
+
+        A batch that has no room in the provider's queue is created again, after the
+        `token_limit_delays` (seconds; the last repeats).
 
         A repeat is nothing, unless it answers a call that changed something (`after_call`), whose
         request id belongs in the log. A report after the end, or about a batch that is not ours
@@ -442,6 +480,17 @@ class Batch(Aggregate):
                 stamp,
                 provider_batch_id=self.provider_batch_id,
                 report=report,
+                request_id=request_id,
+            )
+            return
+        if report.is_out_of_tokens and self.deferrals < MAX_DEFERRALS:
+            delay = token_limit_delays[min(self.deferrals, len(token_limit_delays) - 1)]
+            self._trigger(
+                events.TokenLimitReached,
+                stamp,
+                provider_batch_id=self.provider_batch_id,
+                report=report,
+                retry_at=stamp.at + timedelta(seconds=delay),
                 request_id=request_id,
             )
             return
@@ -472,6 +521,21 @@ class Batch(Aggregate):
 
     def _fits_end(self, report: StatusReport) -> bool:
         return report.status is self.status or (self.given_up and report.status.is_terminal)
+
+    def leave(self, provider_batch_id: str) -> None:
+        """Go back to the state before the create that made a batch which never ran."""
+        assert self.submission is not None
+        self.submission = evolve(
+            self.submission,
+            create_started_at=None,
+            left_batch_ids=(*self.submission.left_batch_ids, provider_batch_id),
+        )
+        self.status = BatchStatus.PENDING
+        self.raw_status = None
+        self.report = None
+        self.error_count = 0
+        self.provider_batch_id = None
+        self.submitted_at = None
 
     def end(self, status: BatchStatus, at: datetime) -> None:
         """Take a terminal status, once and for all."""
@@ -680,9 +744,7 @@ class Batch(Aggregate):
             self._trigger(events.Retried, stamp, retry_id=retry_id, count=count)
 
     def _may_create_again(self) -> bool:
-        return (
-            self.submission is not None and len(self.submission.left_batch_ids) < MAX_LEFT_BATCHES
-        )
+        return self.submission is not None and self.invisible_inputs < MAX_LEFT_BATCHES
 
     def _open_submission(self, step: str) -> Submission:
         if self.status is not BatchStatus.PENDING:

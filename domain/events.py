@@ -17,6 +17,7 @@ from eventsourcing.domain import Aggregate
 from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
     BatchProblem,
+    Deferral,
     Provenance,
     RequestCounts,
     RequestProblem,
@@ -222,17 +223,27 @@ class InputNotVisible(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Go back to the state before the create."""
+        aggregate.leave(self.provider_batch_id)
+
+
+class TokenLimitReached(BatchEvent):
+    """A provider batch failed for want of enqueued tokens: it cost nothing.
+
+    The create is made again, not before `retry_at`; `provider_batch_id` is never adopted.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.token_limit_reached"
+    provider_batch_id: str
+    report: StatusReport
+    retry_at: datetime
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Go back to the state before the create, and wait."""
+        aggregate.leave(self.provider_batch_id)
         assert aggregate.submission is not None
-        aggregate.submission = evolve(
-            aggregate.submission,
-            create_started_at=None,
-            left_batch_ids=(*aggregate.submission.left_batch_ids, self.provider_batch_id),
-        )
-        aggregate.status = BatchStatus.PENDING
-        aggregate.raw_status = None
-        aggregate.report = None
-        aggregate.error_count = 0
-        aggregate.provider_batch_id = None
+        deferral = Deferral(self.report.errors[0], self.retry_at, aggregate.deferrals + 1)
+        aggregate.submission = evolve(aggregate.submission, deferral=deferral)
 
 
 class ReportAmended(BatchEvent):
@@ -478,6 +489,7 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     SubmissionFailed,
     StatusChanged,
     InputNotVisible,
+    TokenLimitReached,
     ReportAmended,
     CancelRequested,
     Canceled,

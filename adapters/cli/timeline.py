@@ -127,6 +127,9 @@ def _submission_facts(event: events.BatchEvent) -> Iterator[str]:
             yield f"{event.provider_batch_id}, {event.raw_status}{found}"
         case events.InputNotVisible() | events.SiblingFound() | events.SiblingCanceled():
             yield event.provider_batch_id
+        case events.TokenLimitReached():
+            until = moment_text(event.retry_at)
+            yield f"{event.provider_batch_id}, {event.report.errors[0].message} Again at {until}"
         case _:
             return
 

@@ -17,6 +17,7 @@ TOPICS = {
     "SubmissionFailed": "batchtrail.batch.submission_failed",
     "StatusChanged": "batchtrail.batch.status_changed",
     "InputNotVisible": "batchtrail.batch.input_not_visible",
+    "TokenLimitReached": "batchtrail.batch.token_limit_reached",
     "ReportAmended": "batchtrail.batch.report_amended",
     "CancelRequested": "batchtrail.batch.cancel_requested",
     "Canceled": "batchtrail.batch.canceled",

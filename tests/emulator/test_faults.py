@@ -191,6 +191,20 @@ async def test_fresh_file_fails_the_batch(
     assert (await submit(client)).status == "validating"
 
 
+async def test_no_room_for_its_tokens(
+    emulator: Emulator, client: AsyncOpenAI, clock: ManualClock, submit: Submit
+) -> None:
+    """The batch is created, fails validation and costs nothing; the next one has room."""
+    emulator.faults.arm(Fault(op="create", kind="queue_full"))
+    batch = await submit(client)
+    clock.advance(1)
+    batch = await client.batches.retrieve(batch.id)
+    assert batch.errors is not None
+    assert batch.errors.data is not None
+    assert [error.code for error in batch.errors.data] == ["token_limit_exceeded"]
+    assert (batch.status, (await submit(client)).status) == ("failed", "validating")
+
+
 async def test_list_lags(
     emulator: Emulator, client: AsyncOpenAI, clock: ManualClock, submit: Submit
 ) -> None:
