@@ -126,6 +126,7 @@ class Author:
     def upload(self, batch: Batch) -> None:
         """Lead a batch to the create call."""
         batch.start_submission("0" * 64, stamp=self.stamp())
+        batch.start_upload(stamp=self.stamp())
         batch.record_upload(
             "file-1", provider_created_at=None, request_id="req", stamp=self.stamp()
         )
@@ -201,6 +202,7 @@ class Author:
         batch.start_submission("ab" * 32, stamp=self.stamp())
         yield batch
         moment = datetime(2026, 1, 2, 3, 4, 6, 123_456, UTC)
+        batch.start_upload(stamp=self.stamp())
         batch.record_upload(
             "file-1", provider_created_at=moment, request_id="req_1", stamp=self.stamp()
         )

@@ -256,9 +256,22 @@ class Batch(Aggregate):
             events.SubmissionStarted,
             stamp,
             attempt=1,
-            file_name=f"batchtrail-{self.id}.jsonl",
+            # Another database with the same input has the same id, but never the same file.
+            file_name=f"batchtrail-{self.id}-{uuid4().hex[:8]}.jsonl",
             input_sha256=input_sha256,
         )
+
+    def start_upload(self, *, stamp: Stamp) -> None:
+        """Record that the input file is about to be sent; nothing may be sent before.
+
+        Not fenced as creates are: a file that nobody uses costs nothing.
+        """
+        submission = self._open_submission("an upload")
+        if self.cancel_requested:
+            raise AlreadyCancelingError(self.id)
+        if submission.input_file_id is not None:
+            raise BatchSubmittedError(self.id, self.status)
+        self._trigger(events.UploadStarted, stamp, attempt=submission.upload_attempt + 1)
 
     def record_upload(
         self,
@@ -267,16 +280,26 @@ class Batch(Aggregate):
         provider_created_at: datetime | None,
         request_id: str | None,
         stamp: Stamp,
+        adopted: bool = False,
     ) -> None:
-        """Record the provider's input file; only the first one counts."""
+        """Record the provider's input file, answered or found; only the first one counts.
+
+        Finding it again is nothing. Raises `BatchSubmittedError` when the log has another file.
+        """
+        submission = self.submission
+        if submission is not None and submission.input_file_id == file_id:
+            return
         submission = self._open_submission("an upload")
         if submission.input_file_id is not None:
             raise BatchSubmittedError(self.id, self.status)
+        if submission.upload_attempt == 0:
+            raise OutOfOrderError(f"no upload of batch {self.id} was begun")
         self._trigger(
             events.InputUploaded,
             stamp,
             file_id=file_id,
             size=self.input_size,
+            adopted=adopted,
             provider_created_at=provider_created_at,
             request_id=request_id,
         )

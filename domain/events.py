@@ -98,12 +98,32 @@ class SubmissionStarted(BatchEvent):
         )
 
 
+class UploadStarted(BatchEvent):
+    """The input file is about to be sent; without a later answer the provider may have it."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.upload_started"
+    attempt: int
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember since when there may be a file."""
+        assert aggregate.submission is not None
+        aggregate.submission = evolve(
+            aggregate.submission,
+            upload_attempt=self.attempt,
+            upload_started_at=aggregate.submission.upload_started_at or self.timestamp,
+        )
+
+
 class InputUploaded(BatchEvent):
-    """The provider holds the input file; `provider_created_at` is by the provider's clock."""
+    """The provider holds the input file; `adopted` when it was found instead of answered.
+
+    `provider_created_at` is by the provider's clock.
+    """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.input_uploaded"
     file_id: str
     size: int
+    adopted: bool
     provider_created_at: datetime | None
     request_id: str | None
 
@@ -481,6 +501,7 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     Drafted,
     RequestsAdded,
     SubmissionStarted,
+    UploadStarted,
     InputUploaded,
     InputDiscarded,
     CreateStarted,

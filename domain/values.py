@@ -229,7 +229,7 @@ class Submission:
     Each field is filled by an event written before or after one provider call, so that after
     a crash the log says which calls may have happened. `left_batch_ids` are provider batches
     that failed before they ran, because the input file was not visible or for want of tokens;
-    they are never ours again.
+    they are never ours again. `upload_started_at` is the moment of the first attempt.
     `lost_creates` counts the calls whose outcome nobody knows and that were given up: what they
     made, if anything, may still show up in the provider's list.
     """
@@ -237,6 +237,8 @@ class Submission:
     attempt: int
     file_name: str
     input_sha256: str
+    upload_attempt: int = 0
+    upload_started_at: datetime | None = None
     input_file_id: str | None = None
     input_file_created_at: datetime | None = None
     create_attempt: int = 0

@@ -134,8 +134,19 @@ class Story:
         return self
 
     def upload(self, file_id: str = "file-1") -> "Story":
+        return self.begin_upload().record_upload(file_id)
+
+    def begin_upload(self) -> "Story":
+        self.batch.start_upload(stamp=self.stamp())
+        return self
+
+    def record_upload(self, file_id: str, *, adopted: bool = False) -> "Story":
         self.batch.record_upload(
-            file_id, provider_created_at=None, request_id="req-upload", stamp=self.stamp()
+            file_id,
+            provider_created_at=None,
+            request_id="req-upload",
+            stamp=self.stamp(),
+            adopted=adopted,
         )
         return self
 

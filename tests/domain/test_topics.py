@@ -9,6 +9,7 @@ TOPICS = {
     "Drafted": "batchtrail.batch.drafted",
     "RequestsAdded": "batchtrail.batch.requests_added",
     "SubmissionStarted": "batchtrail.batch.submission_started",
+    "UploadStarted": "batchtrail.batch.upload_started",
     "InputUploaded": "batchtrail.batch.input_uploaded",
     "InputDiscarded": "batchtrail.batch.input_discarded",
     "CreateStarted": "batchtrail.batch.create_started",
