@@ -14,6 +14,7 @@ from ..domain.events import BatchEvent
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
 from .completions import Completion, completions
+from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
 from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
 from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
@@ -60,6 +61,7 @@ class BatchService:
             runtime, provider, handlers or NoHandlers(), settings or ServiceSettings(), prices
         )
 
+    @one_chain
     async def submit(
         self,
         requests: Requests | Path,
@@ -148,6 +150,7 @@ class BatchService:
         dropped = batch.status is BatchStatus.CANCELED and batch.submission is None
         return latest + 1 if new or dropped else latest
 
+    @one_chain
     async def draft(self, new: NewBatch) -> UUID:
         """Begin a batch to which requests are added piece by piece; returns its id."""
         check_reference(new.completion_handler)
@@ -157,6 +160,7 @@ class BatchService:
         await self._runtime.in_store(self._runtime.batches.save_batch, batch)
         return batch.id
 
+    @one_chain
     async def add_requests(self, batch_id: UUID, requests: Requests) -> int:
         """Add requests to a draft; returns how many it has now.
 
@@ -170,6 +174,7 @@ class BatchService:
                 add_requests, self._runtime, batch_id, file, self._provider.limits
             )
 
+    @one_chain
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
         """Hand a draft to the provider; refused for a batch that was submitted before."""
         self._lifecycle.check_provider(await self._runtime.load(batch_id))
@@ -179,6 +184,7 @@ class BatchService:
         )
         await self._lifecycle.submit(batch_id, on_progress)
 
+    @one_chain
     async def wait(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Stay with a batch until every request has an outcome and its handler has run.
 
@@ -219,6 +225,7 @@ class BatchService:
             ),
         )
 
+    @one_chain
     async def refresh(self, batch_id: UUID) -> BatchSummary:
         """Ask the provider once and record what changed; nothing is asked after the end."""
         batch = await self._runtime.load(batch_id)
@@ -227,6 +234,7 @@ class BatchService:
             batch = await self._lifecycle.watch.poll(batch)
         return BatchSummary.of(batch)
 
+    @one_chain
     async def collect(
         self, batch_id: UUID, on_progress: OnProgress = silent, *, as_is: bool = False
     ) -> BatchSummary:
@@ -249,6 +257,7 @@ class BatchService:
             )
         return BatchSummary.of(await collection.collect(batch_id, on_progress))
 
+    @one_chain
     async def collect_again(
         self, batch_id: UUID, on_progress: OnProgress = silent, *, as_is: bool = False
     ) -> BatchSummary:
@@ -271,6 +280,7 @@ class BatchService:
         )
         return await self.collect(batch_id, on_progress, as_is=as_is)
 
+    @one_chain
     async def retry(
         self,
         batch_id: UUID,
@@ -308,6 +318,7 @@ class BatchService:
         await self._lifecycle.submit(retry_id, on_progress)
         return retry_id
 
+    @one_chain
     async def cancel(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Ask for a batch's end; finished requests keep their results.
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from attrs import frozen
 
 from ... import bootstrap
+from ...application.correlation import correlated
 from ...application.errors import HandlerError, InputError, ProviderError
 from ...application.progress import OnProgress
 from ...application.service import BatchService
@@ -103,7 +104,7 @@ async def _trail(place: Place, calls: Calls) -> AsyncIterator[BatchService]:
     settings = place.settings()
     if calls is Calls.SURELY and settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
-    with warnings_to_stderr():
+    with warnings_to_stderr(), correlated():
         async with bootstrap.open_trail(
             settings=settings,
             actor=bootstrap.command_line_actor(),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .application.completions import Completion
+    from .application.correlation import correlated
     from .application.endpoints import (
         Answer,
         ChatCompletionsRequest,
@@ -171,6 +172,7 @@ __all__ = [
     "Uploading",
     "Waiting",
     "__version__",
+    "correlated",
     "data_url",
     "model_settings",
     "open_trail",
@@ -181,6 +183,7 @@ __all__ = [
 # Imported when asked for, so that the command line starts without aiohttp and the event store.
 _HOMES = (
     "application.completions",
+    "application.correlation",
     "application.endpoints",
     "application.errors",
     "application.estimation",
