@@ -10,7 +10,6 @@ from attrs import evolve
 
 from ..domain.batch import Batch
 from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
-from ..domain.events import BatchEvent
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
 from .completions import Completion, completions
@@ -21,6 +20,7 @@ from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
+from .log_reader import LogReader
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import Delayed, OnProgress, Waiting, silent
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .endpoints import Answer, EndpointRequest
 
 
-class BatchService:
+class BatchService(LogReader):
     """Runs batches, and goes on from what the log says; a repeat is safe unless a method denies it.
 
     Methods raise `BatchNotFoundError` for an unknown batch, `InputError` for input that breaks a
@@ -53,7 +53,7 @@ class BatchService:
         counter_of: CounterOf = by_bytes,
     ) -> None:
         """Without `prices` no cost is known; `counter_of` counts the tokens of estimates."""
-        self._runtime = runtime
+        super().__init__(runtime)
         self._provider = provider
         self._prices = prices
         self._counter_of = counter_of
@@ -377,13 +377,6 @@ class BatchService:
     def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
         """The completions of a batch in input order, in constant memory."""
         return completions(self._runtime, batch_id)
-
-    async def history(self, batch_id: UUID) -> AsyncIterator[BatchEvent]:
-        """Every event of a batch, oldest first, in constant memory."""
-        await self._runtime.load(batch_id)
-        log = self._runtime.batches.history(batch_id)
-        while (event := await self._runtime.in_store(next, log, None)) is not None:
-            yield event
 
     def worker(
         self, *, parallel: int = DEFAULT_PARALLEL, look_interval: float = LOOK_INTERVAL

@@ -25,9 +25,9 @@ _EVENTS = """# Events
 
 The log of a batch is a sequence of these. Topics and field names are permanent; a changed field
 comes with a higher class version and an upcast. Every event also has `originator_id` (the batch),
-`originator_version` (1, 2, …), `timestamp` (UTC) and `by`: actor, software, correlation id (a typed
-command, a call of the library or a worker's step on a batch, and all that it led to) and causation id
-(the one decision that the event comes from). The table is written by `make docs`.
+`originator_version` (1, 2, …), `timestamp` (UTC) and `by`: actor, software, correlation id (one
+typed command, call of the library or worker's step on a batch, with all that it led to) and
+causation id (the one decision that the event comes from). The table is written by `make docs`.
 
 | Event | Topic | Says | Fields |
 | --- | --- | --- | --- |
