@@ -1,15 +1,13 @@
 """Reading the log: history, time travel, and users' own projections of it."""
 
 from collections.abc import AsyncIterator, Collection
-from functools import partial
 from uuid import UUID
 
 from ..domain.events import BatchEvent
 from . import projecting, replay
-from .completions import Completion
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded
 from .replay import At
-from .request_history import RequestLife, request_lives
+from .request_history import RequestLife, request_at, request_lives
 from .runtime import Runtime
 from .views import BatchSummary
 
@@ -59,10 +57,10 @@ class LogReader:
 
     async def replay_request(
         self, batch_id: UUID, custom_id: str, *, at: At | None = None
-    ) -> Completion:
+    ) -> RequestLife:
         """One request of a batch as the events make it, up to a moment or an event's number."""
         return await self._runtime.in_store(
-            partial(replay.request_at, self._runtime.batches, batch_id, custom_id, at)
+            request_at, self._runtime.batches, batch_id, custom_id, at
         )
 
     def log(

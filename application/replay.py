@@ -123,18 +123,3 @@ class RequestReplay:
         why = errors_by_line(self._errors) if failed else {}
         row = CompletionRow(self._number, self.custom_id, outcome, None)
         return completion_of(self.batch, why, row, self._result)
-
-
-def request_at(batches: Batches, batch_id: UUID, custom_id: str, at: At | None) -> Completion:
-    """One request as of a moment or an event. Raises `InputError` when the batch lacks it then."""
-    request = RequestReplay(custom_id)
-    for event in events_until(batches, batch_id, at):
-        request.process(event)
-    if not request.is_known:
-        raise no_such_request(batch_id, custom_id)
-    return request.completion()
-
-
-def no_such_request(batch_id: UUID, custom_id: str) -> InputError:
-    """The error of a custom_id that a batch does not have."""
-    return InputError(f"batch {batch_id} has no request with the custom_id {custom_id!r}")

@@ -1,14 +1,14 @@
 """One request across its batches: what was asked, when, and what came back each time."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from uuid import UUID
 
 from attrs import evolve, frozen
 
 from ..domain import events
 from .completions import Completion
-from .errors import BatchNotFoundError
-from .replay import RequestReplay, no_such_request
+from .errors import BatchNotFoundError, InputError
+from .replay import At, RequestReplay, events_until
 from .store import Batches
 from .views import BatchSummary
 
@@ -29,9 +29,10 @@ _MILESTONES = (
 class RequestLife:
     """One request in one batch.
 
-    `line` is the request as it is sent, without its newline; `completion` is what became of it;
-    `events` are those that concern it, oldest first, among them the ones that all requests of the
-    batch share. The batch is `batch.retry_of` another one's child when it asks once more.
+    `batch` is the batch, and `completion` the request, as the last event that was read left them;
+    `line` is the request as it is sent, without its newline; `events` are those that concern it,
+    oldest first, among them the ones that all requests of the batch share. A batch that asks once
+    more names the one before it in `batch.retry_of`.
     """
 
     batch: BatchSummary
@@ -51,13 +52,13 @@ def request_lives(batches: Batches, batch_id: UUID, custom_id: str) -> list[Requ
     seen = set(left)
     while left:
         one = left.pop(0)
-        life = _life(batches, one, custom_id)
+        life = _life(batches.history(one), custom_id)
         if life is not None:
             lives[one] = life
             left += [child for child in _retries(life) if child not in seen]
             seen.update(left)
     if batch_id not in lives:
-        raise no_such_request(batch_id, custom_id)
+        raise _no_such_request(batch_id, custom_id)
     kept = [_without_other_retries(life, lives) for life in lives.values()]
     return sorted(kept, key=lambda life: life.batch.created_at)
 
@@ -89,31 +90,46 @@ def _without_other_retries(life: RequestLife, lives: Container[UUID]) -> Request
     return evolve(life, events=kept)
 
 
-def _life(batches: Batches, batch_id: UUID, custom_id: str) -> RequestLife | None:
+def request_at(batches: Batches, batch_id: UUID, custom_id: str, at: At | None) -> RequestLife:
+    """One request of a batch as of a moment or an event; None is the newest one.
+
+    Raises as `events_until`, and `InputError` when the batch does not have the request by then.
+    """
+    life = _life(events_until(batches, batch_id, at), custom_id)
+    if life is None:
+        raise _no_such_request(batch_id, custom_id)
+    return life
+
+
+def _life(happened: Iterable[events.BatchEvent], custom_id: str) -> RequestLife | None:
     """The life of a request in one batch; None when the batch lacks it."""
-    replay = RequestReplay(custom_id)
+    request = RequestReplay(custom_id)
     concerning = []
-    for event in batches.history(batch_id):
-        was_known = replay.is_known
-        replay.process(event)
-        if _concerns(event, replay, is_news=replay.is_known and not was_known):
+    for event in happened:
+        was_known = request.is_known
+        request.process(event)
+        if _concerns(event, request, is_news=request.is_known and not was_known):
             concerning.append(event)
-    if not replay.is_known:
+    if not request.is_known:
         return None
-    summary = BatchSummary.of(replay.batch)
-    return RequestLife(summary, replay.line, replay.completion(), tuple(concerning))
+    summary = BatchSummary.of(request.batch)
+    return RequestLife(summary, request.line, request.completion(), tuple(concerning))
 
 
-def _concerns(event: events.BatchEvent, replay: RequestReplay, *, is_news: bool) -> bool:
+def _no_such_request(batch_id: UUID, custom_id: str) -> InputError:
+    return InputError(f"batch {batch_id} has no request with the custom_id {custom_id!r}")
+
+
+def _concerns(event: events.BatchEvent, request: RequestReplay, *, is_news: bool) -> bool:
     """Whether an event says something of the request; `is_news` when it added the request."""
     match event:
         case events.RequestsAdded():
             return is_news
         case events.ResultApplied() | events.ResultSkipped():
-            return event.custom_id == replay.custom_id
+            return event.custom_id == request.custom_id
         case events.StatusChanged():
             return event.report.status.is_terminal
         case events.ResultsCollected() | events.CollectionReopened():
-            return not replay.has_result
+            return not request.has_result
         case _:
             return isinstance(event, _MILESTONES)

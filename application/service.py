@@ -1,6 +1,8 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -343,10 +345,15 @@ class BatchService(LogReader):
         """One batch as the log has it; nothing is asked of the provider."""
         return BatchSummary.of(await self._runtime.load(batch_id))
 
-    async def batches(self, *, limit: int = 100) -> list[BatchSummary]:
-        """The newest batches, `limit` at most."""
+    async def batches(
+        self, *, limit: int = 100, until: datetime | None = None
+    ) -> list[BatchSummary]:
+        """The newest batches, `limit` at most; those that were begun `until` a moment."""
+        before = None
+        with suppress(OverflowError):  # a moment that never comes
+            before = until and until + timedelta(microseconds=1)
         return await self._runtime.in_store(
-            lambda: self._runtime.batches.views.summaries(limit=limit)
+            lambda: self._runtime.batches.views.summaries(limit=limit, before=before)
         )
 
     async def find(self, reference: str) -> UUID:

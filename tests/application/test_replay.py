@@ -61,7 +61,9 @@ async def test_every_moment_comes_back(lab: Lab) -> None:
         for completion in completions:
             at = moment.astimezone(None)
             again = await service.replay_request(batch_id, completion.custom_id, at=at)
-            assert again == completion
+            assert again.completion == completion
+            assert again.batch == summary
+            assert again.line == lab.line(completion.custom_id).rstrip(b"\n")
 
 
 async def test_without_a_moment(lab: Lab) -> None:
@@ -72,7 +74,7 @@ async def test_without_a_moment(lab: Lab) -> None:
         assert await service.replay(batch_id) == await service.status(batch_id)
         for completion in await lab.completions(service, batch_id):
             found = await service.replay_request(batch_id, completion.custom_id)
-            assert found == completion
+            assert found.completion == completion
 
 
 async def test_errors_of_single_lines(lab: Lab) -> None:
@@ -83,7 +85,8 @@ async def test_errors_of_single_lines(lab: Lab) -> None:
     await service.wait(batch_id)
     for completion in await lab.completions(service, batch_id):
         assert completion.error is not None
-        assert await service.replay_request(batch_id, completion.custom_id) == completion
+        found = await service.replay_request(batch_id, completion.custom_id)
+        assert found.completion == completion
 
 
 async def test_nothing_but_events_is_read(lab: Lab) -> None:
@@ -101,7 +104,8 @@ async def test_nothing_but_events_is_read(lab: Lab) -> None:
     service = lab.service()
     moment, summary, completions = seen[-1]
     assert await service.replay(batch_id, at=moment) == summary
-    assert await service.replay_request(batch_id, "a", at=moment) == completions[0]
+    life = await service.replay_request(batch_id, "a", at=moment)
+    assert life.completion == completions[0]
 
 
 async def test_events_and_moments_that_were_not(lab: Lab) -> None:
@@ -184,7 +188,7 @@ async def test_results_that_were_asked_for_again(lab: Lab) -> None:
     lab.batches.save_batch(batch)
     last = batch.version
     outcomes = [
-        (await service.replay_request(batch.id, "b", at=at)).outcome
+        (await service.replay_request(batch.id, "b", at=at)).completion.outcome
         for at in (settled - 1, settled, settled + 1, last)
     ]
     assert outcomes == [Outcome.PENDING, Outcome.MISSING, Outcome.PENDING, Outcome.SUCCEEDED]
