@@ -38,7 +38,8 @@ _STORED = """
 Table `events`: `position` (grows, never used twice), `originator_id` (hex), `originator_version`,
 `topic`, `state`. The state is a MessagePack map of the event's own fields; bytes are raw, times are
 MessagePack timestamps, costs are decimal texts, `by` is an array in the order above. Table
-`snapshots` is a cache of aggregate states. `batches`, `completions` and `view_checkpoint` are views
+`snapshots` is a cache of aggregate states; `projections` says how far users' own projections have
+come. `batches`, `completions` and `view_checkpoint` are views
 and can be dropped.
 """
 
