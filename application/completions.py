@@ -1,7 +1,7 @@
 """The completions of a batch: each request's outcome, and its line in the results."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from attrs import frozen
 from ..domain.batch import Batch
 from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
-from ..domain.values import RequestProblem, TokenUsage
+from ..domain.values import BatchProblem, RequestProblem, TokenUsage
 from .runtime import Runtime
 from .store import Batches
 from .views import CompletionRow
@@ -93,21 +93,25 @@ async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Complet
 async def completion_pages(runtime: Runtime, batch_id: UUID) -> AsyncIterator[list[Completion]]:
     """The completions of a batch in input order, some megabytes at a time."""
     batch = await runtime.load(batch_id)
-    why = await runtime.in_store(_errors_by_line, runtime.batches, batch)
+    why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
     after = 0
     while page := await runtime.in_store(
         partial(runtime.batches.completions_page, batch_id, after=after)
     ):
-        yield [_completion(batch, why, row, result) for row, result in page]
+        yield [completion_of(batch, why, row, result) for row, result in page]
         after = page[-1][0].number
 
 
-def _errors_by_line(batches: Batches, batch: Batch) -> dict[int, RequestProblem]:
+def _errors_of_lines(batches: Batches, batch: Batch) -> dict[int, RequestProblem]:
     """What the provider said of single lines when it failed the batch as a whole."""
     if batch.status is not BatchStatus.FAILED:
         return {}
     report = batches.last_report(batch.id)
-    errors = report.errors if report is not None else ()
+    return errors_by_line(report.errors if report is not None else ())
+
+
+def errors_by_line(errors: Sequence[BatchProblem]) -> dict[int, RequestProblem]:
+    """The first error of each line of the input that some are about."""
     return {
         error.line: RequestProblem(error.code, error.message)
         for error in reversed(errors)
@@ -115,9 +119,13 @@ def _errors_by_line(batches: Batches, batch: Batch) -> dict[int, RequestProblem]
     }
 
 
-def _completion(
+def completion_of(
     batch: Batch, why: dict[int, RequestProblem], row: CompletionRow, result: ResultApplied | None
 ) -> Completion:
+    """The completion of a request, from its row and the event of its result, if it has one.
+
+    `why` is what the provider said of single lines of the input.
+    """
     if result is None:
         pending = row.outcome is Outcome.PENDING
         error = None if pending else why.get(row.number, batch.rest_error)

@@ -4,13 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from eventsourcing.persistence import PersistenceError
 
 from ..domain.batch import Batch
 from ..domain.values import Provenance, Stamp
+from .correlation import correlation_id, new_id
 from .errors import ConflictError, StoreError
 from .ports import Clock
 from .store import Batches
@@ -46,21 +49,23 @@ class Runtime:
         self.clock = clock
         self._actor = actor
         self._software = software
-        self._correlation_id = uuid4().hex[:16]
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batchtrail-store")
 
     async def in_store(self, call: Callable[..., _T], *args: object) -> _T:
         """Run a store call on the store's thread, the only one that uses it once it is open."""
+        context = copy_context()  # the thread knows of no correlation by itself
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, partial(context.run, call, *args)
+            )
         except PersistenceError as error:
             raise StoreError(f"the database cannot be used: {error}") from error
 
     def stamp(self) -> Stamp:
-        """The stamp of a new command."""
+        """The stamp of one decision: its id is what its events name as their cause."""
         return Stamp(
             self.clock.now(),
-            Provenance(self._actor, self._software, self._correlation_id, uuid4().hex[:16]),
+            Provenance(self._actor, self._software, correlation_id(), new_id()),
         )
 
     async def load(self, batch_id: UUID) -> Batch:

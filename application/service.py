@@ -1,6 +1,8 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +12,17 @@ from attrs import evolve
 
 from ..domain.batch import Batch
 from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
-from ..domain.events import BatchEvent
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
 from .completions import Completion, completions
+from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
 from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
 from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
+from .log_reader import LogReader
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import Delayed, OnProgress, Progress, Waiting, silent
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from .endpoints import Answer, EndpointRequest
 
 
-class BatchService:
+class BatchService(LogReader):
     """Runs batches, and goes on from what the log says; a repeat is safe unless a method denies it.
 
     Methods raise `BatchNotFoundError` for an unknown batch, `InputError` for input that breaks a
@@ -52,7 +55,7 @@ class BatchService:
         counter_of: CounterOf = by_bytes,
     ) -> None:
         """Without `prices` no cost is known; `counter_of` counts the tokens of estimates."""
-        self._runtime = runtime
+        super().__init__(runtime)
         self._provider = provider
         self._prices = prices
         self._counter_of = counter_of
@@ -60,6 +63,7 @@ class BatchService:
             runtime, provider, handlers or NoHandlers(), settings or ServiceSettings(), prices
         )
 
+    @one_chain
     async def submit(
         self,
         requests: Requests | Path,
@@ -148,6 +152,7 @@ class BatchService:
         dropped = batch.status is BatchStatus.CANCELED and batch.submission is None
         return latest + 1 if new or dropped else latest
 
+    @one_chain
     async def draft(self, new: NewBatch) -> UUID:
         """Begin a batch to which requests are added piece by piece; returns its id."""
         check_reference(new.completion_handler)
@@ -157,6 +162,7 @@ class BatchService:
         await self._runtime.in_store(self._runtime.batches.save_batch, batch)
         return batch.id
 
+    @one_chain
     async def add_requests(self, batch_id: UUID, requests: Requests) -> int:
         """Add requests to a draft; returns how many it has now.
 
@@ -170,6 +176,7 @@ class BatchService:
                 add_requests, self._runtime, batch_id, file, self._provider.limits
             )
 
+    @one_chain
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
         """Hand a draft to the provider; refused for a batch that was submitted before."""
         self._lifecycle.check_provider(await self._runtime.load(batch_id))
@@ -179,6 +186,7 @@ class BatchService:
         )
         await self._lifecycle.submit(batch_id, on_progress)
 
+    @one_chain
     async def wait(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Stay with a batch until every request has an outcome and its handler has run.
 
@@ -219,6 +227,7 @@ class BatchService:
             ),
         )
 
+    @one_chain
     async def refresh(self, batch_id: UUID) -> BatchSummary:
         """Ask the provider once and record what changed; nothing is asked after the end."""
         batch = await self._runtime.load(batch_id)
@@ -227,6 +236,7 @@ class BatchService:
             batch = await self._lifecycle.watch.poll(batch)
         return BatchSummary.of(batch)
 
+    @one_chain
     async def collect(
         self, batch_id: UUID, on_progress: OnProgress = silent, *, as_is: bool = False
     ) -> BatchSummary:
@@ -249,6 +259,7 @@ class BatchService:
             )
         return BatchSummary.of(await collection.collect(batch_id, on_progress))
 
+    @one_chain
     async def collect_again(
         self, batch_id: UUID, on_progress: OnProgress = silent, *, as_is: bool = False
     ) -> BatchSummary:
@@ -271,6 +282,7 @@ class BatchService:
         )
         return await self.collect(batch_id, on_progress, as_is=as_is)
 
+    @one_chain
     async def retry(
         self,
         batch_id: UUID,
@@ -308,6 +320,7 @@ class BatchService:
         await self._lifecycle.submit(retry_id, on_progress)
         return retry_id
 
+    @one_chain
     async def cancel(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Ask for a batch's end; finished requests keep their results.
 
@@ -332,10 +345,15 @@ class BatchService:
         """One batch as the log has it; nothing is asked of the provider."""
         return BatchSummary.of(await self._runtime.load(batch_id))
 
-    async def batches(self, *, limit: int = 100) -> list[BatchSummary]:
-        """The newest batches, `limit` at most."""
+    async def batches(
+        self, *, limit: int = 100, until: datetime | None = None
+    ) -> list[BatchSummary]:
+        """The newest batches, `limit` at most; those that were begun `until` a moment."""
+        before = None
+        with suppress(OverflowError):  # a moment that never comes
+            before = until and until + timedelta(microseconds=1)
         return await self._runtime.in_store(
-            lambda: self._runtime.batches.views.summaries(limit=limit)
+            lambda: self._runtime.batches.views.summaries(limit=limit, before=before)
         )
 
     async def find(self, reference: str) -> UUID:
@@ -366,13 +384,6 @@ class BatchService:
     def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
         """The completions of a batch in input order, in constant memory."""
         return completions(self._runtime, batch_id)
-
-    async def history(self, batch_id: UUID) -> AsyncIterator[BatchEvent]:
-        """Every event of a batch, oldest first, in constant memory."""
-        await self._runtime.load(batch_id)
-        log = self._runtime.batches.history(batch_id)
-        while (event := await self._runtime.in_store(next, log, None)) is not None:
-            yield event
 
     def worker(
         self, *, parallel: int = DEFAULT_PARALLEL, look_interval: float = LOOK_INTERVAL

@@ -28,6 +28,7 @@ from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import Outcome
 from ..domain.values import StatusReport
+from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
 from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
@@ -58,6 +59,11 @@ class BatchRecorder(ApplicationRecorder):
     @abstractmethod
     def reader(self) -> ViewReader:
         """The views, for reading."""
+
+    @property
+    @abstractmethod
+    def checkpoints(self) -> Checkpoints:
+        """How far users' own projections have come."""
 
     @abstractmethod
     def lagging(self, *, max_bytes: int) -> tuple[int, Sequence[Notification]]:
@@ -226,9 +232,8 @@ class Batches(Application[UUID]):
     def _load_version(self, batch_id: UUID, version: int) -> Batch:
         return self.repository.get(batch_id, version=version, projector_func=_replayed)
 
-    def history(self, batch_id: UUID) -> Iterator[events.BatchEvent]:
-        """The events of one batch, oldest first, read in pages."""
-        after = 0
+    def history(self, batch_id: UUID, *, after: int = 0) -> Iterator[events.BatchEvent]:
+        """The events of one batch behind a version, oldest first, read in pages."""
         while page := self.recorder.select_page(batch_id, gt=after, max_bytes=_PAGE_BYTES):
             for stored in page:
                 event = self.mapper.to_domain_event(stored)

@@ -13,6 +13,7 @@ from attrs import define, evolve, field
 from ..domain.batch import Batch
 from ..domain.status import WorkStep
 from ..domain.values import StatusReport
+from .correlation import one_step
 from .errors import (
     BatchtrailError,
     HandlerFailedError,
@@ -231,6 +232,7 @@ class Worker:
 
     # One batch.
 
+    @one_step
     async def _work(self, track: _Track) -> None:
         """Take one batch as far as it goes now."""
         try:
@@ -314,6 +316,7 @@ class Worker:
         finally:
             self._round = None
 
+    @one_step
     async def _take(self, provider_batch_id: str, seen: ProviderBatch | Unknown) -> None:
         """Record what the provider shows; what it showed before as well costs nothing."""
         track = self._polled[provider_batch_id]

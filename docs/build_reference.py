@@ -26,7 +26,8 @@ _EVENTS = """# Events
 The log of a batch is a sequence of these. Topics and field names are permanent; a changed field
 comes with a higher class version and an upcast. Every event also has `originator_id` (the batch),
 `originator_version` (1, 2, …), `timestamp` (UTC) and `by`: actor, software, correlation id (one
-process) and causation id (one command). The table is written by `make docs`.
+typed command, call of the library or worker's step on a batch, with all that it led to) and
+causation id (the one decision that the event comes from). The table is written by `make docs`.
 
 | Event | Topic | Says | Fields |
 | --- | --- | --- | --- |
@@ -37,7 +38,8 @@ _STORED = """
 Table `events`: `position` (grows, never used twice), `originator_id` (hex), `originator_version`,
 `topic`, `state`. The state is a MessagePack map of the event's own fields; bytes are raw, times are
 MessagePack timestamps, costs are decimal texts, `by` is an array in the order above. Table
-`snapshots` is a cache of aggregate states. `batches`, `completions` and `view_checkpoint` are views
+`snapshots` is a cache of aggregate states; `projections` says how far users' own projections have
+come. `batches`, `completions` and `view_checkpoint` are views
 and can be dropped.
 """
 

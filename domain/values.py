@@ -15,6 +15,11 @@ ERRORS_IN_BRIEF = 20
 class Provenance(NamedTuple):
     """Who recorded an event, with which software, and in which chain of commands.
 
+    `correlation_id` is that of a command typed in a terminal, of a call of the library, or of a
+    worker's step on a batch: everything that it led to bears the same, in whatever batches.
+    `causation_id` is that of the one decision that the event comes from: events that share it
+    were decided at once, on the same state.
+
     A tuple, because it stands in every event of the log and is stored without its field names.
     """
 

@@ -198,6 +198,19 @@ def status(
     batch: Annotated[
         str | None, typer.Argument(metavar="[BATCH]", help="A batch id, or its first characters.")
     ] = None,
+    request: Annotated[
+        str | None,
+        typer.Argument(metavar="[REQUEST]", help="The custom_id of one request of the batch."),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="WHEN",
+            help="As it was then: 2026-11-20T03:12Z (without a zone, UTC is meant), 2h or 3d "
+            "(ago), or the number of an event.",
+        ),
+    ] = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Ask the provider first, and record what it says.")
     ] = False,
@@ -206,16 +219,18 @@ def status(
     base_url: _BaseURL = None,
     json: _Json = False,
 ) -> None:
-    """Show one batch, or list the newest ones.
+    """Show one batch, one of its requests, or list the newest batches.
 
-    Reads the log alone and needs no key, unless --refresh is given.
+    Reads the log alone and needs no key, unless --refresh is given. With --at it prints what it
+    would have printed then, from the events alone.
 
-        batchtrail status 3f2a
+        batchtrail status 3f2a --at 2026-11-20T03:12Z
     """
-    from .batches import Place, show_status  # noqa: PLC0415
+    from .batches import Place  # noqa: PLC0415
+    from .status import Looked, show_status  # noqa: PLC0415
 
-    place = Place(database, base_url)
-    _run(show_status(batch, place, limit=limit, refresh=refresh, as_json=json))
+    what = Looked(batch, request, at, refresh, limit)
+    _run(show_status(what, Place(database, base_url), as_json=json))
 
 
 @app.command()
@@ -369,22 +384,68 @@ def cancel(
 @app.command()
 def history(
     batch: _Batch,
+    request: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[REQUEST]",
+            help="The custom_id of one request: it alone, with its retries in other batches.",
+        ),
+    ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Show every applied result, not only how many.")
+    ] = False,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event",
+            metavar="EVENT",
+            help="Show this kind of event alone, for example WorkFailed. May be repeated, or "
+            "name several with commas.",
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="EVENT",
+            help="Leave this kind of event out, for example ResultApplied.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="Show what was recorded then or later: 2026-11-20T03:12Z (without a zone, UTC "
+            "is meant), or 2h or 3d (ago).",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="WHEN", help="Show what was recorded then or earlier."),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Go on with what any process records, until Ctrl-C."),
     ] = False,
     database: _Database = None,
     json: _Json = False,
 ) -> None:
-    """Show everything that happened to a batch.
+    """Show everything that happened to a batch, or to one of its requests.
 
-    Read from the log: when, what, and the provider's request ids. With --json, one event a
-    line, complete but for the bodies.
+    Read from the log: when, what, the provider's request ids, and who did it; what one command
+    led to bears the same mark (#). With --json, one event a line, complete but for the bodies; of
+    a request, one batch a line, with what was asked and what came back.
 
-        batchtrail history 3f2a
+        batchtrail history 3f2a --since 2h --without ResultApplied
     """
-    from .batches import Place, show_history  # noqa: PLC0415
+    from .batches import Place  # noqa: PLC0415
+    from .history import HistoryOptions, Selection, show_history  # noqa: PLC0415
 
-    _run(show_history(batch, Place(database), every=every, as_json=json))
+    with exiting_on_errors():
+        selection = Selection.parse(event, without, since, until)
+    what = HistoryOptions(batch, request, selection, every, follow, json)
+    _run(show_history(what, Place(database)))
 
 
 _SECONDS = {"metavar": "SECONDS", "min": 0.0}

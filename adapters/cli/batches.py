@@ -10,7 +10,8 @@ from uuid import UUID
 from attrs import frozen
 
 from ... import bootstrap
-from ...application.errors import HandlerError, InputError, ProviderError
+from ...application.correlation import correlated
+from ...application.errors import HandlerError, InputError
 from ...application.progress import OnProgress
 from ...application.service import BatchService
 from ...application.views import BatchSummary
@@ -27,12 +28,10 @@ from .render import (
     json_text,
     outcomes_text,
     summary_data,
-    summary_lines,
     tokens_text,
 )
 from .tables import format_of
-from .text import clean, moment_text
-from .timeline import Timeline, event_data
+from .text import clean
 
 _SHOWN_ERRORS = 10
 _DATABASE_FILES = ("", "-wal", "-shm", "-journal")
@@ -98,12 +97,12 @@ class Calls(Enum):
 
 
 @asynccontextmanager
-async def _trail(place: Place, calls: Calls) -> AsyncIterator[BatchService]:
+async def trail_at(place: Place, calls: Calls) -> AsyncIterator[BatchService]:
     """The service; a missing key is an error before anything else where one is surely needed."""
     settings = place.settings()
     if calls is Calls.SURELY and settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
-    with warnings_to_stderr():
+    with warnings_to_stderr(), correlated():
         async with bootstrap.open_trail(
             settings=settings,
             actor=bootstrap.command_line_actor(),
@@ -123,7 +122,7 @@ async def run_batch(
     if output is not None:
         check_output(output, {what.path: "the input", **place.taken()})
     allow_modules_here()
-    async with _trail(place, Calls.SURELY) as trail:
+    async with trail_at(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
             summary, failed = await _waited(trail, batch_id, on_progress)
@@ -161,7 +160,7 @@ async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> E
     """Submit and print the batch id."""
     what.check()
     check_input(what.path, place.taken())
-    async with _trail(place, Calls.SURELY) as trail:
+    async with trail_at(place, Calls.SURELY) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
         summary = await trail.status(batch_id)
@@ -179,12 +178,12 @@ async def retry_batch(
 ) -> ExitStatus:
     """Submit once more what had no success, and print the new batch's id."""
     outcomes = outcomes_of(only)
-    async with _trail(place, Calls.SURELY) as trail:
+    async with trail_at(place, Calls.SURELY) as trail:
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             retry_id = await trail.retry(batch_id, only=outcomes, new=new, on_progress=on_progress)
         summary = await trail.status(retry_id)
-    _say(f"{summary.request_count:,} requests of batch {batch_id} are asked once more")
+    say(f"{summary.request_count:,} requests of batch {batch_id} are asked once more")
     return _show_submitted(summary, as_json=as_json)
 
 
@@ -213,51 +212,6 @@ async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgr
     )
 
 
-async def show_status(
-    batch: str | None, place: Place, *, limit: int, refresh: bool, as_json: bool
-) -> ExitStatus:
-    """Show one batch or a list."""
-    async with _trail(place, Calls.SURELY if refresh else Calls.NEVER) as trail:
-        if batch is None:
-            summaries = await trail.batches(limit=limit)
-            if refresh:
-                summaries = [await _refreshed(trail, summary) for summary in summaries]
-            _show_list(summaries, as_json=as_json)
-            return ExitStatus.OK
-        batch_id = await trail.find(batch)
-        summary = await (trail.refresh(batch_id) if refresh else trail.status(batch_id))
-    if as_json:
-        print(json_text(summary_data(summary)))
-    else:
-        for name, value in summary_lines(summary):
-            print(f"{name:<10} {value}")
-    return ExitStatus.OK
-
-
-async def _refreshed(trail: BatchService, summary: BatchSummary) -> BatchSummary:
-    """The batch as the provider shows it, or as it was when that is not to be had."""
-    try:
-        return await trail.refresh(summary.id)
-    except (InputError, ProviderError) as error:
-        _say(clean(str(error)))
-        return summary
-
-
-def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
-    for summary in summaries:
-        if as_json:
-            print(json_text(summary_data(summary)))
-        else:
-            print(
-                f"{summary.id}  {moment_text(summary.created_at)}  {summary.status.value:<11} "
-                f"{summary.request_count:>6,} requests  {outcomes_text(summary)}"
-                f"{'  in trouble' if summary.trouble else ''}"
-                f"{'  ' + clean(summary.description) if summary.description else ''}"
-            )
-    if not summaries and not as_json:
-        _say("no batches yet")
-
-
 async def write_batch_results(
     batch: str, place: Place, output: Path | None, *, format_: str, only: Sequence[str] | None
 ) -> ExitStatus:
@@ -268,7 +222,7 @@ async def write_batch_results(
         check_standard_output()
     else:
         check_output(output, place.taken())
-    async with _trail(place, Calls.PERHAPS) as trail:
+    async with trail_at(place, Calls.PERHAPS) as trail:
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             summary = await _collected(trail, batch_id, on_progress)
@@ -295,7 +249,7 @@ async def _collected(trail: BatchService, batch_id: UUID, on_progress: OnProgres
 
 async def collect_batch(batch: str, place: Place, *, as_is: bool, as_json: bool) -> ExitStatus:
     """Collect, or collect again, and sum up."""
-    async with _trail(place, Calls.SURELY) as trail:
+    async with trail_at(place, Calls.SURELY) as trail:
         batch_id = await trail.find(batch)
         summary = await trail.refresh(batch_id)
         with showing_progress() as on_progress:
@@ -309,7 +263,7 @@ async def collect_batch(batch: str, place: Place, *, as_is: bool, as_json: bool)
 
 async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus:
     """Cancel, and say how it stands."""
-    async with _trail(place, Calls.PERHAPS) as trail:
+    async with trail_at(place, Calls.PERHAPS) as trail:
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             summary = await trail.cancel(batch_id, on_progress)
@@ -322,40 +276,27 @@ async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus
     return ExitStatus.OK
 
 
-async def show_history(batch: str, place: Place, *, every: bool, as_json: bool) -> ExitStatus:
-    """Print the events of a batch."""
-    async with _trail(place, Calls.NEVER) as trail:
-        batch_id = await trail.find(batch)
-        shown = Timeline((await trail.status(batch_id)).created_at, every=every or as_json)
-        async for event in trail.history(batch_id):
-            for line in shown.lines(event):
-                print(json_text(event_data(event)) if as_json else line)
-        for line in shown.rest():
-            print(line)
-    return ExitStatus.OK
-
-
 def _sum_up(summary: BatchSummary, output: Path | None) -> None:
     """What came of a batch, on standard error."""
     target = "" if output is None else f" -> {clean(str(output))}"
-    _say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
-    _say(f"tokens: {tokens_text(summary)}")
-    _say(f"cost: {cost_text(summary.totals)}")
+    say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
+    say(f"tokens: {tokens_text(summary)}")
+    say(f"cost: {cost_text(summary.totals)}")
     if summary.totals.skipped_lines:
-        _say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
+        say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
     _show_errors(summary)
 
 
 def _show_errors(summary: BatchSummary) -> None:
     for error in summary.errors[:_SHOWN_ERRORS]:
-        _say(error_text(error))
+        say(error_text(error))
     left = summary.error_count - len(summary.errors[:_SHOWN_ERRORS])
     if left > 0:
-        _say(f"and {left:,} more errors; `history {summary.id} --json` shows all")
+        say(f"and {left:,} more errors; `history {summary.id} --json` shows all")
     if summary.given_up:
-        _say(f"`retry {summary.id}` submits the requests without success once more")
+        say(f"`retry {summary.id}` submits the requests without success once more")
     elif summary.status is BatchStatus.FAILED:
-        _say("mend the input and run it again; --new submits the same input once more")
+        say("mend the input and run it again; --new submits the same input once more")
 
 
 def _exit_status(summary: BatchSummary) -> ExitStatus:
@@ -366,5 +307,6 @@ def _exit_status(summary: BatchSummary) -> ExitStatus:
     return ExitStatus.INCOMPLETE
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a sentence on standard error."""
     print(f"batchtrail: {text}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Batches as text for people and as JSON for programs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -46,6 +46,7 @@ def summary_data(summary: BatchSummary) -> dict[str, Any]:
     usage = summary.totals.usage
     return {
         "id": str(summary.id),
+        "version": summary.version,
         "status": summary.status.value,
         "raw_status": summary.raw_status,
         "provider": summary.provider,
@@ -114,8 +115,15 @@ def summary_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     if summary.price_source is not None:
         yield "prices", clean(summary.price_source)
     yield from _work_lines(summary)
+    yield "log", f"{summary.version:,} events, the last at {moment_text(summary.updated_at)}"
     for error in summary.errors:
         yield "error", error_text(error)
+
+
+def print_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Print what, and its value, below each other."""
+    for name, value in lines:
+        print(f"{name:<10} {value}")
 
 
 def _origin_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 _MINUTE = 60
 _HOUR = 3_600
+_DAY = 86_400
 _KILO = 1_000
 
 
@@ -33,6 +34,18 @@ def duration_text(seconds: float) -> str:
     hours, rest = divmod(whole, _HOUR)
     minutes, left = divmod(rest, _MINUTE)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {left:02} s"
+
+
+def elapsed_text(seconds: float) -> str:
+    """How long after its beginning something was, in one word: the longer ago, the coarser."""
+    if abs(seconds) < _HOUR:
+        return f"{seconds:+.1f}s"
+    sign = "-" if seconds < 0 else "+"
+    days, rest = divmod(round(abs(seconds)), _DAY)
+    hours, rest = divmod(rest, _HOUR)
+    if days:
+        return f"{sign}{days}d{hours:02}h{rest // _MINUTE:02}m"
+    return f"{sign}{hours}h{rest // _MINUTE:02}m{rest % _MINUTE:02}s"
 
 
 def moment_text(moment: datetime) -> str:

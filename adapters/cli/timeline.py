@@ -9,7 +9,10 @@ from ...domain.costs import usd_text
 from ...domain.events import BatchEvent, ResultApplied
 from .costs import cost_text
 from .render import error_text
-from .text import clean, moment_text, size_text
+from .text import clean, elapsed_text, moment_text, size_text
+
+_SHOWN_ID = 8
+"""Characters of a correlation id: enough to see which lines belong together."""
 
 _BODIES = {"lines", "line"}
 _ENVELOPE = {"originator_id", "originator_version", "timestamp", "by", "originator_topic"}
@@ -47,6 +50,7 @@ def event_data(event: events.BatchEvent) -> dict[str, Any]:
     for name in _BODIES & facts.keys():
         facts[f"{name}_bytes"] = len(facts.pop(name))
     return {
+        "batch_id": str(event.originator_id),
         "version": event.originator_version,
         "event": type(event).__name__,
         "topic": event.TOPIC,
@@ -61,11 +65,13 @@ def event_data(event: events.BatchEvent) -> dict[str, Any]:
 
 def _event_line(event: events.BatchEvent, begin: datetime, facts: str | None = None) -> str:
     """An event for people, with the time since `begin`; `facts` in place of its own."""
-    elapsed = (event.timestamp - begin).total_seconds()
+    elapsed = elapsed_text((event.timestamp - begin).total_seconds())
+    said = _event_text(event) if facts is None else facts
+    who = f"by {event.by.actor} #{event.by.correlation_id[:_SHOWN_ID]}"
     return (
-        f"{event.originator_version:>6}  {moment_text(event.timestamp)}  {elapsed:>+9.1f}s  "
-        f"{type(event).__name__:<17} {clean(_event_text(event) if facts is None else facts)}"
-    ).rstrip()
+        f"{event.originator_version:>6}  {moment_text(event.timestamp)}  {elapsed:>10}  "
+        f"{type(event).__name__:<17} {clean(f'{said}; {who}' if said else who)}"
+    )
 
 
 def _event_text(event: events.BatchEvent) -> str:
@@ -100,7 +106,7 @@ def _request_facts(
 ) -> Iterator[str]:
     match event:
         case events.Drafted():
-            yield f"{event.endpoint} at {event.provider} by {event.by.actor}"
+            yield f"{event.endpoint} at {event.provider}"
             if event.retry_of is not None:
                 yield f"retry of batch {event.retry_of}"
             if event.description:

@@ -12,9 +12,11 @@ from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import Cursor
 from psycopg.rows import TupleRow, tuple_row
 
+from ...application.checkpoints import Checkpoints
 from ...application.store import BatchRecorder, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
+from .checkpoints import PostgresCheckpoints
 from .database import BatchDatastore, surviving_restarts
 from .pages import read_page
 from .texts import bytes_of, text_of
@@ -58,11 +60,17 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
     def __init__(self, datastore: BatchDatastore) -> None:
         super().__init__(datastore, events_table_name="batchtrail_events")
         self._reader = PostgresViewReader(datastore)
+        self._checkpoints = PostgresCheckpoints(datastore)
 
     @property
     def reader(self) -> ViewReader:
         """The views, for reading."""
         return self._reader
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """How far users' own projections have come."""
+        return self._checkpoints
 
     @surviving_restarts
     def insert_events(

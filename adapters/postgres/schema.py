@@ -33,6 +33,9 @@ _LEASES: LiteralString = (
     "CREATE TABLE batchtrail_leases ("
     "name bytea PRIMARY KEY, holder bytea NOT NULL, until timestamptz NOT NULL)"
 )
+_PROJECTIONS: LiteralString = (
+    "CREATE TABLE batchtrail_projections (name bytea PRIMARY KEY, position bigint)"
+)
 MIGRATIONS: list[tuple[LiteralString, ...]] = [
     (
         "CREATE TABLE batchtrail_log (schema_version int NOT NULL, last_position bigint NOT NULL)",
@@ -43,6 +46,7 @@ MIGRATIONS: list[tuple[LiteralString, ...]] = [
         "ALTER TABLE batchtrail_events ALTER state SET STORAGE EXTERNAL",
         _SNAPSHOTS,
         _LEASES,
+        _PROJECTIONS,
     ),
 ]
 """What leads from each version of the log's tables to the next; views are rebuilt instead.
@@ -50,7 +54,13 @@ MIGRATIONS: list[tuple[LiteralString, ...]] = [
 What was released is never changed, only added to.
 """
 
-_LOG_TABLES = ("batchtrail_log", "batchtrail_events", "batchtrail_snapshots", "batchtrail_leases")
+_LOG_TABLES = (
+    "batchtrail_log",
+    "batchtrail_events",
+    "batchtrail_snapshots",
+    "batchtrail_leases",
+    "batchtrail_projections",
+)
 _LOCK = 0x62747261
 """The advisory lock of whoever prepares a database ("btra")."""
 

@@ -9,9 +9,11 @@ from uuid import UUID
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
+from ...application.checkpoints import Checkpoints
 from ...application.store import BatchRecorder, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
+from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
 from .views import SQLiteViewReader, SQLiteViewWriter, moment_key, prepare_views
 
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
@@ -34,6 +36,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             "VALUES (?, ?, ?, ?)"
         )
         self._reader = SQLiteViewReader(datastore)
+        self._checkpoints = SQLiteCheckpoints(datastore)
 
     def construct_create_table_statements(self) -> list[str]:
         """The log's table; `position` only grows and is never used twice."""
@@ -50,7 +53,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             "CREATE TABLE IF NOT EXISTS leases ("
             "name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL) WITHOUT ROWID"
         )
-        return [statement, leases]
+        return [statement, leases, CREATE_CHECKPOINTS]
 
     def _create_table(self, c: SQLiteCursor) -> None:
         super()._create_table(c)
@@ -60,6 +63,11 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     def reader(self) -> ViewReader:
         """The views, for reading."""
         return self._reader
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """How far users' own projections have come."""
+        return self._checkpoints
 
     def _insert_events(
         self,

@@ -53,7 +53,7 @@ T = TypeVar("T")
 Hook = Callable[[str], Awaitable[None]]
 Live = Callable[[Coroutine[Any, Any, None]], None]
 
-_ON_EVERY_STORE = {"test_crashes", "test_life", "test_races"}
+_ON_EVERY_STORE = {"test_crashes", "test_life", "test_projecting", "test_races"}
 _HUNDREDS_OF_PROCESSES = {"test_crash_again_in_the_recovery", "test_crash_at_every_boundary"}
 """Each opens the database once more, which takes a server longer than a file."""
 

@@ -235,7 +235,6 @@ async def test_provenance(lab: Lab) -> None:
     assert [event.originator_version for event in log] == list(range(1, len(log) + 1))
     assert {event.originator_id for event in log} == {batch_id}
     assert {(event.by.actor, event.by.software) for event in log} == {("test", "lab 1")}
-    assert len({event.by.correlation_id for event in log}) == 1
     moments = [event.timestamp for event in log]
     assert moments == sorted(moments)
     assert lab.clock.start <= moments[0]
@@ -243,16 +242,6 @@ async def test_provenance(lab: Lab) -> None:
     applied = {event.by.causation_id for event in log if isinstance(event, ResultApplied)}
     assert len(applied) == 1
     assert len({event.by.causation_id for event in log}) > 5
-
-
-async def test_processes_are_told_apart(lab: Lab) -> None:
-    """The events of two processes have different correlation ids."""
-    batch_id = await lab.service().submit(lab.lines())
-    lab.complete_all()
-    service = lab.service()
-    await service.refresh(batch_id)
-    log = await lab.log(service, batch_id)
-    assert log[0].by.correlation_id != log[-1].by.correlation_id
 
 
 async def test_draft_and_intent_say_what(lab: Lab) -> None:

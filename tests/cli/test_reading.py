@@ -19,14 +19,23 @@ from tests.cli.conftest import COMMAND, Cli, Emulator, Warm, custom_ids, sentenc
 COMMANDS = {
     "run": ("--output", "--new", "--why", "--metadata", "--db", "--base-url", "--json"),
     "submit": ("--new", "--why", "--metadata", "--db", "--base-url", "--json"),
-    "status": ("--refresh", "--limit", "--db", "--base-url", "--json"),
+    "status": ("--at", "--refresh", "--limit", "--db", "--base-url", "--json"),
     "results": ("--output", "--format", "--only", "--db", "--base-url"),
     "estimate": ("--json",),
     "worker": ("--until-idle", "--parallel", "--log-json", "--db", "--base-url"),
     "retry": ("--only", "--new", "--db", "--base-url", "--json"),
     "collect": ("--as-is", "--db", "--base-url", "--json"),
     "cancel": ("--db", "--base-url", "--json"),
-    "history": ("--all", "--db", "--json"),
+    "history": (
+        "--all",
+        "--event",
+        "--without",
+        "--since",
+        "--until",
+        "--follow",
+        "--db",
+        "--json",
+    ),
     "emulator": ("--port", "--host", "--data-dir", "--fault", "--fail-every", "--in-progress"),
 }
 UNKNOWN = "00000000-0000-5000-8000-000000000000"
@@ -132,8 +141,8 @@ def test_history(finished: Finished) -> None:
     assert names[-1] == "ResultsCollected"
     assert "5 results; `--all` shows each" in shown.out
     assert " by cli:" in shown.out
-    assert re.search(r"InputUploaded .*; request id req_[0-9a-f]{32}\n", shown.out)
-    assert re.search(r"Submitted .*; request id req_[0-9a-f]{32}\n", shown.out)
+    assert re.search(r"InputUploaded .*; request id req_[0-9a-f]{32}; by cli:", shown.out)
+    assert re.search(r"Submitted .*; request id req_[0-9a-f]{32}; by cli:", shown.out)
     every = finished.cli("history", finished.id, "--all").out
     assert len(re.findall(" ResultApplied ", every)) == 5
     assert [each for each in custom_ids(finished.results) if each not in every] == []

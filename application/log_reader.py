@@ -1,0 +1,91 @@
+"""Reading the log: history, time travel, and users' own projections of it."""
+
+from collections.abc import AsyncIterator, Collection
+from uuid import UUID
+
+from ..domain.events import BatchEvent
+from . import projecting, replay
+from .projecting import FOLLOW_INTERVAL, Projection, Recorded
+from .replay import At
+from .request_history import RequestLife, request_at, request_lives
+from .runtime import Runtime
+from .views import BatchSummary
+
+
+class LogReader:
+    """Looks back; nothing here asks the provider or changes a batch, and any repeat is safe.
+
+    Methods raise `BatchNotFoundError` for an unknown batch, and `InputError` for a moment, an
+    event or a request that it does not have.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def history(self, batch_id: UUID, *, after: int = 0) -> AsyncIterator[BatchEvent]:
+        """Every event of a batch, oldest first, in constant memory.
+
+        Those behind number `after` (`event.originator_version`), so that whoever has read some
+        can ask for what is new.
+        """
+        await self._runtime.load(batch_id)
+        log = self._runtime.batches.history(batch_id, after=after)
+        while (event := await self._runtime.in_store(next, log, None)) is not None:
+            yield event
+
+    async def request_history(self, batch_id: UUID, custom_id: str) -> list[RequestLife]:
+        """One request in a batch, in the batches that it retries, and in its retries.
+
+        Each is read from its events alone, in constant memory.
+        """
+        return await self._runtime.in_store(
+            request_lives, self._runtime.batches, batch_id, custom_id
+        )
+
+    async def replay(self, batch_id: UUID, *, at: At | None = None) -> BatchSummary:
+        """A batch as its events make it, up to a moment, an event's number, or the newest one.
+
+        Neither snapshots nor views are read. As of a moment is after the last event whose
+        timestamp is not later: an event before that one belongs to it even if its own timestamp,
+        by the clock of another machine, is later. A moment needs its time zone.
+        """
+        return await self._runtime.in_store(self._replayed, batch_id, at)
+
+    def _replayed(self, batch_id: UUID, at: At | None) -> BatchSummary:
+        happened = replay.events_until(self._runtime.batches, batch_id, at)
+        return BatchSummary.of(replay.batch_after(happened))
+
+    async def replay_request(
+        self, batch_id: UUID, custom_id: str, *, at: At | None = None
+    ) -> RequestLife:
+        """One request of a batch as the events make it, up to a moment or an event's number."""
+        return await self._runtime.in_store(
+            request_at, self._runtime.batches, batch_id, custom_id, at
+        )
+
+    def log(
+        self, *, after: int = 0, events: Collection[type[BatchEvent]] = ()
+    ) -> AsyncIterator[Recorded]:
+        """The events of all batches behind a position, in the order of positions.
+
+        To the end of the log, in constant memory; only those of some kinds, when `events` names
+        any. Who keeps the last position with what it made of the events misses none of them and
+        sees none twice.
+        """
+        return projecting.log(self._runtime, after, events)
+
+    async def project(self, projection: Projection, *, follow: bool = False) -> int:
+        """Bring a projection of yours up to the end of the log; returns the position reached.
+
+        Each event is processed exactly once for each projection's name, in the order of
+        positions: what the projection writes through its cursor and its checkpoint are one
+        transaction of the log's database. Any number of processes may do so at once. With
+        `follow` it goes on with what any process records, until it is cancelled.
+
+        Raises `ProjectionError` with what the projection raised; a repeat begins before that.
+        """
+        position = await projecting.project(self._runtime, projection)
+        while follow:
+            await self._runtime.clock.sleep(FOLLOW_INTERVAL)
+            position = await projecting.project(self._runtime, projection)
+        return position
