@@ -35,6 +35,13 @@ async def create(emulator: Emulator, http: aiohttp.ClientSession) -> aiohttp.Cli
         return response
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others have their turns until something holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (nothing of the emulator says when)
+            await asyncio.sleep(0)
+
+
 async def ids(client: AsyncOpenAI) -> list[str]:
     return [batch.id async for batch in client.batches.list()]
 
@@ -130,9 +137,7 @@ async def test_late_call_of_a_dead_client(
             f"{emulator.base_url}/batches", json=NEW, timeout=aiohttp.ClientTimeout(total=0.1)
         )
     assert await ids(client) == []
-    async with asyncio.timeout(10):
-        while not emulator.calls.applied[Operation.CREATE]:
-            await asyncio.sleep(0)
+    await until(lambda: bool(emulator.calls.applied[Operation.CREATE]))
     assert len(await ids(client)) == 1
 
 
@@ -156,12 +161,9 @@ async def test_clients_that_hang_up(
     address, before = URL(emulator.base_url), asyncio.all_tasks()
     _, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(f"{head}Host: here\r\nAuthorization: Bearer sk-test\r\n\r\n".encode())
-    while not emulator.calls.received[Operation(op)] - (op == "upload"):
-        await asyncio.sleep(0)
+    await until(lambda: emulator.calls.received[Operation(op)] > (op == "upload"))
     writer.transport.abort()
-    async with asyncio.timeout(10):
-        while asyncio.all_tasks() - before:
-            await asyncio.sleep(0)
+    await until(lambda: not asyncio.all_tasks() - before)
     assert caplog.records == []
     assert await ids(client) == []
 

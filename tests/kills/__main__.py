@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import cycle, islice
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,6 +27,7 @@ LONG_TIMES = ("--validating", "0.2", "--in-progress", "1.5")
 _MUTATED = Path(__file__).with_name("mutated.py")
 _SIZES = (*[300] * 9, 5_000)
 _STRETCH = 0.15
+_TELL = 20
 _SHOWN = 600
 """Characters of a broken promise; the evidence may be a whole batch."""
 
@@ -69,6 +71,8 @@ def kill_runs(options: argparse.Namespace, laboratory: Laboratory) -> int:
     for seed in range(options.seed, options.seed + options.runs):
         size = options.requests[seed % len(options.requests)]
         lived += 1
+        if lived % _TELL == 0:
+            print(f"{lived} of {options.runs} lives", file=sys.stderr, flush=True)
         try:
             kills += lives[size].live(seed).kills
         except BrokenPromiseError as error:
@@ -84,7 +88,7 @@ def kill_runs(options: argparse.Namespace, laboratory: Laboratory) -> int:
 
 def _measured(world: World, requests: int) -> Lives:
     """Take the second undisturbed run as the measure: in the first one even the discs are cold."""
-    runs = [undisturbed(world, requests, _STRETCH, word) for word in ("first", "calm")]
+    runs = [undisturbed(world, requests, _STRETCH) for _ in range(2)]
     print(f"an undisturbed run of {requests:,} requests takes {runs[1].seconds:.2f} s", flush=True)
     return Lives(world, requests, runs[1], _STRETCH)
 
@@ -100,6 +104,7 @@ def kill_workers(options: argparse.Namespace, laboratory: Laboratory) -> int:
         sizes=[*islice(cycle(options.requests), options.batches)],
         pause=options.pause,
         every=options.every,
+        kills=inf,
         lease=options.lease,
         stretch=_STRETCH,
     )

@@ -3,8 +3,9 @@
 import json
 import re
 from pathlib import Path
+from uuid import uuid4
 
-from attrs import frozen
+from attrs import field, frozen
 
 FAILING = 20
 """Of so many requests one is answered with an error, so that there are two result files."""
@@ -16,8 +17,8 @@ _MADE_ANEW = re.compile(rb'"(?:id": "batch_req_|request_id": "|created_at": )[\w
 class Input:
     """A file of so many requests; their custom_ids begin with the token, their bodies are equal."""
 
-    token: str
     requests: int
+    token: str = field(factory=lambda: uuid4().hex[:12])
 
     @property
     def custom_ids(self) -> list[str]:

@@ -89,9 +89,9 @@ def stretch(world: World, seconds: float, *, applied: bool) -> None:
     )
 
 
-def undisturbed(world: World, requests: int, seconds: float, word: str) -> Undisturbed:
-    """Live without a kill, calls stretched by so many seconds; the word is not used again."""
-    source = Input(f"{word}{requests}", requests)
+def undisturbed(world: World, requests: int, seconds: float) -> Undisturbed:
+    """Live without a kill, calls stretched by so many seconds."""
+    source = Input(requests)
     with world.home() as (home, _):
         stretch(world, seconds, applied=True)
         begin = time.monotonic()
@@ -134,7 +134,7 @@ class Lives:
     def live(self, seed: int) -> Told:
         """Live the life of a seed. Raises `BrokenPromiseError`."""
         chance = random.Random(seed)  # noqa: S311 (no secret)
-        source = Input(f"{seed:08x}", self.requests)
+        source = Input(self.requests)
         with self.world.home() as (home, log):
             path = source.write(home.path)
             stretch(self.world, self.stretch, applied=chance.random() < 0.5)

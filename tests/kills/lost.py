@@ -39,7 +39,7 @@ def lose(world: World, terminals: Sequence[Terminal], loss: Loss, seed: int) -> 
     Raises `BrokenPromiseError`.
     """
     chance = random.Random(seed)  # noqa: S311 (no secret)
-    sources = [Input(f"{seed:08x}{each}", loss.requests) for each in range(len(terminals))]
+    sources = [Input(loss.requests) for _ in terminals]
     told = Told()
     with world.home(BATCHTRAIL_RECONCILE_WAIT=str(loss.wait)) as (home, _):
         world.emulator.arm(

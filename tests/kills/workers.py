@@ -62,6 +62,8 @@ class Plan:
     pause: float
     every: float
     """Seconds between two kills, on the average."""
+    kills: float
+    """At most so many, so that a machine too slow for them comes to an end."""
     lease: float
     stretch: float
     patience: float = 10 * PATIENCE
@@ -115,7 +117,7 @@ class Work:
             now = time.monotonic()
             demand(now < first + self.plan.patience, "work ends", self.log.open_steps())
             self._begin_due(now - first)
-            if now >= next_kill:
+            if now >= next_kill and self.told.kills < self.plan.kills:
                 self._kill_one()
                 next_kill = self._next_kill(now)
             self._look_after_workers()
@@ -151,7 +153,8 @@ class Work:
             terminal.send(signal.SIGTERM)
         for terminal in self.terminals:
             result = terminal.finish()
-            demand(result.status == 0, "a worker stops when it is told to", result)
+            unborn = result.status == -signal.SIGTERM and not result.stderr
+            demand(result.status == 0 or unborn, "a worker stops when it is told to", result)
             self._results.append(result)
 
     def _read_logs(self) -> None:
@@ -166,7 +169,7 @@ class Work:
 def work(world: World, terminals: Sequence[Terminal], plan: Plan, seed: int) -> Told:
     """Let workers work, be killed and replaced. Raises `BrokenPromiseError`."""
     chance = random.Random(seed)  # noqa: S311 (no secret)
-    sources = [Input(f"{seed:08x}{each}", size) for each, size in enumerate(plan.sizes)]
+    sources = [Input(size) for size in plan.sizes]
     environment = {
         "BATCHTRAIL_LEASE": str(plan.lease),
         "BATCHTRAIL_HANDLERS": "shop",
