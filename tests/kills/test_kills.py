@@ -23,7 +23,9 @@ from .workers import Plan, work
 TIMES = ("--validating", "0.03", "--in-progress", "0.05")
 REQUESTS = 60
 STRETCH = 0.05
-SEEDS = range(3)
+SEEDS = (5, 7)
+"""The first kill of each falls into the first half of a run."""
+
 MANY = 5_000
 
 NewTerminal = Callable[[], Terminal]
@@ -68,7 +70,8 @@ def calm(sqlite_world: World) -> Undisturbed:
 def test_a_run_is_killed_and_typed_again(world: World, calm: Undisturbed) -> None:
     """At any moment, up to three times: one provider batch, and the same bytes in the end."""
     lives = Lives(world, REQUESTS, calm, STRETCH)
-    assert sum(lives.live(seed).kills.total() for seed in SEEDS) >= len(SEEDS)
+    for seed in SEEDS:
+        assert lives.live(seed).kills.keys() - {"over already"}
 
 
 def test_a_large_run_is_killed_and_typed_again(sqlite_world: World, calm: Undisturbed) -> None:
@@ -80,7 +83,7 @@ def test_a_large_run_is_killed_and_typed_again(sqlite_world: World, calm: Undist
 
 def test_workers_are_killed_and_replaced(world: World, terminals: list[Terminal]) -> None:
     """Whatever they were doing is taken over by the others, and done once."""
-    plan = Plan(sizes=[REQUESTS] * 6, pause=0, every=0.5, kills=4, lease=0.5, stretch=STRETCH)
+    plan = Plan(sizes=[REQUESTS] * 6, pause=0, every=0.6, kills=2, lease=0.5, stretch=STRETCH)
     told = work(world, terminals, plan, seed=5)
     assert told.kills
     assert len(told.evidence) == len(plan.sizes)

@@ -112,7 +112,7 @@ class Work:
         self._begin_due(0.0)
         for terminal in self.terminals:
             self._start(terminal)
-        next_kill = self._next_kill(first)
+        next_kill = self._next_kill(time.monotonic())
         while self._begun < len(self.sources) or self.log.open_steps():
             now = time.monotonic()
             demand(now < first + self.plan.patience, "work ends", self.log.open_steps())
