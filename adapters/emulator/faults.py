@@ -30,7 +30,7 @@ class FaultKind(StrEnum):
     # Of a call, at any operation.
     DELAY = "delay"
     """The answer comes `seconds` of real time late; `applied` says whether the call takes effect
-    before that wait or after it."""
+    before that wait or after it, and it does so even when its sender has gone by then."""
     RATE_LIMIT = "rate_limit"
     """429, with a `Retry-After` header when `retry_after` is set."""
     BAD_GATEWAY = "bad_gateway"
