@@ -4,14 +4,13 @@ A projection first takes in events, then writes what they change, so that readin
 writing the views need not share a transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
 from ..domain import events
 from ..domain.batch import Batch
 from ..domain.status import Outcome
-from .request_lines import custom_ids_of
 from .views import BatchSummary, ViewWriter
 
 
@@ -30,7 +29,7 @@ class CompletionsProjection:
             self._results.setdefault(batch_id, []).append(row)
         elif isinstance(event, events.RequestsAdded):
             self._changes.append(
-                partial(_add_requests, batch_id, event.first_number, custom_ids_of(event.lines))
+                partial(_add_requests, batch_id, event.first_number, event.custom_ids)
             )
         elif isinstance(event, events.ResultsCollected):
             self._gather_results()
@@ -53,7 +52,7 @@ class CompletionsProjection:
 
 
 def _add_requests(
-    batch_id: UUID, first_number: int, custom_ids: list[str], views: ViewWriter
+    batch_id: UUID, first_number: int, custom_ids: Sequence[str], views: ViewWriter
 ) -> None:
     views.add_requests(batch_id, first_number, custom_ids)
 

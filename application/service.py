@@ -367,10 +367,13 @@ class BatchService:
         """The completions of a batch in input order, in constant memory."""
         return completions(self._runtime, batch_id)
 
-    async def history(self, batch_id: UUID) -> AsyncIterator[BatchEvent]:
-        """Every event of a batch, oldest first, in constant memory."""
+    async def history(self, batch_id: UUID, *, bodies: bool = False) -> AsyncIterator[BatchEvent]:
+        """Every event of a batch, oldest first, in constant memory.
+
+        With `bodies` each brings what it carries; without, their digests and sizes only.
+        """
         await self._runtime.load(batch_id)
-        log = self._runtime.batches.history(batch_id)
+        log = self._runtime.batches.history(batch_id, bodies=bodies)
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
 

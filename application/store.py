@@ -30,6 +30,7 @@ from ..domain.status import Outcome
 from ..domain.values import StatusReport
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
+from .records import EventRecord
 from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
 from .views import BatchSummary, CompletionRow, ViewReader, ViewWriter
 
@@ -40,7 +41,8 @@ SNAPSHOT_INTERVAL = 100
 
 _LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 _PAGE_BYTES = 4 << 20
-_REBUILD_BYTES = 16 << 20
+_REBUILD_BYTES = 2 << 20
+"""Some thousand events: without their bodies they are small, until they are decoded."""
 _LAST_EVENTS = 10
 
 WriteViews = Callable[[ViewWriter, Sequence[int]], None]
@@ -50,8 +52,9 @@ WriteViews = Callable[[ViewWriter, Sequence[int]], None]
 class BatchRecorder(ApplicationRecorder):
     """What a database must offer beyond the library's recorder.
 
-    `insert_events` takes a `snapshot` (a StoredEvent or None) and a `write_views` (WriteViews),
-    which it calls inside the same transaction when the views were up to date before it.
+    `insert_events` takes `EventRecord`s, a `snapshot` (a StoredEvent or None) and a `write_views`
+    (WriteViews), which it calls inside the same transaction when the views were up to date
+    before it. The library's own `select_` methods leave bodies unread.
     """
 
     @property
@@ -61,7 +64,7 @@ class BatchRecorder(ApplicationRecorder):
 
     @abstractmethod
     def lagging(self, *, max_bytes: int) -> tuple[int, Sequence[Notification]]:
-        """The views' checkpoint, and the next events behind it, up to a size.
+        """The views' checkpoint, and the next events behind it, up to a size, without bodies.
 
         The last event of the sequence passes `max_bytes` of state or ends the log.
         """
@@ -74,16 +77,21 @@ class BatchRecorder(ApplicationRecorder):
         """
 
     @abstractmethod
-    def select_page(self, originator_id: UUID, *, gt: int, max_bytes: int) -> Sequence[StoredEvent]:
-        """The events behind version `gt`, ended by the one that passes `max_bytes` of state."""
+    def select_page(
+        self, originator_id: UUID, *, gt: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events behind version `gt`, ended by the one that passes `max_bytes`.
+
+        Of state, and of body where `bodies` are asked for.
+        """
 
     @abstractmethod
     def select_completions(
         self, batch_id: UUID, *, after: int, max_bytes: int
-    ) -> Sequence[tuple[CompletionRow, StoredEvent | None]]:
+    ) -> Sequence[tuple[CompletionRow, EventRecord | None]]:
         """Requests behind number `after` in input order, each with the event of its result.
 
-        Ended by the one that passes `max_bytes` of state.
+        With bodies; ended by the one that passes `max_bytes` of state and body.
         """
 
     @abstractmethod
@@ -226,10 +234,12 @@ class Batches(Application[UUID]):
     def _load_version(self, batch_id: UUID, version: int) -> Batch:
         return self.repository.get(batch_id, version=version, projector_func=_replayed)
 
-    def history(self, batch_id: UUID) -> Iterator[events.BatchEvent]:
-        """The events of one batch, oldest first, read in pages."""
+    def history(self, batch_id: UUID, *, bodies: bool = False) -> Iterator[events.BatchEvent]:
+        """The events of one batch, oldest first, read in pages; with their bodies when asked."""
         after = 0
-        while page := self.recorder.select_page(batch_id, gt=after, max_bytes=_PAGE_BYTES):
+        while page := self.recorder.select_page(
+            batch_id, gt=after, max_bytes=_PAGE_BYTES, bodies=bodies
+        ):
             for stored in page:
                 event = self.mapper.to_domain_event(stored)
                 assert isinstance(event, events.BatchEvent)
@@ -244,10 +254,15 @@ class Batches(Application[UUID]):
         return None
 
     def input_lines(self, batch_id: UUID) -> Iterator[bytes]:
-        """The input of a batch exactly as it is sent, in pieces of about a megabyte."""
-        for event in self.history(batch_id):
+        """The input of a batch exactly as it is sent, in pieces of about a megabyte.
+
+        Raises `BodyRemovedError` when a part of it was removed.
+        """
+        for event in self.history(batch_id, bodies=True):
             if isinstance(event, events.RequestsAdded):
-                yield event.lines
+                if event.lines.redacted:
+                    raise event.without_body()
+                yield event.text
             elif isinstance(event, events.SubmissionStarted):
                 return
 

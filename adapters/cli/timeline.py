@@ -11,7 +11,6 @@ from .costs import cost_text
 from .render import error_text
 from .text import clean, moment_text, size_text
 
-_BODIES = {"lines", "line"}
 _ENVELOPE = {"originator_id", "originator_version", "timestamp", "by", "originator_topic"}
 
 
@@ -42,10 +41,11 @@ class Timeline:
 
 
 def event_data(event: events.BatchEvent) -> dict[str, Any]:
-    """An event for a program: everything but the bodies, of which it tells the size."""
+    """An event for a program: everything but the body, of which it tells size and digest."""
     facts = {name: value for name, value in vars(event).items() if name not in _ENVELOPE}
-    for name in _BODIES & facts.keys():
-        facts[f"{name}_bytes"] = len(facts.pop(name))
+    if event.BODY is not None:
+        body = facts.pop(event.BODY)
+        facts |= {f"{event.BODY}_bytes": body.size, f"{event.BODY}_sha256": body.sha256.hex()}
     return {
         "version": event.originator_version,
         "event": type(event).__name__,

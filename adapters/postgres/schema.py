@@ -17,7 +17,9 @@ _EVENTS: LiteralString = (
     "originator_id uuid NOT NULL, "
     "originator_version bigint NOT NULL, "
     "topic text NOT NULL, "
+    "digest bytea NOT NULL, "
     "state bytea NOT NULL, "
+    "body bytea, "
     "CONSTRAINT batchtrail_events_version UNIQUE (originator_id, originator_version)) "
     "WITH (toast_tuple_target = 8160)"
 )
@@ -41,6 +43,7 @@ MIGRATIONS: list[tuple[LiteralString, ...]] = [
         # Rows are some kilobytes long: within the page, uncompressed, they are written twice as
         # fast as the server's own rules would have it.
         "ALTER TABLE batchtrail_events ALTER state SET STORAGE EXTERNAL",
+        "ALTER TABLE batchtrail_events ALTER body SET STORAGE EXTERNAL",
         _SNAPSHOTS,
         _LEASES,
     ),

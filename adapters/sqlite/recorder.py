@@ -3,18 +3,24 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
+from ...application.records import EventRecord
 from ...application.store import BatchRecorder, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .views import SQLiteViewReader, SQLiteViewWriter, moment_key, prepare_views
 
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
+_STREAM = (
+    "SELECT originator_version, topic, state, digest, NULL FROM events "
+    "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
+)
+_STREAM_WITH_BODIES = _STREAM.replace("NULL", "body")
 _LAST_POSITION = (1 << 63) - 1
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
@@ -30,20 +36,29 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     def __init__(self, datastore: SQLiteDatastore) -> None:
         super().__init__(datastore, "events")
         self.insert_events_statement = (
-            "INSERT INTO events (originator_id, originator_version, topic, state) "
-            "VALUES (?, ?, ?, ?)"
+            "INSERT INTO events (originator_id, originator_version, topic, digest, state, body) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        self.select_events_statement = (
+            "SELECT originator_id, originator_version, topic, state FROM events "
+            "WHERE originator_id=? "
         )
         self._reader = SQLiteViewReader(datastore)
 
     def construct_create_table_statements(self) -> list[str]:
-        """The log's table; `position` only grows and is never used twice."""
+        """The log's table; `position` only grows and is never used twice.
+
+        The body is the last column: SQLite reads a row as far as it is asked to.
+        """
         statement = (
             "CREATE TABLE IF NOT EXISTS events ("
             "position INTEGER PRIMARY KEY AUTOINCREMENT, "
             "originator_id TEXT NOT NULL, "
             "originator_version INTEGER NOT NULL, "
             "topic TEXT NOT NULL, "
+            "digest BLOB NOT NULL, "
             "state BLOB NOT NULL, "
+            "body BLOB, "
             "UNIQUE (originator_id, originator_version))"
         )
         leases = (
@@ -72,14 +87,21 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     ) -> Sequence[int] | None:
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
-        rows = [(_key(s.originator_id), *_content(s)) for s in stored_events]
+        rows = [_row(cast(EventRecord, stored)) for stored in stored_events]
         c.execute(self.insert_events_statement, rows[0])
         # The write lock is held, so the positions follow the first one without a gap.
         positions = range(c.lastrowid, c.lastrowid + len(rows))
         c.executemany(self.insert_events_statement, rows[1:])
         if snapshot is not None:
-            row = (_key(snapshot.originator_id), *_content(snapshot))
-            c.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
+            c.execute(
+                "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
+                (
+                    _key(snapshot.originator_id),
+                    snapshot.originator_version,
+                    snapshot.topic,
+                    snapshot.state,
+                ),
+            )
         # Views that lag are being rebuilt: the rebuild comes to these events in their order.
         if write_views is not None and up_to_date:
             try:
@@ -133,30 +155,33 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 write(views)
                 views.move_checkpoint(to)
 
-    def select_page(self, originator_id: UUID, *, gt: int, max_bytes: int) -> Sequence[StoredEvent]:
-        """The events behind version `gt`, ended by the one that passes `max_bytes` of state."""
-        page: list[StoredEvent] = []
+    def select_page(
+        self, originator_id: UUID, *, gt: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events behind version `gt`, ended by the one that passes `max_bytes`."""
+        page: list[EventRecord] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
-                "SELECT originator_version, topic, state FROM events "
-                "WHERE originator_id=? AND originator_version>? ORDER BY originator_version",
+                _STREAM_WITH_BODIES if bodies else _STREAM,
                 (_key(originator_id), gt),
             )
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
-                page.append(StoredEvent(originator_id, *row))
-                size += len(row["state"])
+                record = EventRecord(originator_id, *row)
+                page.append(record)
+                size += _size(record)
         return page
 
     def select_completions(
         self, batch_id: UUID, *, after: int, max_bytes: int
-    ) -> Sequence[tuple[CompletionRow, StoredEvent | None]]:
+    ) -> Sequence[tuple[CompletionRow, EventRecord | None]]:
         """Requests behind number `after` in input order, each with the event of its result."""
-        page: list[tuple[CompletionRow, StoredEvent | None]] = []
+        page: list[tuple[CompletionRow, EventRecord | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
-                "SELECT number, custom_id, outcome, c.position, originator_version, topic, state "
+                "SELECT number, custom_id, outcome, c.position, "
+                "originator_version, topic, state, digest, body "
                 "FROM completions AS c LEFT JOIN events AS e ON e.position=c.position "
                 "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
                 "ORDER BY number",
@@ -165,8 +190,9 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
                 number, custom_id, outcome, position, *result = row
                 completion = CompletionRow(number, custom_id, Outcome(outcome), position)
-                page.append((completion, StoredEvent(batch_id, *result) if position else None))
-                size += _ROW_BYTES + len(row["state"] or b"")
+                record = EventRecord(batch_id, *result) if position else None
+                page.append((completion, record))
+                size += _ROW_BYTES + (0 if record is None else _size(record))
         return page
 
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
@@ -200,8 +226,19 @@ def _key(originator_id: UUID | str) -> str:
     return originator_id.hex if isinstance(originator_id, UUID) else originator_id
 
 
-def _content(stored: StoredEvent) -> tuple[int, str, bytes]:
-    return stored.originator_version, stored.topic, stored.state
+def _row(record: EventRecord) -> tuple[Any, ...]:
+    return (
+        _key(record.originator_id),
+        record.originator_version,
+        record.topic,
+        record.digest,
+        record.state,
+        record.body,
+    )
+
+
+def _size(record: EventRecord) -> int:
+    return len(record.state or b"") + (0 if record.body is None else len(record.body))
 
 
 def _last_position(cursor: SQLiteCursor) -> int:
