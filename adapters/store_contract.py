@@ -108,6 +108,7 @@ class Author:
 
     def __init__(self, start: datetime = datetime(2026, 1, 2, 3, 4, 5, 999_990, UTC)) -> None:
         self.now = start
+        self._inputs: dict[UUID, Any] = {}
 
     def stamp(self) -> Stamp:
         """The stamp of the next command."""
@@ -128,10 +129,16 @@ class Author:
         """Add the first requests of a batch."""
         for chunk in checked_chunks(lines, RequestCheck(LIMITS), chunk_bytes=chunk_bytes):
             batch.add_requests(chunk, LIMITS, stamp=self.stamp())
+            self._inputs.setdefault(batch.id, sha256()).update(chunk.lines)
+
+    def start(self, batch: Batch) -> None:
+        """Record the intent to submit a batch."""
+        digest = self._inputs[batch.id].hexdigest()
+        batch.start_submission(digest, stamp=self.stamp())
 
     def upload(self, batch: Batch) -> None:
         """Lead a batch to the create call."""
-        batch.start_submission("0" * 64, stamp=self.stamp())
+        self.start(batch)
         batch.record_upload(
             "file-1", provider_created_at=None, request_id="req", stamp=self.stamp()
         )
@@ -204,7 +211,7 @@ class Author:
         yield batch
         self.add(batch, map(request_line, AWKWARD_IDS), chunk_bytes=200)
         yield batch
-        batch.start_submission("ab" * 32, stamp=self.stamp())
+        self.start(batch)
         yield batch
         moment = datetime(2026, 1, 2, 3, 4, 6, 123_456, UTC)
         batch.record_upload(

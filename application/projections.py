@@ -79,9 +79,9 @@ class BatchesProjection:
     def __init__(self, load: Callable[[UUID, int], Batch]) -> None:
         self._load = load
         self._batches: dict[UUID, Batch] = {}
-        self._changed: dict[UUID, None] = {}  # in the order of the log, as saves write them
+        self._changed: dict[UUID, int | None] = {}  # in the order of the log, as saves write them
 
-    def process(self, event: events.BatchEvent) -> None:
+    def process(self, event: events.BatchEvent, position: int) -> None:
         """Take in one event, in the order of the log."""
         batch = self._batches.get(event.originator_id)
         if batch is None and event.originator_version > Batch.INITIAL_VERSION:
@@ -89,10 +89,11 @@ class BatchesProjection:
         mutated = event.mutate(batch)
         assert mutated is not None
         self._batches[event.originator_id] = mutated
-        self._changed[event.originator_id] = None
+        is_first = event.originator_version == Batch.INITIAL_VERSION
+        self._changed.setdefault(event.originator_id, position if is_first else None)
 
     def write(self, views: ViewWriter) -> None:
         """Write the rows of the batches that changed."""
-        for batch_id in self._changed:
-            views.put_batch(BatchSummary.of(self._batches[batch_id]))
+        for batch_id, first_position in self._changed.items():
+            views.put_batch(BatchSummary.of(self._batches[batch_id]), first_position)
         self._changed.clear()

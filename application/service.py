@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -22,7 +23,7 @@ from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
-from .progress import Delayed, OnProgress, Waiting, silent
+from .progress import Delayed, OnProgress, Rebuilding, Waiting, silent
 from .retrying import requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
@@ -31,6 +32,9 @@ from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
 
 if TYPE_CHECKING:
     from .endpoints import Answer, EndpointRequest
+    from .rebuilding import Rebuilt
+    from .sealing import Seal
+    from .verification import Verification
 
 
 class BatchService:
@@ -376,6 +380,46 @@ class BatchService:
         log = self._runtime.batches.history(batch_id, bodies=bodies)
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
+
+    async def verify(self, *, against: "Seal | None" = None, limit: int = 100) -> "Verification":
+        """Compare everything in the database with what was recorded; nothing is written.
+
+        The digests of events and bodies, the streams and positions for gaps, inputs, totals,
+        snapshots and every row of the views, as all of it stood at one moment. With `against` the
+        log must still bear a seal that was taken of it. At most `limit` differences are kept.
+        Constant memory; whoever works on the database goes on. Raises `StoreError` when the
+        database cannot be read at all.
+        """
+        from .verification import verify_store  # noqa: PLC0415 (start-up time)
+
+        return await self._runtime.in_store(
+            partial(verify_store, self._runtime.batches, against=against, limit=limit)
+        )
+
+    async def seal(self, *, full: bool = False) -> "Seal":
+        """One digest of the whole log up to now, computed from what is stored and then kept.
+
+        Continued from the last seal; with `full` from the first event. Raises `StoreError` for a
+        log that is damaged or is not what was sealed before. The same log has the same seal.
+        """
+        from .sealing import seal_store  # noqa: PLC0415 (start-up time)
+
+        stamp = self._runtime.stamp()
+        return await self._runtime.in_store(
+            partial(seal_store, self._runtime.batches, stamp, full=full)
+        )
+
+    async def rebuild_views(self, on_progress: OnProgress = silent) -> "Rebuilt":
+        """Replace every row of the views by what the log gives, beside whoever is at work.
+
+        Damaged batches keep the rows that they have. Safe to repeat.
+        """
+        from .rebuilding import rebuild  # noqa: PLC0415 (start-up time)
+
+        def tell(batches: int, of: int) -> None:
+            on_progress(Rebuilding(batches, of))
+
+        return await self._runtime.in_store(rebuild, self._runtime.batches, tell)
 
     def worker(
         self, *, parallel: int = DEFAULT_PARALLEL, look_interval: float = LOOK_INTERVAL

@@ -3,9 +3,10 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from eventsourcing.application import AggregateNotFoundError, Application
@@ -33,6 +34,11 @@ from .projections import BatchesProjection, CompletionsProjection
 from .records import EventRecord
 from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
 from .views import BatchSummary, CompletionRow, ViewReader, ViewWriter
+
+if TYPE_CHECKING:
+    from .batch_check import CheckedBatch
+    from .log_reader import LogReader
+    from .sealing import KeptSeal
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +101,29 @@ class BatchRecorder(ApplicationRecorder):
         """
 
     @abstractmethod
+    def reading(self) -> "AbstractContextManager[LogReader]":
+        """The log and the views as they are now, whatever others write; for one thread."""
+
+    @abstractmethod
+    def rewrite_views(self, batches: "Sequence[CheckedBatch]") -> Sequence[UUID]:
+        """Put the rows of batches in the place of what the views hold, in one transaction.
+
+        Wrong snapshots go as well. The batches of which the views hold more events by now are
+        left alone, and given back.
+        """
+
+    @abstractmethod
+    def clean_views(self, strays: Sequence[UUID]) -> None:
+        """Take out batches that the log has not, and rows of requests that belong to none.
+
+        A checkpoint behind the end of the log is moved there.
+        """
+
+    @abstractmethod
+    def keep_seal(self, kept: "KeptSeal") -> None:
+        """Remember a seal; one of the same position stays."""
+
+    @abstractmethod
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease of this name, unless another holder has it beyond `now`."""
 
@@ -127,12 +156,17 @@ class Batches(Application[UUID]):
     is_snapshotting_enabled = True
     recorder: BatchRecorder
 
-    def __init__(self, factory: InfrastructureFactory) -> None:
-        """Open the database; raises `StoreError`, and closes it, when it cannot be used."""
+    def __init__(self, factory: InfrastructureFactory, *, as_it_is: bool = False) -> None:
+        """Open the database; raises `StoreError`, and closes it, when it cannot be used.
+
+        With `as_it_is` the views are not brought up to date first, which a damaged database may
+        not let happen: for verifying, sealing and rebuilding it.
+        """
         self._given_factory = factory
         try:
             super().__init__()
-            self.catch_up()
+            if not as_it_is:
+                self.catch_up()
         except PersistenceError as error:
             factory.close()
             raise StoreError(f"the database cannot be used: {error}") from error
@@ -164,6 +198,12 @@ class Batches(Application[UUID]):
         return _Snapshots(_snapshot_mapper(self.mapper), recorder)
 
     @property
+    def batch_mapper(self) -> BatchMapper:
+        """What turns stored events into events, with the compressor and cipher of this store."""
+        assert isinstance(self.mapper, BatchMapper)
+        return self.mapper
+
+    @property
     def views(self) -> ViewReader:
         """The read models, at least as new as the last event of this store."""
         self.catch_up()
@@ -191,7 +231,8 @@ class Batches(Application[UUID]):
             completions = CompletionsProjection()
             for event, position in zip(pending, positions, strict=True):
                 completions.process(event, position)
-            views.put_batch(BatchSummary.of(batch))
+            is_first = pending[0].originator_version == Batch.INITIAL_VERSION
+            views.put_batch(BatchSummary.of(batch), positions[0] if is_first else None)
             completions.write(views)
 
         snapshot = self._snapshot(batch) if _wants_snapshot(batch, pending) else None
@@ -226,7 +267,7 @@ class Batches(Application[UUID]):
                 event = self.mapper.to_domain_event(notification)
                 assert isinstance(event, events.BatchEvent)
                 completions.process(event, notification.id)
-                batches.process(event)
+                batches.process(event, notification.id)
 
             written = notifications[-1].id
             self.recorder.advance_views(checkpoint, written, partial(_write, batches, completions))

@@ -50,6 +50,11 @@ newline. A `body` that is NULL was removed; no state changes by that.
 `originator_version` (8 bytes, big-endian), the length of the topic in bytes (2 bytes, big-endian),
 the topic in UTF-8, and the state before encryption. With a compressor or a cipher, `state` is
 encrypted and `body` is compressed, then encrypted; all digests are those of the plain content.
+
+**Seals.** The link behind an event is the SHA-256 over the link before it (32 bytes, zeros before
+the first event), the event's `position` (8 bytes, big-endian) and its digest, recomputed from what
+is stored. A seal is `POSITION:HEX`, the link behind that position; table `seals` keeps those that
+were taken. `verify` compares, `seal` takes them: [verify the log](../how-to/verify-the-log.md).
 """
 
 

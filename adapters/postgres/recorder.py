@@ -1,7 +1,7 @@
 """The event log in PostgreSQL: events, snapshot, views and checkpoint in one transaction."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -13,12 +13,16 @@ from psycopg import Cursor
 from psycopg.rows import TupleRow, tuple_row
 from psycopg.sql import SQL
 
+from ...application.batch_check import CheckedBatch
+from ...application.log_reader import LogReader
 from ...application.records import EventRecord
+from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .database import BatchDatastore, surviving_restarts
 from .pages import read_page
+from .reader import reading
 from .texts import bytes_of, text_of
 from .views import PostgresViewReader, PostgresViewWriter
 
@@ -38,6 +42,10 @@ _PUT_SNAPSHOT = (
     "INSERT INTO batchtrail_snapshots (originator_id, originator_version, topic, state) "
     "VALUES (%s, %s, %s, %s) ON CONFLICT (originator_id, originator_version) "
     "DO UPDATE SET topic=excluded.topic, state=excluded.state"
+)
+_FORGET_SNAPSHOTS = (
+    "DELETE FROM batchtrail_snapshots "
+    "WHERE originator_id=%s AND originator_version=ANY(%s::bigint[])"
 )
 _CLAIM = (
     "INSERT INTO batchtrail_leases AS lease VALUES (%(name)s, %(holder)s, %(until)s) "
@@ -234,6 +242,51 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
             )
             return [_completion(batch_id, *row) for row in page]
 
+    def reading(self) -> AbstractContextManager[LogReader]:
+        """The log and the views as they are now."""
+        return reading(self.datastore.address, self.datastore.schema)
+
+    @surviving_restarts
+    def rewrite_views(self, batches: Sequence[CheckedBatch]) -> Sequence[UUID]:
+        """Put the rows of batches in the place of what the views hold."""
+        with self._transaction() as cursor:
+            cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")
+            views = PostgresViewWriter(cursor)
+            checkpoint = views.checkpoint()
+            left = []
+            for each in batches:
+                if _has_events(cursor, each.batch_id, each.version, checkpoint):
+                    left.append(each.batch_id)
+                    continue
+                cursor.execute(_FORGET_SNAPSHOTS, (each.batch_id, each.bad_snapshots))
+                if each.summary is not None:
+                    first = each.replay.first_position
+                    views.replace_rows(each.summary, first, each.replay.rows.rows())
+        return left
+
+    @surviving_restarts
+    def clean_views(self, strays: Sequence[UUID]) -> None:
+        """Take out what belongs to no batch of the log."""
+        with self._transaction() as cursor:
+            cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")
+            views = PostgresViewWriter(cursor)
+            checkpoint = min(views.checkpoint(), _number(cursor, _LAST_POSITION))
+            views.move_checkpoint(checkpoint)
+            for batch_id in strays:
+                if not _has_events(cursor, batch_id, 0, checkpoint):
+                    views.drop_rows(batch_id)
+            views.drop_strays()
+
+    @surviving_restarts
+    def keep_seal(self, kept: KeptSeal) -> None:
+        """Remember a seal; one of the same position stays."""
+        by = bytes_of(kept.sealed_by)
+        with self._cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO batchtrail_seals VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (kept.seal.position, kept.seal.link, datetime.fromisoformat(kept.sealed_at), by),
+            )
+
     @surviving_restarts
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease of this name, unless another holder has it beyond `now`."""
@@ -278,8 +331,8 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                 if error.diag.constraint_name == _VERSIONS:
                     raise
                 raise DataError(
-                    f"its views do not fit its log ({error.diag.message_primary}); drop the table "
-                    "batchtrail_view_checkpoint, and they are rebuilt"
+                    f"its views do not fit its log ({error.diag.message_primary}); "
+                    "`batchtrail rebuild` mends them"
                 ) from error
 
 
@@ -294,6 +347,16 @@ def _number(cursor: Cursor[TupleRow], statement: LiteralString, *parameters: Any
     row = cursor.fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _has_events(cursor: Cursor[TupleRow], batch_id: UUID, after: int, to: int) -> bool:
+    """Whether a batch has events behind a version and up to a position of the log."""
+    cursor.execute(
+        "SELECT 1 FROM batchtrail_events "
+        "WHERE originator_id=%s AND originator_version>%s AND notification_id<=%s LIMIT 1",
+        (batch_id, after, to),
+    )
+    return cursor.fetchone() is not None
 
 
 def _copy_events(

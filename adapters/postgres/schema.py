@@ -35,6 +35,10 @@ _LEASES: LiteralString = (
     "CREATE TABLE batchtrail_leases ("
     "name bytea PRIMARY KEY, holder bytea NOT NULL, until timestamptz NOT NULL)"
 )
+_SEALS: LiteralString = (
+    "CREATE TABLE batchtrail_seals (position bigint PRIMARY KEY, link bytea NOT NULL, "
+    "sealed_at timestamptz NOT NULL, sealed_by bytea NOT NULL)"
+)
 MIGRATIONS: list[tuple[LiteralString, ...]] = [
     (
         "CREATE TABLE batchtrail_log (schema_version int NOT NULL, last_position bigint NOT NULL)",
@@ -46,6 +50,7 @@ MIGRATIONS: list[tuple[LiteralString, ...]] = [
         "ALTER TABLE batchtrail_events ALTER body SET STORAGE EXTERNAL",
         _SNAPSHOTS,
         _LEASES,
+        _SEALS,
     ),
 ]
 """What leads from each version of the log's tables to the next; views are rebuilt instead.
@@ -53,7 +58,13 @@ MIGRATIONS: list[tuple[LiteralString, ...]] = [
 What was released is never changed, only added to.
 """
 
-_LOG_TABLES = ("batchtrail_log", "batchtrail_events", "batchtrail_snapshots", "batchtrail_leases")
+_LOG_TABLES = (
+    "batchtrail_log",
+    "batchtrail_events",
+    "batchtrail_snapshots",
+    "batchtrail_leases",
+    "batchtrail_seals",
+)
 _LOCK = 0x62747261
 """The advisory lock of whoever prepares a database ("btra")."""
 
@@ -71,6 +82,22 @@ def prepare_database(address: Address) -> str:
         ):
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             return _prepare(cursor, address)
+    except psycopg.Error as error:
+        raise DatabaseRefusedError(_refusal(address, error)) from None
+
+
+def find_database(address: Address) -> str:
+    """The schema that the tables stand in; nothing is made or changed.
+
+    Raises `DatabaseRefusedError` when there are none, or when they cannot be used.
+    """
+    try:
+        with connect(address) as connection, connection.cursor() as cursor:
+            schema = _schema_of_log(cursor)
+            if schema is None:
+                raise DatabaseRefusedError(f"there is no batchtrail log in {address}")
+            _version(cursor, address)
+            return schema
     except psycopg.Error as error:
         raise DatabaseRefusedError(_refusal(address, error)) from None
 

@@ -1,18 +1,25 @@
 """The event log in SQLite: events, snapshot, views and checkpoint in one transaction."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
+from ...application.batch_check import CheckedBatch
+from ...application.log_reader import LogReader
 from ...application.records import EventRecord
+from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
+from .database import MEMORY
+from .reader import SQLiteLogReader, reading
 from .views import SQLiteViewReader, SQLiteViewWriter, moment_key, prepare_views
 
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
@@ -65,7 +72,11 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             "CREATE TABLE IF NOT EXISTS leases ("
             "name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL) WITHOUT ROWID"
         )
-        return [statement, leases]
+        seals = (
+            "CREATE TABLE IF NOT EXISTS seals (position INTEGER PRIMARY KEY, link BLOB NOT NULL, "
+            "sealed_at TEXT NOT NULL, sealed_by TEXT NOT NULL)"
+        )
+        return [statement, leases, seals]
 
     def _create_table(self, c: SQLiteCursor) -> None:
         super()._create_table(c)
@@ -109,8 +120,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             except sqlite3.IntegrityError as error:
                 # Not to be taken for a conflict of versions, which is worth another attempt.
                 raise DataError(
-                    f"its views do not fit its log ({error}); drop the table view_checkpoint, "
-                    "and they are rebuilt"
+                    f"its views do not fit its log ({error}); `batchtrail rebuild` mends them"
                 ) from error
             views.move_checkpoint(positions[-1])
         return positions
@@ -195,6 +205,52 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 size += _ROW_BYTES + (0 if record is None else _size(record))
         return page
 
+    @contextmanager
+    def reading(self) -> Iterator[LogReader]:
+        """The log and the views as they are now; a memory database is locked meanwhile."""
+        path = self.datastore.pool.db_name
+        if path == MEMORY:
+            with self.datastore.transaction(commit=False) as cursor:
+                yield SQLiteLogReader(cursor)
+        else:
+            with reading(Path(path)) as reader:
+                yield reader
+
+    def rewrite_views(self, batches: Sequence[CheckedBatch]) -> Sequence[UUID]:
+        """Put the rows of batches in the place of what the views hold."""
+        with self.datastore.transaction(commit=True) as cursor:
+            views = SQLiteViewWriter(cursor)
+            checkpoint = views.checkpoint()
+            left = []
+            for each in batches:
+                if _has_events(cursor, each.batch_id, each.version, checkpoint):
+                    left.append(each.batch_id)
+                    continue
+                _forget_snapshots(cursor, each)
+                if each.summary is not None:
+                    first = each.replay.first_position
+                    views.replace_rows(each.summary, first, each.replay.rows.rows())
+        return left
+
+    def clean_views(self, strays: Sequence[UUID]) -> None:
+        """Take out what belongs to no batch of the log."""
+        with self.datastore.transaction(commit=True) as cursor:
+            views = SQLiteViewWriter(cursor)
+            checkpoint = min(views.checkpoint(), _last_position(cursor))
+            views.move_checkpoint(checkpoint)
+            for batch_id in strays:
+                if not _has_events(cursor, batch_id, 0, checkpoint):
+                    views.drop_rows(batch_id)
+            views.drop_strays()
+
+    def keep_seal(self, kept: KeptSeal) -> None:
+        """Remember a seal; one of the same position stays."""
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(
+                "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?)",
+                (kept.seal.position, kept.seal.link, kept.sealed_at, kept.sealed_by),
+            )
+
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease of this name, unless another holder has it beyond `now`."""
         with self.datastore.transaction(commit=True) as cursor:
@@ -239,6 +295,22 @@ def _row(record: EventRecord) -> tuple[Any, ...]:
 
 def _size(record: EventRecord) -> int:
     return len(record.state or b"") + (0 if record.body is None else len(record.body))
+
+
+def _has_events(cursor: SQLiteCursor, batch_id: UUID, after: int, to: int) -> bool:
+    """Whether a batch has events behind a version and up to a position of the log."""
+    cursor.execute(
+        "SELECT 1 FROM events WHERE originator_id=? AND originator_version>? AND position<=?",
+        (batch_id.hex, after, to),
+    )
+    return cursor.fetchone() is not None
+
+
+def _forget_snapshots(cursor: SQLiteCursor, checked: CheckedBatch) -> None:
+    cursor.executemany(
+        "DELETE FROM snapshots WHERE originator_id=? AND originator_version=?",
+        [(checked.batch_id.hex, version) for version in checked.bad_snapshots],
+    )
 
 
 def _last_position(cursor: SQLiteCursor) -> int:

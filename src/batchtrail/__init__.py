@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .application.completions import Completion
+    from .application.differences import Difference
     from .application.endpoints import (
         Answer,
         ChatCompletionsRequest,
@@ -62,18 +63,24 @@ if TYPE_CHECKING:
         Delayed,
         OnProgress,
         Progress,
+        Rebuilding,
         Searching,
         Uploading,
         Waiting,
     )
+    from .application.rebuilding import Rebuilt
+    from .application.sealing import Seal
     from .application.service import BatchService
+    from .application.verification import Verification
     from .application.views import BatchSummary
     from .bootstrap import open_trail
+    from .domain.bodies import Body, Lines
     from .domain.costs import ModelPrice, Rates, Tier
     from .domain.errors import (
         AlreadyCancelingError,
         BatchFinishedError,
         BatchSubmittedError,
+        BodyRemovedError,
         CreatesLostError,
         DomainError,
         NotSubmittedError,
@@ -110,6 +117,8 @@ __all__ = [
     "BatchSubmittedError",
     "BatchSummary",
     "BatchtrailError",
+    "Body",
+    "BodyRemovedError",
     "ChatCompletionsRequest",
     "Citation",
     "Clock",
@@ -119,6 +128,7 @@ __all__ = [
     "CreateRequest",
     "CreatesLostError",
     "Delayed",
+    "Difference",
     "DirectAnswer",
     "DomainError",
     "EmbeddingsRequest",
@@ -128,6 +138,7 @@ __all__ = [
     "ImagePart",
     "InputError",
     "Limits",
+    "Lines",
     "Message",
     "ModelPrice",
     "ModelSettings",
@@ -148,6 +159,8 @@ __all__ = [
     "RateLimitedError",
     "Rates",
     "Reasoning",
+    "Rebuilding",
+    "Rebuilt",
     "RefusedError",
     "RequestCounts",
     "RequestProblem",
@@ -155,6 +168,7 @@ __all__ = [
     "ResponsesRequest",
     "Schema",
     "SchemaRefusedError",
+    "Seal",
     "Searching",
     "Settings",
     "StatusReport",
@@ -169,6 +183,7 @@ __all__ = [
     "UnavailableError",
     "UploadedFile",
     "Uploading",
+    "Verification",
     "Waiting",
     "__version__",
     "data_url",
@@ -181,14 +196,19 @@ __all__ = [
 # Imported when asked for, so that the command line starts without aiohttp and the event store.
 _HOMES = (
     "application.completions",
+    "application.differences",
     "application.endpoints",
     "application.errors",
     "application.estimation",
     "application.ports",
     "application.progress",
+    "application.rebuilding",
+    "application.sealing",
     "application.service",
+    "application.verification",
     "application.views",
     "bootstrap",
+    "domain.bodies",
     "domain.costs",
     "domain.errors",
     "domain.events",

@@ -27,6 +27,9 @@ COMMANDS = {
     "collect": ("--as-is", "--db", "--base-url", "--json"),
     "cancel": ("--db", "--base-url", "--json"),
     "history": ("--all", "--db", "--json"),
+    "verify": ("--against", "--limit", "--db", "--json"),
+    "seal": ("--full", "--db", "--json"),
+    "rebuild": ("--db", "--json"),
     "emulator": ("--port", "--host", "--data-dir", "--fault", "--fail-every", "--in-progress"),
 }
 UNKNOWN = "00000000-0000-5000-8000-000000000000"
