@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,15 +29,20 @@ from uuid import UUID
 import msgspec
 import pytest
 from attrs import evolve
-from eventsourcing.persistence import Notification, OperationalError, StoredEvent
+from eventsourcing.compressor import ZlibCompressor
+from eventsourcing.persistence import Cipher, Notification, OperationalError, StoredEvent
+from eventsourcing.utils import Environment
 
 from ..application.errors import BatchNotFoundError, ConflictError, StoreError
+from ..application.records import EventRecord
 from ..application.request_lines import checked_chunks
 from ..application.result_lines import RawLine, parse_result_line
 from ..application.store import SNAPSHOT_INTERVAL, Batches, BatchRecorder
+from ..application.transcoding import BatchMapper, MsgpackTranscoder
 from ..application.views import CompletionRow, ViewWriter
 from ..domain import events
 from ..domain.batch import Batch
+from ..domain.errors import BodyRemovedError
 from ..domain.requests import RequestCheck, RequestIndex
 from ..domain.status import BatchStatus, Outcome, ResultFile, WorkStep
 from ..domain.values import (
@@ -102,6 +108,7 @@ class Author:
 
     def __init__(self, start: datetime = datetime(2026, 1, 2, 3, 4, 5, 999_990, UTC)) -> None:
         self.now = start
+        self._inputs: dict[UUID, Any] = {}
 
     def stamp(self) -> Stamp:
         """The stamp of the next command."""
@@ -122,10 +129,16 @@ class Author:
         """Add the first requests of a batch."""
         for chunk in checked_chunks(lines, RequestCheck(LIMITS), chunk_bytes=chunk_bytes):
             batch.add_requests(chunk, LIMITS, stamp=self.stamp())
+            self._inputs.setdefault(batch.id, sha256()).update(chunk.lines)
+
+    def start(self, batch: Batch) -> None:
+        """Record the intent to submit a batch."""
+        digest = self._inputs[batch.id].hexdigest()
+        batch.start_submission(digest, stamp=self.stamp())
 
     def upload(self, batch: Batch) -> None:
         """Lead a batch to the create call."""
-        batch.start_submission("0" * 64, stamp=self.stamp())
+        self.start(batch)
         batch.start_upload(stamp=self.stamp())
         batch.record_upload(
             "file-1", provider_created_at=None, request_id="req", stamp=self.stamp()
@@ -199,7 +212,7 @@ class Author:
         yield batch
         self.add(batch, map(request_line, AWKWARD_IDS), chunk_bytes=200)
         yield batch
-        batch.start_submission("ab" * 32, stamp=self.stamp())
+        self.start(batch)
         yield batch
         moment = datetime(2026, 1, 2, 3, 4, 6, 123_456, UTC)
         batch.start_upload(stamp=self.stamp())
@@ -354,6 +367,11 @@ def state_of(batch: Batch) -> dict[str, Any]:
     return {"text": repr(state), **state}
 
 
+def size_of(record: StoredEvent) -> int:
+    """What a page of events counts."""
+    return len(record.state) + len(getattr(record, "body", None) or b"")
+
+
 def all_rows(store: Batches, batch_id: UUID) -> list[CompletionRow]:
     """The completions view of one batch."""
     return store.views.completion_rows(batch_id, after=0, limit=LIMITS.max_requests)
@@ -433,6 +451,31 @@ def small_pages(patch: pytest.MonkeyPatch, size: int) -> None:
     patch.setattr(f"{Batches.__module__}._REBUILD_BYTES", size)
 
 
+class Scramble(Cipher):
+    """Not a cipher, but nothing can be read that it has gone over."""
+
+    def __init__(self, environment: Environment) -> None:
+        """Need no key."""
+
+    def encrypt(self, plaintext: bytes) -> bytes:
+        """Mark it and turn every bit."""
+        return b"!" + bytes(byte ^ 255 for byte in plaintext)
+
+    def decrypt(self, ciphertext: bytes) -> bytes:
+        """Turn every bit back, of what bears the mark."""
+        if not ciphertext.startswith(b"!"):
+            raise RuntimeError("no mark")
+        return bytes(byte ^ 255 for byte in ciphertext[1:])
+
+
+def seal_bodies(store: Batches) -> None:
+    """Have a store compress and encrypt from now on."""
+    for events_store in (store.events, store.snapshots):
+        assert events_store is not None
+        events_store.mapper.cipher = Scramble(Environment())
+        events_store.mapper.compressor = ZlibCompressor()
+
+
 class Reading:
     """Counts what a store reads from its log and its snapshots."""
 
@@ -450,7 +493,7 @@ class Reading:
         def watched(*args: Any, **options: Any) -> Sequence[StoredEvent]:
             page: Sequence[StoredEvent] = select(*args, **options)
             self.events += len(page)
-            self.size += sum(len(stored.state) for stored in page)
+            self.size += sum(map(size_of, page))
             return page
 
         patch.setattr(recorder, name, watched)
@@ -514,7 +557,7 @@ class BatchStoreContract:
         for batch in author.interleaved():
             saved[batch.id] += batch.pending_events
             store.save_batch(batch)
-        loaded = {batch_id: list(store.history(batch_id)) for batch_id in saved}
+        loaded = {batch_id: list(store.history(batch_id, bodies=True)) for batch_id in saved}
         assert repr(loaded) == repr(dict(saved))
         assert loaded == saved
 
@@ -570,8 +613,8 @@ class BatchStoreContract:
         author.apply(batch, RequestIndex("ab"), lines)
         store.save_batch(batch)
         kept = [
-            event.line
-            for event in store.history(batch.id)
+            event.text
+            for event in store.history(batch.id, bodies=True)
             if isinstance(event, events.ResultApplied | events.ResultSkipped)
         ]
         assert kept == lines
@@ -690,6 +733,101 @@ class BatchStoreContract:
         last = positions_of(store)[1]
         read = store.recorder.select_notifications(start=1, limit=last)
         assert [notification.id for notification in read] == list(range(1, last + 1))
+
+    # -- bodies ----------------------------------------------------------------------------
+
+    def remove_bodies(self, store: Batches) -> None:
+        """Take every body out of the log."""
+        run_sql(store, f"UPDATE {self.table_prefix}events SET body=NULL")
+
+    def test_bodies_are_read_when_asked_for(
+        self, store: Batches, author: Author, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing but a reader who wants them reads bodies: no load, no rebuild, no history."""
+        text = "x" * MEGABYTE
+        batch = author.draft([request_line("a", text)])
+        author.end(batch)
+        author.apply(batch, RequestIndex("a"), [answer("a", text)])
+        store.save_batch(batch)
+        self.forget_views(store)
+        self.forget_snapshots(store)
+        reading = Reading(store, monkeypatch)
+        store.catch_up()
+        store.get(batch.id)
+        bodies = [event.body for event in store.history(batch.id) if event.body is not None]
+        assert [body.content for body in bodies] == [None, None]
+        assert 0 < reading.size < 10 * KILOBYTE
+        assert sum(body.size for body in bodies) > 2 * MEGABYTE
+
+    def test_states_do_not_depend_on_bodies(self, store: Batches, author: Author) -> None:
+        """With every body removed, batches, views and digests are what they were."""
+        batches = save_all(store, author.interleaved())
+        image, digests = image_of(store), self.digests_of(store, batches)
+        self.remove_bodies(store)
+        self.forget_snapshots(store)
+        self.forget_views(store)
+        assert image_of(store) == image
+        assert self.digests_of(store, batches) == digests
+        assert [state_of(store.get(batch.id)) for batch in batches] == list(map(state_of, batches))
+
+    def digests_of(self, store: Batches, batches: Iterable[Batch]) -> list[tuple[bytes, bytes]]:
+        """State and digest of every event."""
+        return [
+            (record.state, record.digest)
+            for batch in batches
+            for record in store.recorder.select_page(batch.id, gt=0, max_bytes=MEGABYTE)
+        ]
+
+    def test_a_removed_body_is_missed_by_name(self, store: Batches, author: Author) -> None:
+        """Who wants the text of a removed body is told which one; all else goes on."""
+        (batch,) = save_all(store, author.long_life())
+        self.remove_bodies(store)
+        with pytest.raises(BodyRemovedError, match=f"event 2 of batch {batch.id}"):
+            list(store.input_lines(batch.id))
+        results = [event for _, event in store.completions_page(batch.id, after=0) if event]
+        assert all(result.line.content is None for result in results)
+        with pytest.raises(BodyRemovedError, match=f"of batch {batch.id}"):
+            _ = results[0].text
+
+    def test_digests_are_of_plain_states(self, store: Batches, author: Author) -> None:
+        """The formula of the reference: id, version, length of the topic, topic, state."""
+        (batch,) = save_all(store, author.long_life())
+        for record in store.recorder.select_page(batch.id, gt=0, max_bytes=MEGABYTE):
+            topic = record.topic.encode()
+            version = record.originator_version.to_bytes(8, "big")
+            head = batch.id.bytes + version + len(topic).to_bytes(2, "big") + topic
+            assert record.digest == sha256(head + record.state).digest()
+
+    def test_compressed_and_encrypted(self, store: Batches, author: Author) -> None:
+        """Everything comes back from a database that holds no readable body and no readable state.
+
+        Digests are those of the plain events.
+        """
+        seal_bodies(store)
+        batch = author.draft([request_line("a", "needle " * 500)])
+        author.end(batch)
+        author.apply(batch, RequestIndex("a"), [answer("a", "needle " * 500)])
+        given = [event for event in batch.pending_events if isinstance(event, events.BatchEvent)]
+        plain = [BatchMapper(MsgpackTranscoder()).to_stored_event(event) for event in given]
+        image = state_of(batch)
+        store.save_batch(batch)
+        stored = store.recorder.select_page(batch.id, gt=0, max_bytes=MEGABYTE, bodies=True)
+        assert not any(b"custom_id" in each.state + (each.body or b"") for each in stored)
+        assert sum(map(size_of, stored)) < sum(map(size_of, plain)) // 2
+        assert [each.digest for each in stored] == [each.digest for each in plain]
+        read = [event.body for event in store.history(batch.id, bodies=True)]
+        assert read == [event.body for event in given]
+        assert b"".join(store.input_lines(batch.id)) == request_line("a", "needle " * 500) + b"\n"
+        self.forget_snapshots(store)
+        assert state_of(store.get(batch.id))["text"] == image["text"]
+
+    def test_body_that_cannot_be_decoded(self, store: Batches, author: Author) -> None:
+        """A body of another compressor is an error that names the event."""
+        batch = author.draft([request_line("a")])
+        store.save_batch(batch)
+        seal_bodies(store)
+        with pytest.raises(StoreError, match=f"event 1 of batch {batch.id}"):
+            list(store.history(batch.id, bodies=True))
 
     # -- snapshots -------------------------------------------------------------------------
 
@@ -1038,7 +1176,7 @@ class BatchStoreContract:
         store.save_batch(batch)
         read, pages, after = [], 0, 0
         while page := store.completions_page(batch.id, after=after):
-            read += [(row.custom_id, event and event.line) for row, event in page]
+            read += [(row.custom_id, event and event.text) for row, event in page]
             after = page[-1][0].number
             pages += 1
         assert read == [(custom_id, given.get(custom_id)) for custom_id in ids]
@@ -1056,7 +1194,7 @@ class BatchStoreContract:
         after = 0
         while page := store.recorder.select_completions(batch.id, after=after, max_bytes=5_000):
             assert len(page) < len(ids) // 4
-            assert sum(len(stored.state) for _, stored in page[:-1] if stored) <= 5_000  # noqa: PLR2004 (as above)
+            assert sum(size_of(stored) for _, stored in page[:-1] if stored) <= 5_000  # noqa: PLR2004 (as above)
             assert page[0][0].number == after + 1
             after = page[-1][0].number
         assert after == len(ids)
@@ -1073,8 +1211,10 @@ class BatchStoreContract:
         versions = [event.originator_version for event in store.history(batch.id)]
         assert versions == list(range(1, batch.version + 1))
         assert {event.originator_id for event in store.history(batch.id)} == {batch.id}
-        page = store.recorder.select_page(batch.id, gt=0, max_bytes=2 * MEGABYTE)
-        assert sum(len(stored.state) for stored in page[:-1]) <= 2 * MEGABYTE
+        read = [event.text for event in store.history(batch.id, bodies=True) if event.body]
+        assert b"".join(read) == b"".join(store.input_lines(batch.id))
+        page = store.recorder.select_page(batch.id, gt=0, max_bytes=2 * MEGABYTE, bodies=True)
+        assert sum(size_of(stored) for stored in page[:-1]) <= 2 * MEGABYTE
         assert 1 < len(page) < batch.version
 
     # -- a database that others wrote to ---------------------------------------------------
@@ -1102,7 +1242,7 @@ class BatchStoreContract:
         store = open_store()
         batch = author.draft([request_line("a")])
         store.save_batch(batch)
-        strange = StoredEvent(batch.id, batch.version + 1, "batchtrail.batch.teleported", b"\x80")
+        strange = EventRecord(batch.id, batch.version + 1, "batchtrail.batch.teleported", b"\x80")
         store.recorder.insert_events([strange])
         for read in (open_store, store.catch_up, lambda: store.get(batch.id)):
             with pytest.raises(StoreError, match=r"batchtrail\.batch\.teleported") as caught:
@@ -1116,7 +1256,7 @@ class BatchStoreContract:
         newer = {**msgspec.msgpack.decode(stored.state), "class_version": 2}
         with pytest.raises(StoreError, match="newer"):
             store.mapper.to_domain_event(
-                StoredEvent(batch.id, 1, stored.topic, msgspec.msgpack.encode(newer))
+                EventRecord(batch.id, 1, stored.topic, msgspec.msgpack.encode(newer))
             )
 
     @pytest.mark.parametrize(
@@ -1140,7 +1280,7 @@ class BatchStoreContract:
         store.save_batch(batch)
         version = batch.version + 1
         topic = events.CancelRequested.TOPIC
-        store.recorder.insert_events([StoredEvent(batch.id, version, topic, state)])
+        store.recorder.insert_events([EventRecord(batch.id, version, topic, state)])
         with pytest.raises(StoreError, match=f"event {version} of batch {batch.id}.*{topic}"):
             store.get(batch.id)
         with pytest.raises(StoreError, match=f"event {version} of batch {batch.id}"):
@@ -1153,7 +1293,7 @@ class BatchStoreContract:
                 stored = store.mapper.to_stored_event(event)
                 for size in range(len(stored.state)):
                     cut = stored.state[:size]
-                    broken = StoredEvent(batch.id, event.originator_version, stored.topic, cut)
+                    broken = EventRecord(batch.id, event.originator_version, stored.topic, cut)
                     with pytest.raises(StoreError):
                         store.mapper.to_domain_event(broken)
 
@@ -1166,7 +1306,7 @@ class BatchStoreContract:
                 for name in fields:
                     rest = {key: value for key, value in fields.items() if key != name}
                     state = msgspec.msgpack.encode(rest)
-                    broken = StoredEvent(batch.id, event.originator_version, stored.topic, state)
+                    broken = EventRecord(batch.id, event.originator_version, stored.topic, state)
                     with pytest.raises(StoreError):
                         store.mapper.to_domain_event(broken)
 
@@ -1185,7 +1325,7 @@ class BatchStoreContract:
         assert store.snapshots is not None
         (stored,) = store.snapshots.recorder.select_events(batch.id)
         version = batch.version + 1
-        store.recorder.insert_events([StoredEvent(batch.id, version, stored.topic, stored.state)])
+        store.recorder.insert_events([EventRecord(batch.id, version, stored.topic, stored.state)])
         with pytest.raises(StoreError):
             open_store()
 
@@ -1227,22 +1367,22 @@ class BatchStoreContract:
 
         def renamed(stored: StoredEvent, field: str) -> StoredEvent:
             state = {**msgspec.msgpack.decode(stored.state), field: _PYTHON_TOPIC}
-            return StoredEvent(
+            return EventRecord(
                 batch.id, stored.originator_version, stored.topic, msgspec.msgpack.encode(state)
             )
 
         if place == "event":
-            log.insert_events([StoredEvent(batch.id, batch.version + 1, _PYTHON_TOPIC, b"\x80")])
+            log.insert_events([EventRecord(batch.id, batch.version + 1, _PYTHON_TOPIC, b"\x80")])
         elif place == "draft":
-            (draft, *rest) = log.select_events(batch.id)
+            (draft, *rest) = log.select_page(batch.id, gt=0, max_bytes=MEGABYTE, bodies=True)
             self.forget_snapshots(store)
             self.forget_log(store)
             log.insert_events([renamed(draft, "originator_topic"), *rest])
         else:
-            row = StoredEvent(batch.id, batch.version, _PYTHON_TOPIC, snapshot.state)
+            row = EventRecord(batch.id, batch.version, _PYTHON_TOPIC, snapshot.state)
             trap = row if place == "snapshot-row" else renamed(snapshot, "topic")
             (first, *_) = log.select_events(batch.id)
-            later = StoredEvent(
+            later = EventRecord(
                 batch.id, batch.version + 1, events.CancelRequested.TOPIC, first.state
             )
             log.insert_events([later], snapshot=trap)

@@ -11,6 +11,7 @@ import msgspec
 from attrs import frozen
 
 from ..domain.batch import Batch
+from ..domain.errors import BodyRemovedError
 from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem, RequestProblem, TokenUsage
@@ -27,8 +28,9 @@ class Completion:
     """One request's outcome.
 
     `number` is its 1-based position in the input; `usage` counts tokens; `line` is the
-    provider's result line exactly as received, None when there was none. `endpoint` is that of
-    the batch. `cost` is in USD at the batch price, None when it is not known or nothing was used.
+    provider's result line exactly as received, None when there was none or when it was removed
+    from the database (`removed`). `endpoint` is that of the batch. `cost` is in USD at the batch
+    price, None when it is not known or nothing was used.
     """
 
     number: int
@@ -40,12 +42,14 @@ class Completion:
     line: bytes | None = None
     endpoint: str = ""
     cost: Decimal | None = None
+    removed: bool = False
 
     @property
     def body(self) -> Any:
         """The body of the provider's answer, decoded; None when there was no answer.
 
-        Read by Python's own parser, which takes what some servers write beyond JSON.
+        Read by Python's own parser, which takes what some servers write beyond JSON. Raises
+        `BodyRemovedError` for an answer that was removed, as `answer` and `text` do.
         """
         response = self._response()
         if "body" in response or "status_code" in response:
@@ -76,6 +80,8 @@ class Completion:
         return None if answer is None else answer.text
 
     def _response(self) -> dict[str, Any]:
+        if self.removed:
+            raise _removed(self)
         response = None if self.line is None else json.loads(self.line).get("response")
         return response if isinstance(response, dict) else {}
 
@@ -139,17 +145,21 @@ def completion_of(
         result.status_code,
         result.error,
         result.usage,
-        result.line,
+        result.line.content,
         batch.endpoint,
         result.cost,
+        removed=result.line.content is None,
     )
 
 
 def output_line(completion: Completion) -> bytes:
     """A completion as a line of the results file, in the provider's own shape.
 
-    A request without a provider line gets a null response and an error with a code.
+    A request without a provider line gets a null response and an error with a code. Raises
+    `BodyRemovedError` for a line that was removed from the database.
     """
+    if completion.removed:
+        raise _removed(completion)
     if completion.line is not None:
         return completion.line + b"\n"
     error = completion.error or RequestProblem("pending", "The request has no result yet.")
@@ -164,3 +174,7 @@ def output_line(completion: Completion) -> bytes:
         )
         + b"\n"
     )
+
+
+def _removed(completion: Completion) -> BodyRemovedError:
+    return BodyRemovedError(f"result line of request {completion.custom_id!r}")

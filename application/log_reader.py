@@ -22,14 +22,17 @@ class LogReader:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def history(self, batch_id: UUID, *, after: int = 0) -> AsyncIterator[BatchEvent]:
+    async def history(
+        self, batch_id: UUID, *, after: int = 0, bodies: bool = False
+    ) -> AsyncIterator[BatchEvent]:
         """Every event of a batch, oldest first, in constant memory.
 
         Those behind number `after` (`event.originator_version`), so that whoever has read some
-        can ask for what is new.
+        can ask for what is new. With `bodies` each brings the lines that it carries; without,
+        their digests and sizes only.
         """
         await self._runtime.load(batch_id)
-        log = self._runtime.batches.history(batch_id, after=after)
+        log = self._runtime.batches.history(batch_id, after=after, bodies=bodies)
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
 
@@ -64,15 +67,19 @@ class LogReader:
         )
 
     def log(
-        self, *, after: int = 0, events: Collection[type[BatchEvent]] = ()
+        self,
+        *,
+        after: int = 0,
+        events: Collection[type[BatchEvent]] = (),
+        bodies: bool = False,
     ) -> AsyncIterator[Recorded]:
         """The events of all batches behind a position, in the order of positions.
 
         To the end of the log, in constant memory; only those of some kinds, when `events` names
-        any. Who keeps the last position with what it made of the events misses none of them and
-        sees none twice.
+        any, and with the lines that they carry, when `bodies` are asked for. Who keeps the last
+        position with what it made of the events misses none of them and sees none twice.
         """
-        return projecting.log(self._runtime, after, events)
+        return projecting.log(self._runtime, after, events, bodies=bodies)
 
     async def project(self, projection: Projection, *, follow: bool = False) -> int:
         """Bring a projection of yours up to the end of the log; returns the position reached.

@@ -52,7 +52,15 @@ class Delayed:
     seconds: float
 
 
-Progress = Uploading | Searching | Waiting | Applying | Delayed
+@frozen
+class Rebuilding:
+    """Batches whose view rows were written anew, of how many."""
+
+    batches: int
+    of: int
+
+
+Progress = Uploading | Searching | Waiting | Applying | Delayed | Rebuilding
 OnProgress = Callable[[Progress], None]
 
 

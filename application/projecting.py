@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection
+from functools import partial
 from typing import Any, ClassVar
 
 from attrs import frozen
@@ -51,6 +52,8 @@ class Projection(ABC):
 
     name: str
     events: ClassVar[Collection[type[BatchEvent]]] = ()
+    bodies: ClassVar[bool] = False
+    """Whether the events bring the lines that they carry; without, their digests and sizes."""
 
     def begin(self, cursor: Any) -> None:  # noqa: B027 (not everybody has tables)
         """Called once, before the first event: the place to make tables."""
@@ -81,7 +84,7 @@ def _step(
     """How far the next transaction goes, and what is done in it."""
     if before is None:
         return 0, lambda cursor: _begin(projection, cursor)
-    to, page = log_page(batches, before, projection.events)
+    to, page = log_page(batches, before, projection.events, bodies=projection.bodies)
     return to, lambda cursor: _process(projection, page, cursor)
 
 
@@ -106,11 +109,13 @@ def _process(projection: Projection, page: list[Recorded], cursor: Any) -> None:
 
 
 async def log(
-    runtime: Runtime, after: int, kinds: Collection[type[BatchEvent]]
+    runtime: Runtime, after: int, kinds: Collection[type[BatchEvent]], *, bodies: bool
 ) -> AsyncIterator[Recorded]:
     """The events of all batches behind a position, in the order of positions, page by page."""
     while True:
-        to, page = await runtime.in_store(log_page, runtime.batches, after, kinds)
+        to, page = await runtime.in_store(
+            partial(log_page, runtime.batches, after, kinds, bodies=bodies)
+        )
         for recorded in page:
             yield recorded
         if to == after:
@@ -119,7 +124,7 @@ async def log(
 
 
 def log_page(
-    batches: Batches, after: int, kinds: Collection[type[BatchEvent]]
+    batches: Batches, after: int, kinds: Collection[type[BatchEvent]], *, bodies: bool
 ) -> tuple[int, list[Recorded]]:
     """Some events behind a position, and up to where there are no others of these kinds.
 
@@ -135,6 +140,9 @@ def log_page(
         for notification in found:
             event = batches.mapper.to_domain_event(notification)
             assert isinstance(event, BatchEvent)
+            if bodies:
+                event = batches.with_body(event)
+                size += event.body.size if event.body is not None else 0
             page.append(Recorded(notification.id, event))
             size += len(notification.state)
         if len(found) < _SLICE:

@@ -4,14 +4,13 @@ A projection first takes in events, then writes what they change, so that readin
 writing the views need not share a transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
 from ..domain import events
 from ..domain.batch import Batch
 from ..domain.status import Outcome
-from .request_lines import custom_ids_of
 from .views import BatchSummary, ViewWriter
 
 
@@ -30,7 +29,7 @@ class CompletionsProjection:
             self._results.setdefault(batch_id, []).append(row)
         elif isinstance(event, events.RequestsAdded):
             self._changes.append(
-                partial(_add_requests, batch_id, event.first_number, custom_ids_of(event.lines))
+                partial(_add_requests, batch_id, event.first_number, event.custom_ids)
             )
         elif isinstance(event, events.ResultsCollected):
             self._gather_results()
@@ -53,7 +52,7 @@ class CompletionsProjection:
 
 
 def _add_requests(
-    batch_id: UUID, first_number: int, custom_ids: list[str], views: ViewWriter
+    batch_id: UUID, first_number: int, custom_ids: Sequence[str], views: ViewWriter
 ) -> None:
     views.add_requests(batch_id, first_number, custom_ids)
 
@@ -80,9 +79,9 @@ class BatchesProjection:
     def __init__(self, load: Callable[[UUID, int], Batch]) -> None:
         self._load = load
         self._batches: dict[UUID, Batch] = {}
-        self._changed: dict[UUID, None] = {}  # in the order of the log, as saves write them
+        self._changed: dict[UUID, int | None] = {}  # in the order of the log, as saves write them
 
-    def process(self, event: events.BatchEvent) -> None:
+    def process(self, event: events.BatchEvent, position: int) -> None:
         """Take in one event, in the order of the log."""
         batch = self._batches.get(event.originator_id)
         if batch is None and event.originator_version > Batch.INITIAL_VERSION:
@@ -90,10 +89,11 @@ class BatchesProjection:
         mutated = event.mutate(batch)
         assert mutated is not None
         self._batches[event.originator_id] = mutated
-        self._changed[event.originator_id] = None
+        is_first = event.originator_version == Batch.INITIAL_VERSION
+        self._changed.setdefault(event.originator_id, position if is_first else None)
 
     def write(self, views: ViewWriter) -> None:
         """Write the rows of the batches that changed."""
-        for batch_id in self._changed:
-            views.put_batch(BatchSummary.of(self._batches[batch_id]))
+        for batch_id, first_position in self._changed.items():
+            views.put_batch(BatchSummary.of(self._batches[batch_id]), first_position)
         self._changed.clear()

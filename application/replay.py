@@ -10,7 +10,6 @@ from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem
 from .completions import Completion, completion_of, errors_by_line
 from .errors import BatchNotFoundError, InputError
-from .request_lines import custom_ids_of
 from .store import Batches
 from .views import CompletionRow
 
@@ -74,10 +73,9 @@ class RequestReplay:
         self.custom_id = custom_id
         self._batch: Batch | None = None
         self._number = 0
+        self._added: events.RequestsAdded | None = None
         self._result: events.ResultApplied | None = None
         self._errors: tuple[BatchProblem, ...] = ()
-        self.line = b""
-        """The request as it is sent, without its newline."""
 
     def process(self, event: events.BatchEvent) -> None:
         """Take in the next event."""
@@ -91,12 +89,18 @@ class RequestReplay:
                 self._errors = event.report.errors if event.report is not None else ()
 
     def _look_for_request(self, event: events.RequestsAdded) -> None:
-        lines = event.lines
-        custom_ids = custom_ids_of(lines)
-        if self.custom_id in custom_ids:
-            index = custom_ids.index(self.custom_id)
-            self._number = event.first_number + index
-            self.line = lines.split(b"\n", index + 1)[index]
+        if self.custom_id in event.custom_ids:
+            self._added = event
+            self._number = event.first_number + event.custom_ids.index(self.custom_id)
+
+    def line(self, batches: Batches) -> bytes | None:
+        """The request as it is sent, without its newline; None when that was removed."""
+        assert self._added is not None
+        lines = batches.with_body(self._added).lines.content
+        if lines is None:
+            return None
+        index = self._number - self._added.first_number
+        return lines.split(b"\n", index + 1)[index]
 
     @property
     def batch(self) -> Batch:
@@ -114,12 +118,13 @@ class RequestReplay:
         """Whether a result line was applied to the request by then."""
         return self._result is not None
 
-    def completion(self) -> Completion:
+    def completion(self, batches: Batches) -> Completion:
         """What had become of the request."""
         outcome = self.batch.rest_outcome or Outcome.PENDING
-        if self._result is not None:
-            outcome = self._result.outcome
+        result = self._result
+        if result is not None:
+            outcome, result = result.outcome, batches.with_body(result)
         failed = self.batch.status is BatchStatus.FAILED
         why = errors_by_line(self._errors) if failed else {}
         row = CompletionRow(self._number, self.custom_id, outcome, None)
-        return completion_of(self.batch, why, row, self._result)
+        return completion_of(self.batch, why, row, result)

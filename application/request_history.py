@@ -30,13 +30,13 @@ class RequestLife:
     """One request in one batch.
 
     `batch` is the batch, and `completion` the request, as the last event that was read left them;
-    `line` is the request as it is sent, without its newline; `events` are those that concern it,
-    oldest first, among them the ones that all requests of the batch share. A batch that asks once
-    more names the one before it in `batch.retry_of`.
+    `line` is the request as it is sent, without its newline, None when it was removed; `events` are
+    those that concern it, oldest first, among them the ones that all requests of the batch share.
+    A batch that asks once more names the one before it in `batch.retry_of`.
     """
 
     batch: BatchSummary
-    line: bytes
+    line: bytes | None
     completion: Completion
     events: tuple[events.BatchEvent, ...]
 
@@ -52,7 +52,7 @@ def request_lives(batches: Batches, batch_id: UUID, custom_id: str) -> list[Requ
     seen = set(left)
     while left:
         one = left.pop(0)
-        life = _life(batches.history(one), custom_id)
+        life = _life(batches, batches.history(one), custom_id)
         if life is not None:
             lives[one] = life
             left += [child for child in _retries(life) if child not in seen]
@@ -95,13 +95,15 @@ def request_at(batches: Batches, batch_id: UUID, custom_id: str, at: At | None) 
 
     Raises as `events_until`, and `InputError` when the batch does not have the request by then.
     """
-    life = _life(events_until(batches, batch_id, at), custom_id)
+    life = _life(batches, events_until(batches, batch_id, at), custom_id)
     if life is None:
         raise _no_such_request(batch_id, custom_id)
     return life
 
 
-def _life(happened: Iterable[events.BatchEvent], custom_id: str) -> RequestLife | None:
+def _life(
+    batches: Batches, happened: Iterable[events.BatchEvent], custom_id: str
+) -> RequestLife | None:
     """The life of a request in one batch; None when the batch lacks it."""
     request = RequestReplay(custom_id)
     concerning = []
@@ -113,7 +115,9 @@ def _life(happened: Iterable[events.BatchEvent], custom_id: str) -> RequestLife 
     if not request.is_known:
         return None
     summary = BatchSummary.of(request.batch)
-    return RequestLife(summary, request.line, request.completion(), tuple(concerning))
+    return RequestLife(
+        summary, request.line(batches), request.completion(batches), tuple(concerning)
+    )
 
 
 def _no_such_request(batch_id: UUID, custom_id: str) -> InputError:

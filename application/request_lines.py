@@ -147,15 +147,3 @@ def _chunk(first: int, ids: list[str], pieces: list[bytes], check: RequestCheck)
         endpoint=check.endpoint,
         model=check.model,
     )
-
-
-class _CustomId(msgspec.Struct):
-    custom_id: str
-
-
-_decode_custom_id = msgspec.json.Decoder(_CustomId).decode
-
-
-def custom_ids_of(lines: bytes) -> list[str]:
-    """The custom_ids of a recorded chunk of request lines, in order."""
-    return [_decode_custom_id(line).custom_id for line in lines.split(b"\n")[:-1]]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -25,7 +26,7 @@ from .lifecycle import Lifecycle, ServiceSettings
 from .log_reader import LogReader
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
-from .progress import Delayed, OnProgress, Progress, Waiting, silent
+from .progress import Delayed, OnProgress, Progress, Rebuilding, Waiting, silent
 from .retrying import requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
@@ -34,6 +35,9 @@ from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
 
 if TYPE_CHECKING:
     from .endpoints import Answer, EndpointRequest
+    from .rebuilding import Rebuilt
+    from .sealing import Seal
+    from .verification import Verification
 
 
 class BatchService(LogReader):
@@ -384,6 +388,46 @@ class BatchService(LogReader):
     def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
         """The completions of a batch in input order, in constant memory."""
         return completions(self._runtime, batch_id)
+
+    async def verify(self, *, against: "Seal | None" = None, limit: int = 100) -> "Verification":
+        """Compare everything in the database with what was recorded; nothing is written.
+
+        The digests of events and bodies, the streams and positions for gaps, inputs, totals,
+        snapshots and every row of the views, as all of it stood at one moment. With `against` the
+        log must still bear a seal that was taken of it. At most `limit` differences are kept.
+        Constant memory; whoever works on the database goes on. Raises `StoreError` when the
+        database cannot be read at all.
+        """
+        from .verification import verify_store  # noqa: PLC0415 (start-up time)
+
+        return await self._runtime.in_store(
+            partial(verify_store, self._runtime.batches, against=against, limit=limit)
+        )
+
+    async def seal(self, *, full: bool = False) -> "Seal":
+        """One digest of the whole log up to now, computed from what is stored and then kept.
+
+        Continued from the last seal; with `full` from the first event. Raises `StoreError` for a
+        log that is damaged or is not what was sealed before. The same log has the same seal.
+        """
+        from .sealing import seal_store  # noqa: PLC0415 (start-up time)
+
+        stamp = self._runtime.stamp()
+        return await self._runtime.in_store(
+            partial(seal_store, self._runtime.batches, stamp, full=full)
+        )
+
+    async def rebuild_views(self, on_progress: OnProgress = silent) -> "Rebuilt":
+        """Replace every row of the views by what the log gives, beside whoever is at work.
+
+        Damaged batches keep the rows that they have. Safe to repeat.
+        """
+        from .rebuilding import rebuild  # noqa: PLC0415 (start-up time)
+
+        def tell(batches: int, of: int) -> None:
+            on_progress(Rebuilding(batches, of))
+
+        return await self._runtime.in_store(rebuild, self._runtime.batches, tell)
 
     def worker(
         self, *, parallel: int = DEFAULT_PARALLEL, look_interval: float = LOOK_INTERVAL

@@ -3,9 +3,10 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 from eventsourcing.application import AggregateNotFoundError, Application
@@ -31,8 +32,14 @@ from ..domain.values import StatusReport
 from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
+from .records import EventRecord
 from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
 from .views import BatchSummary, CompletionRow, ViewReader, ViewWriter
+
+if TYPE_CHECKING:
+    from .batch_check import CheckedBatch
+    from .sealing import KeptSeal
+    from .stored_log import StoredLog
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +48,11 @@ SNAPSHOT_INTERVAL = 100
 
 _LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 _PAGE_BYTES = 4 << 20
-_REBUILD_BYTES = 16 << 20
+_REBUILD_BYTES = 2 << 20
+"""Some thousand events: without their bodies they are small, until they are decoded."""
 _LAST_EVENTS = 10
+
+BatchEventT = TypeVar("BatchEventT", bound=events.BatchEvent)
 
 WriteViews = Callable[[ViewWriter, Sequence[int]], None]
 """Writes the rows of just recorded events, given their positions."""
@@ -51,8 +61,9 @@ WriteViews = Callable[[ViewWriter, Sequence[int]], None]
 class BatchRecorder(ApplicationRecorder):
     """What a database must offer beyond the library's recorder.
 
-    `insert_events` takes a `snapshot` (a StoredEvent or None) and a `write_views` (WriteViews),
-    which it calls inside the same transaction when the views were up to date before it.
+    `insert_events` takes `EventRecord`s, a `snapshot` (a StoredEvent or None) and a `write_views`
+    (WriteViews), which it calls inside the same transaction when the views were up to date
+    before it. The library's own `select_` methods leave bodies unread.
     """
 
     @property
@@ -67,7 +78,7 @@ class BatchRecorder(ApplicationRecorder):
 
     @abstractmethod
     def lagging(self, *, max_bytes: int) -> tuple[int, Sequence[Notification]]:
-        """The views' checkpoint, and the next events behind it, up to a size.
+        """The views' checkpoint, and the next events behind it, up to a size, without bodies.
 
         The last event of the sequence passes `max_bytes` of state or ends the log.
         """
@@ -80,17 +91,45 @@ class BatchRecorder(ApplicationRecorder):
         """
 
     @abstractmethod
-    def select_page(self, originator_id: UUID, *, gt: int, max_bytes: int) -> Sequence[StoredEvent]:
-        """The events behind version `gt`, ended by the one that passes `max_bytes` of state."""
+    def select_page(
+        self, originator_id: UUID, *, gt: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events behind version `gt`, ended by the one that passes `max_bytes`.
+
+        Of state, and of body where `bodies` are asked for.
+        """
 
     @abstractmethod
     def select_completions(
         self, batch_id: UUID, *, after: int, max_bytes: int
-    ) -> Sequence[tuple[CompletionRow, StoredEvent | None]]:
+    ) -> Sequence[tuple[CompletionRow, EventRecord | None]]:
         """Requests behind number `after` in input order, each with the event of its result.
 
-        Ended by the one that passes `max_bytes` of state.
+        With bodies; ended by the one that passes `max_bytes` of state and body.
         """
+
+    @abstractmethod
+    def reading(self) -> "AbstractContextManager[StoredLog]":
+        """The log and the views as they are now, whatever others write; for one thread."""
+
+    @abstractmethod
+    def rewrite_views(self, batches: "Sequence[CheckedBatch]") -> Sequence[UUID]:
+        """Put the rows of batches in the place of what the views hold, in one transaction.
+
+        Wrong snapshots go as well. The batches of which the views hold more events by now are
+        left alone, and given back.
+        """
+
+    @abstractmethod
+    def clean_views(self, strays: Sequence[UUID]) -> None:
+        """Take out batches that the log has not, and rows of requests that belong to none.
+
+        A checkpoint behind the end of the log is moved there.
+        """
+
+    @abstractmethod
+    def keep_seal(self, kept: "KeptSeal") -> None:
+        """Remember a seal; one of the same position stays."""
 
     @abstractmethod
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
@@ -125,12 +164,17 @@ class Batches(Application[UUID]):
     is_snapshotting_enabled = True
     recorder: BatchRecorder
 
-    def __init__(self, factory: InfrastructureFactory) -> None:
-        """Open the database; raises `StoreError`, and closes it, when it cannot be used."""
+    def __init__(self, factory: InfrastructureFactory, *, as_it_is: bool = False) -> None:
+        """Open the database; raises `StoreError`, and closes it, when it cannot be used.
+
+        With `as_it_is` the views are not brought up to date first, which a damaged database may
+        not let happen: for verifying, sealing and rebuilding it.
+        """
         self._given_factory = factory
         try:
             super().__init__()
-            self.catch_up()
+            if not as_it_is:
+                self.catch_up()
         except PersistenceError as error:
             factory.close()
             raise StoreError(f"the database cannot be used: {error}") from error
@@ -162,6 +206,12 @@ class Batches(Application[UUID]):
         return _Snapshots(_snapshot_mapper(self.mapper), recorder)
 
     @property
+    def batch_mapper(self) -> BatchMapper:
+        """What turns stored events into events, with the compressor and cipher of this store."""
+        assert isinstance(self.mapper, BatchMapper)
+        return self.mapper
+
+    @property
     def views(self) -> ViewReader:
         """The read models, at least as new as the last event of this store."""
         self.catch_up()
@@ -189,7 +239,8 @@ class Batches(Application[UUID]):
             completions = CompletionsProjection()
             for event, position in zip(pending, positions, strict=True):
                 completions.process(event, position)
-            views.put_batch(BatchSummary.of(batch))
+            is_first = pending[0].originator_version == Batch.INITIAL_VERSION
+            views.put_batch(BatchSummary.of(batch), positions[0] if is_first else None)
             completions.write(views)
 
         snapshot = self._snapshot(batch) if _wants_snapshot(batch, pending) else None
@@ -224,7 +275,7 @@ class Batches(Application[UUID]):
                 event = self.mapper.to_domain_event(notification)
                 assert isinstance(event, events.BatchEvent)
                 completions.process(event, notification.id)
-                batches.process(event)
+                batches.process(event, notification.id)
 
             written = notifications[-1].id
             self.recorder.advance_views(checkpoint, written, partial(_write, batches, completions))
@@ -232,14 +283,31 @@ class Batches(Application[UUID]):
     def _load_version(self, batch_id: UUID, version: int) -> Batch:
         return self.repository.get(batch_id, version=version, projector_func=_replayed)
 
-    def history(self, batch_id: UUID, *, after: int = 0) -> Iterator[events.BatchEvent]:
-        """The events of one batch behind a version, oldest first, read in pages."""
-        while page := self.recorder.select_page(batch_id, gt=after, max_bytes=_PAGE_BYTES):
+    def history(
+        self, batch_id: UUID, *, after: int = 0, bodies: bool = False
+    ) -> Iterator[events.BatchEvent]:
+        """The events of one batch behind a version, oldest first, read in pages.
+
+        With their bodies when asked.
+        """
+        while page := self.recorder.select_page(
+            batch_id, gt=after, max_bytes=_PAGE_BYTES, bodies=bodies
+        ):
             for stored in page:
                 event = self.mapper.to_domain_event(stored)
                 assert isinstance(event, events.BatchEvent)
                 yield event
             after = page[-1].originator_version
+
+    def with_body(self, event: BatchEventT) -> BatchEventT:
+        """The same event with the body that it carries, if that is still in the database."""
+        if event.body is None or event.body.content is not None:
+            return event
+        before = event.originator_version - 1
+        (stored,) = self.recorder.select_page(
+            event.originator_id, gt=before, max_bytes=-1, bodies=True
+        )
+        return cast(BatchEventT, self.mapper.to_domain_event(stored))
 
     def last_report(self, batch_id: UUID) -> StatusReport | None:
         """The last report of the provider, with every error; the state keeps a few only."""
@@ -249,10 +317,15 @@ class Batches(Application[UUID]):
         return None
 
     def input_lines(self, batch_id: UUID) -> Iterator[bytes]:
-        """The input of a batch exactly as it is sent, in pieces of about a megabyte."""
-        for event in self.history(batch_id):
+        """The input of a batch exactly as it is sent, in pieces of about a megabyte.
+
+        Raises `BodyRemovedError` when a part of it was removed.
+        """
+        for event in self.history(batch_id, bodies=True):
             if isinstance(event, events.RequestsAdded):
-                yield event.lines
+                if event.lines.redacted:
+                    raise event.without_body()
+                yield event.text
             elif isinstance(event, events.SubmissionStarted):
                 return
 

@@ -131,8 +131,12 @@ class CompletionRow:
 class ViewWriter(Protocol):
     """What the projections write, inside the transaction that moves their checkpoint."""
 
-    def put_batch(self, summary: BatchSummary) -> None:
-        """Insert or replace a batch's row."""
+    def put_batch(self, summary: BatchSummary, first_position: int | None) -> None:
+        """Insert or replace a batch's row.
+
+        `first_position` is that of the batch's first event, None when that was written before:
+        it numbers the batch, so that a rebuild gives every batch its number again.
+        """
         ...
 
     def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:

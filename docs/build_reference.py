@@ -36,11 +36,26 @@ _STORED = """
 ## How they are stored
 
 Table `events`: `position` (grows, never used twice), `originator_id` (hex), `originator_version`,
-`topic`, `state`. The state is a MessagePack map of the event's own fields; bytes are raw, times are
-MessagePack timestamps, costs are decimal texts, `by` is an array in the order above. Table
-`snapshots` is a cache of aggregate states; `projections` says how far users' own projections have
-come. `batches`, `completions` and `view_checkpoint` are views
-and can be dropped.
+`topic`, `digest`, `state`, `body`. The state is a MessagePack map of the event's own fields; bytes
+are raw, times are MessagePack timestamps, costs are decimal texts, `by` is an array in the order
+above. Table `snapshots` is a cache of aggregate states; `projections` says how far users' own
+projections have come. `batches`, `completions` and `view_checkpoint` are views and can be dropped.
+
+**Bodies.** `RequestsAdded.lines`, `ResultApplied.line` and `ResultSkipped.line` stand in the column
+`body`; the state holds an array of their SHA-256 (32 bytes) and their size in bytes. The SHA-256 of
+`lines` is taken over the concatenated SHA-256s of the single lines, each with its newline. In place
+of a line may stand `{"custom_id":"…","redacted":"sha256:<hex of that line's SHA-256>"}` and a
+newline. A `body` that is NULL was removed; no state changes by that.
+
+**Digests.** `digest` is the SHA-256 over these, one behind the other: the batch's id (16 bytes),
+`originator_version` (8 bytes, big-endian), the length of the topic in bytes (2 bytes, big-endian),
+the topic in UTF-8, and the state before encryption. With a compressor or a cipher, `state` is
+encrypted and `body` is compressed, then encrypted; all digests are those of the plain content.
+
+**Seals.** The link behind an event is the SHA-256 over the link before it (32 bytes, zeros before
+the first event), the event's `position` (8 bytes, big-endian) and its digest, recomputed from what
+is stored. A seal is `POSITION:HEX`, the link behind that position; table `seals` keeps those that
+were taken. `verify` compares, `seal` takes them: [verify the log](../how-to/verify-the-log.md).
 """
 
 

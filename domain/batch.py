@@ -11,6 +11,7 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.utils import register_topic
 
 from . import events
+from .bodies import Body, Lines
 from .counters import FilePosition, Tally
 from .errors import (
     AlreadyCancelingError,
@@ -222,7 +223,8 @@ class Batch(Aggregate):
             count=chunk.count,
             size=len(chunk.lines),
             model=chunk.model,
-            lines=chunk.lines,
+            custom_ids=chunk.custom_ids,
+            lines=Lines.of(chunk.lines),
         )
 
     def _check_chunk(self, chunk: RequestChunk, limits: Limits) -> None:
@@ -659,7 +661,7 @@ class Batch(Aggregate):
             cost=line.cost if used else None,
             file=file,
             offset=line.offset,
-            line=line.raw,
+            line=Body.of(line.raw),
         )
 
     def _skip_result(
@@ -673,7 +675,7 @@ class Batch(Aggregate):
             problem=problem,
             file=file,
             offset=line.offset,
-            line=line.raw,
+            line=Body.of(line.raw),
         )
 
     def finish_collection(self, *, stamp: Stamp, lost: RequestProblem | None = None) -> None:

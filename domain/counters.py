@@ -16,9 +16,9 @@ class FilePosition:
     offset: int = 0
     lines: int = 0
 
-    def move(self, offset: int, line: bytes) -> None:
-        """Step behind the line at `offset`, and behind the newline that ends it."""
-        self.offset = offset + len(line) + 1
+    def move(self, offset: int, size: int) -> None:
+        """Step behind the line of so many bytes at `offset`, and the newline that ends it."""
+        self.offset = offset + size + 1
         self.lines += 1
 
 

@@ -25,6 +25,16 @@ class RequestRefusedError(DomainError):
         super().__init__(": ".join([*([", ".join(where)] if where else []), problem]))
 
 
+class BodyRemovedError(BatchtrailError):
+    """What an event carried is wanted and was removed; its digest and its facts are there."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the {what} is not in this database any more; it was pruned or redacted, and only "
+            "its digest is kept"
+        )
+
+
 class BatchSubmittedError(DomainError):
     """The batch was submitted already: a submission happens once."""
 

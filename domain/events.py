@@ -14,6 +14,8 @@ from uuid import UUID
 from attrs import evolve
 from eventsourcing.domain import Aggregate
 
+from .bodies import Body, Lines
+from .errors import BodyRemovedError
 from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
     BatchProblem,
@@ -47,7 +49,28 @@ class BatchEvent(Aggregate.Event):
     """A fact about one batch: `timestamp` says when, `by` who recorded it."""
 
     TOPIC: ClassVar[str]
+    BODY: ClassVar[str | None] = None
+    """The field that holds the event's body, if it has one; it is stored beside the state."""
+
     by: Provenance
+
+    @property
+    def body(self) -> Body | None:
+        """What the event carries; None for an event without a body."""
+        return None if self.BODY is None else getattr(self, self.BODY)
+
+    @property
+    def text(self) -> bytes:
+        """The content of the body. Raises `BodyRemovedError` when it is not at hand."""
+        if self.body is None or self.body.content is None:
+            raise self.without_body()
+        return self.body.content
+
+    def without_body(self) -> BodyRemovedError:
+        """The error of somebody who needs the body of this event and cannot have it."""
+        return BodyRemovedError(
+            f"body of event {self.originator_version} of batch {self.originator_id}"
+        )
 
 
 class Drafted(BatchEvent, Aggregate.Created):
@@ -67,14 +90,20 @@ class Drafted(BatchEvent, Aggregate.Created):
 
 
 class RequestsAdded(BatchEvent):
-    """A chunk of request lines exactly as they will be sent, each ended by a newline."""
+    """A chunk of request lines exactly as they will be sent, each ended by a newline.
+
+    The digest of `lines` is made of those of the single lines, so that one request can be
+    redacted and the others still be checked.
+    """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.requests_added"
+    BODY: ClassVar[str | None] = "lines"
     first_number: int
     count: int
     size: int
     model: str | None
-    lines: bytes
+    custom_ids: tuple[str, ...]
+    lines: Lines
 
     def apply(self, aggregate: "Batch") -> None:
         """Count the requests; their text stays in the log."""
@@ -363,10 +392,11 @@ class ResultApplied(BatchEvent):
     `number` is the request's position in the input; `offset` is the line's first byte in its
     file. `cost` is in USD, by the table that the last `PricesUsed` before it names; None when
     no price is known or nothing was used. Rebuilding a batch from its log reads one of these for
-    every request since the last snapshot, so it stays small beside the line that it carries.
+    every request since the last snapshot, so it stays small; the line is its body.
     """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.result_applied"
+    BODY: ClassVar[str | None] = "line"
     custom_id: str
     number: int
     outcome: Outcome
@@ -376,29 +406,30 @@ class ResultApplied(BatchEvent):
     cost: Decimal | None
     file: ResultFile
     offset: int
-    line: bytes
+    line: Body
 
     def apply(self, aggregate: "Batch") -> None:
         """Count the outcome and move the file position."""
         aggregate.tally.count(self.outcome, self.usage, cost=self.cost)
-        aggregate.positions[self.file].move(self.offset, self.line)
+        aggregate.positions[self.file].move(self.offset, self.line.size)
 
 
 class ResultSkipped(BatchEvent):
     """A result line that fits no request: kept, reported, and applied to nothing."""
 
     TOPIC: ClassVar[str] = "batchtrail.batch.result_skipped"
+    BODY: ClassVar[str | None] = "line"
     reason: SkipReason
     custom_id: str | None
     problem: str
     file: ResultFile
     offset: int
-    line: bytes
+    line: Body
 
     def apply(self, aggregate: "Batch") -> None:
         """Count the line and move the file position."""
         aggregate.tally.skipped_lines += 1
-        aggregate.positions[self.file].move(self.offset, self.line)
+        aggregate.positions[self.file].move(self.offset, self.line.size)
 
 
 class ResultsCollected(BatchEvent):

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite(
-    "batchtrail.adapters.fake.contract", "batchtrail.adapters.store_contract"
+    "batchtrail.adapters.fake.contract",
+    "batchtrail.adapters.store_contract",
+    "batchtrail.adapters.evidence_contract",
 )
 pytest_plugins = ["tests.postgres_server"]
 

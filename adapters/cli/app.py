@@ -23,7 +23,7 @@ for Azure OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). BATCHTRAIL
 tracebacks.
 
 Exit status: 0 every request succeeded; 3 the batch is over and some request has no success;
-2 bad usage or bad input; 1 anything else; 130 interrupted.
+2 bad usage or bad input; 1 anything else, also what `verify` finds; 130 interrupted.
 """
 
 app = typer.Typer(
@@ -446,6 +446,74 @@ def history(
         selection = Selection.parse(event, without, since, until)
     what = HistoryOptions(batch, request, selection, every, follow, json)
     _run(show_history(what, Place(database)))
+
+
+@app.command()
+def verify(
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="POSITION:HEX",
+            help="A seal that `seal` printed: the log up to there must still bear it.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="Print so many differences.")
+    ] = 100,
+    database: _Database = None,
+    json: _Json = False,
+) -> None:
+    """Check that the database is what was recorded.
+
+    Every digest, every stream and position for gaps, inputs, totals and each row of the views.
+    Reads only, in constant memory, beside whoever is at work. One line for each difference, with
+    its batch, event and position.
+
+    Exit status: 0 nothing differs; 1 something does, or the database cannot be read.
+
+        batchtrail verify --against 1234:9f86d0…
+    """
+    from .batches import Place  # noqa: PLC0415
+    from .evidence import verify_log  # noqa: PLC0415
+
+    _run(verify_log(Place(database), against=against, limit=limit, as_json=json))
+
+
+@app.command()
+def seal(
+    full: Annotated[
+        bool, typer.Option("--full", help="Begin at the first event, not at the last seal.")
+    ] = False,
+    database: _Database = None,
+    json: _Json = False,
+) -> None:
+    """Print one digest of the whole log, as POSITION:HEX.
+
+    Computed from everything that is stored up to now. Keep it elsewhere: `verify --against`
+    proves later that nothing before it was changed, removed or reordered.
+
+        batchtrail seal >> seals.txt
+    """
+    from .batches import Place  # noqa: PLC0415
+    from .evidence import seal_log  # noqa: PLC0415
+
+    _run(seal_log(Place(database), full=full, as_json=json))
+
+
+@app.command()
+def rebuild(database: _Database = None, json: _Json = False) -> None:
+    """Write the views anew from the log.
+
+    Beside running workers: batch by batch, and nothing that they save is lost. A damaged batch
+    keeps what the views say of it, and the exit status is 1.
+
+        batchtrail rebuild --db sqlite:///batches.db
+    """
+    from .batches import Place  # noqa: PLC0415
+    from .evidence import rebuild_views  # noqa: PLC0415
+
+    _run(rebuild_views(Place(database), as_json=json))
 
 
 _SECONDS = {"metavar": "SECONDS", "min": 0.0}

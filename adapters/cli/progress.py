@@ -21,6 +21,7 @@ from ...application.progress import (
     Delayed,
     OnProgress,
     Progress,
+    Rebuilding,
     Searching,
     Uploading,
     Waiting,
@@ -54,6 +55,8 @@ def describe(progress: Progress) -> tuple[str, int | None, int | None]:
             return text, done, total
         case Applying(applied=applied, requests=requests):
             return f"applying results: {applied:,} of {requests:,}", applied, requests
+        case Rebuilding(batches=batches, of=of):
+            return f"rebuilding the views: {batches:,} of {of:,} batches", batches, of
         case Delayed(reason=reason, seconds=seconds):
             return f"{clean(reason)}; again in {duration_text(seconds)}", None, None
 

@@ -22,7 +22,7 @@ def life_lines(life: RequestLife) -> Iterator[tuple[str, str]]:
         yield "retry of", str(batch.retry_of)
     number = f"number {completion.number:,} of {batch.request_count:,}"
     yield "request", clean(f"{completion.custom_id}, {number}")
-    yield "asked", _body_text(life.line)
+    yield "asked", "removed" if life.line is None else _body_text(life.line)
     http = "" if completion.status_code is None else f" (HTTP {completion.status_code})"
     yield "outcome", f"{completion.outcome.value}{http}"
     if completion.error is not None:
@@ -70,7 +70,7 @@ def life_data(life: RequestLife) -> dict[str, Any]:
         "finish_reason": row.finish_reason,
         "usage": completion.usage,
         "cost_usd": usd_or_none(completion.cost),
-        "request": _text(life.line),
+        "request": None if life.line is None else _text(life.line),
         "result": None if completion.line is None else _text(completion.line),
     }
 

@@ -14,7 +14,6 @@ from .text import clean, elapsed_text, moment_text, size_text
 _SHOWN_ID = 8
 """Characters of a correlation id: enough to see which lines belong together."""
 
-_BODIES = {"lines", "line"}
 _ENVELOPE = {"originator_id", "originator_version", "timestamp", "by", "originator_topic"}
 
 
@@ -45,10 +44,11 @@ class Timeline:
 
 
 def event_data(event: events.BatchEvent) -> dict[str, Any]:
-    """An event for a program: everything but the bodies, of which it tells the size."""
+    """An event for a program: everything but the body, of which it tells size and digest."""
     facts = {name: value for name, value in vars(event).items() if name not in _ENVELOPE}
-    for name in _BODIES & facts.keys():
-        facts[f"{name}_bytes"] = len(facts.pop(name))
+    if event.BODY is not None:
+        body = facts.pop(event.BODY)
+        facts |= {f"{event.BODY}_bytes": body.size, f"{event.BODY}_sha256": body.sha256.hex()}
     return {
         "batch_id": str(event.originator_id),
         "version": event.originator_version,

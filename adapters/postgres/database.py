@@ -49,7 +49,7 @@ class BatchDatastore(PostgresDatastore):
 
     def __init__(self, address: Address, schema: str) -> None:
         super().__init__("", "", "", "", "", schema=schema)
-        self._address = address
+        self.address = address
         self.pool = ConnectionPool(
             connection_class=Connection[DictRow],
             kwargs={**address.parameters, "autocommit": True, "row_factory": dict_row},
@@ -77,8 +77,8 @@ class BatchDatastore(PostgresDatastore):
     def _translated(self, error: PersistenceError) -> PersistenceError:
         cause = error.__cause__
         if isinstance(cause, PoolTimeout):
-            return OperationalError(f"there is no connection to {self._address}")
-        sentence = self._address.sentence(error)
+            return OperationalError(f"there is no connection to {self.address}")
+        sentence = self.address.sentence(error)
         if isinstance(cause, psycopg.OperationalError) and not _is_lost(cause):
             return DatabaseError(sentence)
         return type(error)(sentence)

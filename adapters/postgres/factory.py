@@ -12,20 +12,22 @@ from eventsourcing.postgres import PostgresAggregateRecorder
 from .address import Address
 from .database import BatchDatastore
 from .recorder import PostgresBatchRecorder
-from .schema import prepare_database
+from .schema import find_database, prepare_database
 
 
 class PostgresBatchFactory(InfrastructureFactory[TrackingRecorder]):
     """The database at a `postgresql://` URL; its tables are made when they are missing.
 
     Raises `InputError` for a URL that cannot be read, and `DatabaseRefusedError` for a database
-    that is out of reach, not ours or too new. No error and no repr shows the password.
+    that is out of reach, not ours or too new. No error and no repr shows the password. With
+    `read_only` nothing is made or changed: it is good for reading the log alone.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         super().__init__({})
         address = Address.parse(url)
-        self.datastore = BatchDatastore(address, prepare_database(address))
+        schema = find_database(address) if read_only else prepare_database(address)
+        self.datastore = BatchDatastore(address, schema)
 
     def is_snapshotting_enabled(self) -> bool:
         """Always: loading a batch must not read its bodies."""

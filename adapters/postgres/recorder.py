@@ -1,9 +1,9 @@
 """The event log in PostgreSQL: events, snapshot, views and checkpoint in one transaction."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 import psycopg
@@ -11,14 +11,20 @@ from eventsourcing.persistence import DataError, IntegrityError, Notification, S
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import Cursor
 from psycopg.rows import TupleRow, tuple_row
+from psycopg.sql import SQL
 
+from ...application.batch_check import CheckedBatch
 from ...application.checkpoints import Checkpoints
+from ...application.records import EventRecord
+from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, WriteViews
+from ...application.stored_log import StoredLog
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .checkpoints import PostgresCheckpoints
 from .database import BatchDatastore, surviving_restarts
 from .pages import read_page
+from .reader import reading
 from .texts import bytes_of, text_of
 from .views import PostgresViewReader, PostgresViewWriter
 
@@ -30,7 +36,8 @@ _NEXT_POSITIONS = (
 )
 _LAST_POSITION = "SELECT coalesce(max(notification_id), 0) FROM batchtrail_events"
 _INSERT = (
-    "COPY batchtrail_events (notification_id, originator_id, originator_version, topic, state) "
+    "COPY batchtrail_events "
+    "(notification_id, originator_id, originator_version, topic, digest, state, body) "
     "FROM STDIN (FORMAT BINARY)"
 )
 _PUT_SNAPSHOT = (
@@ -38,10 +45,23 @@ _PUT_SNAPSHOT = (
     "VALUES (%s, %s, %s, %s) ON CONFLICT (originator_id, originator_version) "
     "DO UPDATE SET topic=excluded.topic, state=excluded.state"
 )
+_FORGET_SNAPSHOTS = (
+    "DELETE FROM batchtrail_snapshots "
+    "WHERE originator_id=%s AND originator_version=ANY(%s::bigint[])"
+)
 _CLAIM = (
     "INSERT INTO batchtrail_leases AS lease VALUES (%(name)s, %(holder)s, %(until)s) "
     "ON CONFLICT (name) DO UPDATE SET holder=excluded.holder, until=excluded.until "
     "WHERE lease.holder=excluded.holder OR lease.until<=%(now)s RETURNING 1"
+)
+_STREAM: LiteralString = (
+    "SELECT originator_version, topic, state, digest, NULL::bytea AS body, "
+    "octet_length(state) AS size FROM batchtrail_events "
+    "WHERE originator_id=%(id)s AND originator_version>%(after)s "
+    "ORDER BY originator_version LIMIT %(limit)s"
+)
+_STREAM_WITH_BODIES: LiteralString = _STREAM.replace("NULL::bytea AS body", "body").replace(
+    "octet_length(state)", "octet_length(state) + coalesce(octet_length(body), 0)"
 )
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
@@ -59,6 +79,10 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
 
     def __init__(self, datastore: BatchDatastore) -> None:
         super().__init__(datastore, events_table_name="batchtrail_events")
+        self.select_events_statement = SQL(
+            "SELECT originator_id, originator_version, topic, state "
+            "FROM batchtrail_events WHERE originator_id = %s"
+        ).format()
         self._reader = PostgresViewReader(datastore)
         self._checkpoints = PostgresCheckpoints(datastore)
 
@@ -104,9 +128,17 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
             positions = _next_positions(cursor, len(stored_events))
             views = PostgresViewWriter(cursor)
             up_to_date = views.checkpoint() >= _number(cursor, _LAST_POSITION)
-            _copy_events(cursor, stored_events, positions)
+            _copy_events(cursor, cast(Sequence[EventRecord], stored_events), positions)
             if snapshot is not None:
-                cursor.execute(_PUT_SNAPSHOT, (snapshot.originator_id, *_content(snapshot)))
+                cursor.execute(
+                    _PUT_SNAPSHOT,
+                    (
+                        snapshot.originator_id,
+                        snapshot.originator_version,
+                        snapshot.topic,
+                        snapshot.state,
+                    ),
+                )
             # Views that lag are being rebuilt: the rebuild comes to these events in their order.
             if write_views is not None and up_to_date:
                 write_views(views, positions)
@@ -124,8 +156,32 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                 (first.originator_id, first.originator_version, len(stored_events)),
             )
             rows = cursor.fetchall()
-        found = [StoredEvent(first.originator_id, *content) for _, *content in rows]
-        return [position for position, *_ in rows] if found == list(stored_events) else []
+        # The state holds the digest of the body, which need not be read.
+        given = [(each.originator_version, each.topic, each.state) for each in stored_events]
+        return [position for position, *_ in rows] if [row[1:] for row in rows] == given else []
+
+    @surviving_restarts
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """A part of the log; the library's own statement would read the bodies."""
+        first = 0 if start is None else start if inclusive_of_start else start + 1
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT notification_id, originator_id, originator_version, topic, state "
+                "FROM batchtrail_events WHERE notification_id>=%s "
+                "AND (%s::bigint IS NULL OR notification_id<=%s) "
+                "AND (cardinality(%s::text[])=0 OR topic=ANY(%s)) "
+                "ORDER BY notification_id LIMIT %s",
+                (first, stop, stop, list(topics), list(topics), limit),
+            )
+            return [_notification(*row) for row in cursor.fetchall()]
 
     @surviving_restarts
     def lagging(self, *, max_bytes: int) -> tuple[int, Sequence[Notification]]:
@@ -158,32 +214,33 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                 views.move_checkpoint(to)
 
     @surviving_restarts
-    def select_page(self, originator_id: UUID, *, gt: int, max_bytes: int) -> Sequence[StoredEvent]:
-        """The events behind version `gt`, ended by the one that passes `max_bytes` of state."""
+    def select_page(
+        self, originator_id: UUID, *, gt: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events behind version `gt`, ended by the one that passes `max_bytes`."""
         with self._cursor() as cursor:
             page = read_page(
                 cursor,
                 "originator_version",
-                "SELECT originator_version, topic, state, octet_length(state) AS size "
-                "FROM batchtrail_events "
-                "WHERE originator_id=%(id)s AND originator_version>%(after)s "
-                "ORDER BY originator_version LIMIT %(limit)s",
+                _STREAM_WITH_BODIES if bodies else _STREAM,
                 {"id": originator_id, "after": gt},
                 max_bytes=max_bytes,
             )
-            return [StoredEvent(originator_id, *row) for row in page]
+            return [EventRecord(originator_id, *row) for row in page]
 
     @surviving_restarts
     def select_completions(
         self, batch_id: UUID, *, after: int, max_bytes: int
-    ) -> Sequence[tuple[CompletionRow, StoredEvent | None]]:
+    ) -> Sequence[tuple[CompletionRow, EventRecord | None]]:
         """Requests behind number `after` in input order, each with the event of its result."""
         with self._cursor() as cursor:
             page = read_page(
                 cursor,
                 "number",
-                "SELECT number, custom_id, outcome, position, originator_version, topic, state, "
-                "%(row_bytes)s + coalesce(octet_length(state), 0) AS size "
+                "SELECT number, custom_id, outcome, position, "
+                "originator_version, topic, state, digest, body, "
+                "%(row_bytes)s + coalesce(octet_length(state), 0) "
+                "+ coalesce(octet_length(body), 0) AS size "
                 "FROM batchtrail_completions "
                 "LEFT JOIN batchtrail_events ON notification_id=position "
                 "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
@@ -192,6 +249,51 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                 max_bytes=max_bytes,
             )
             return [_completion(batch_id, *row) for row in page]
+
+    def reading(self) -> AbstractContextManager[StoredLog]:
+        """The log and the views as they are now."""
+        return reading(self.datastore.address, self.datastore.schema)
+
+    @surviving_restarts
+    def rewrite_views(self, batches: Sequence[CheckedBatch]) -> Sequence[UUID]:
+        """Put the rows of batches in the place of what the views hold."""
+        with self._transaction() as cursor:
+            cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")
+            views = PostgresViewWriter(cursor)
+            checkpoint = views.checkpoint()
+            left = []
+            for each in batches:
+                if _has_events(cursor, each.batch_id, each.version, checkpoint):
+                    left.append(each.batch_id)
+                    continue
+                cursor.execute(_FORGET_SNAPSHOTS, (each.batch_id, each.bad_snapshots))
+                if each.summary is not None:
+                    first = each.replay.first_position
+                    views.replace_rows(each.summary, first, each.replay.rows.rows())
+        return left
+
+    @surviving_restarts
+    def clean_views(self, strays: Sequence[UUID]) -> None:
+        """Take out what belongs to no batch of the log."""
+        with self._transaction() as cursor:
+            cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")
+            views = PostgresViewWriter(cursor)
+            checkpoint = min(views.checkpoint(), _number(cursor, _LAST_POSITION))
+            views.move_checkpoint(checkpoint)
+            for batch_id in strays:
+                if not _has_events(cursor, batch_id, 0, checkpoint):
+                    views.drop_rows(batch_id)
+            views.drop_strays()
+
+    @surviving_restarts
+    def keep_seal(self, kept: KeptSeal) -> None:
+        """Remember a seal; one of the same position stays."""
+        by = bytes_of(kept.sealed_by)
+        with self._cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO batchtrail_seals VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (kept.seal.position, kept.seal.link, datetime.fromisoformat(kept.sealed_at), by),
+            )
 
     @surviving_restarts
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
@@ -237,8 +339,8 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                 if error.diag.constraint_name == _VERSIONS:
                     raise
                 raise DataError(
-                    f"its views do not fit its log ({error.diag.message_primary}); drop the table "
-                    "batchtrail_view_checkpoint, and they are rebuilt"
+                    f"its views do not fit its log ({error.diag.message_primary}); "
+                    "`batchtrail rebuild` mends them"
                 ) from error
 
 
@@ -255,17 +357,33 @@ def _number(cursor: Cursor[TupleRow], statement: LiteralString, *parameters: Any
     return int(row[0])
 
 
+def _has_events(cursor: Cursor[TupleRow], batch_id: UUID, after: int, to: int) -> bool:
+    """Whether a batch has events behind a version and up to a position of the log."""
+    cursor.execute(
+        "SELECT 1 FROM batchtrail_events "
+        "WHERE originator_id=%s AND originator_version>%s AND notification_id<=%s LIMIT 1",
+        (batch_id, after, to),
+    )
+    return cursor.fetchone() is not None
+
+
 def _copy_events(
-    cursor: Cursor[TupleRow], stored_events: Sequence[StoredEvent], positions: range
+    cursor: Cursor[TupleRow], records: Sequence[EventRecord], positions: range
 ) -> None:
     with cursor.copy(_INSERT) as copy:
-        copy.set_types(["int8", "uuid", "int8", "text", "bytea"])
-        for position, stored in zip(positions, stored_events, strict=True):
-            copy.write_row((position, stored.originator_id, *_content(stored)))
-
-
-def _content(stored: StoredEvent) -> tuple[int, str, bytes]:
-    return stored.originator_version, stored.topic, stored.state
+        copy.set_types(["int8", "uuid", "int8", "text", "bytea", "bytea", "bytea"])
+        for position, record in zip(positions, records, strict=True):
+            copy.write_row(
+                (
+                    position,
+                    record.originator_id,
+                    record.originator_version,
+                    record.topic,
+                    record.digest,
+                    record.state,
+                    record.body,
+                )
+            )
 
 
 def _notification(
@@ -287,6 +405,6 @@ def _completion(
     outcome: str,
     position: int | None,
     *result: Any,
-) -> tuple[CompletionRow, StoredEvent | None]:
+) -> tuple[CompletionRow, EventRecord | None]:
     row = CompletionRow(number, text_of(custom_id), Outcome(outcome), position)
-    return row, StoredEvent(batch_id, *result) if position else None
+    return row, EventRecord(batch_id, *result) if position else None

@@ -17,7 +17,9 @@ _EVENTS: LiteralString = (
     "originator_id uuid NOT NULL, "
     "originator_version bigint NOT NULL, "
     "topic text NOT NULL, "
+    "digest bytea NOT NULL, "
     "state bytea NOT NULL, "
+    "body bytea, "
     "CONSTRAINT batchtrail_events_version UNIQUE (originator_id, originator_version)) "
     "WITH (toast_tuple_target = 8160)"
 )
@@ -36,6 +38,10 @@ _LEASES: LiteralString = (
 _PROJECTIONS: LiteralString = (
     "CREATE TABLE batchtrail_projections (name bytea PRIMARY KEY, position bigint)"
 )
+_SEALS: LiteralString = (
+    "CREATE TABLE batchtrail_seals (position bigint PRIMARY KEY, link bytea NOT NULL, "
+    "sealed_at timestamptz NOT NULL, sealed_by bytea NOT NULL)"
+)
 MIGRATIONS: list[tuple[LiteralString, ...]] = [
     (
         "CREATE TABLE batchtrail_log (schema_version int NOT NULL, last_position bigint NOT NULL)",
@@ -44,9 +50,11 @@ MIGRATIONS: list[tuple[LiteralString, ...]] = [
         # Rows are some kilobytes long: within the page, uncompressed, they are written twice as
         # fast as the server's own rules would have it.
         "ALTER TABLE batchtrail_events ALTER state SET STORAGE EXTERNAL",
+        "ALTER TABLE batchtrail_events ALTER body SET STORAGE EXTERNAL",
         _SNAPSHOTS,
         _LEASES,
         _PROJECTIONS,
+        _SEALS,
     ),
 ]
 """What leads from each version of the log's tables to the next; views are rebuilt instead.
@@ -60,6 +68,7 @@ _LOG_TABLES = (
     "batchtrail_snapshots",
     "batchtrail_leases",
     "batchtrail_projections",
+    "batchtrail_seals",
 )
 _LOCK = 0x62747261
 """The advisory lock of whoever prepares a database ("btra")."""
@@ -78,6 +87,22 @@ def prepare_database(address: Address) -> str:
         ):
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             return _prepare(cursor, address)
+    except psycopg.Error as error:
+        raise DatabaseRefusedError(_refusal(address, error)) from None
+
+
+def find_database(address: Address) -> str:
+    """The schema that the tables stand in; nothing is made or changed.
+
+    Raises `DatabaseRefusedError` when there are none, or when they cannot be used.
+    """
+    try:
+        with connect(address) as connection, connection.cursor() as cursor:
+            schema = _schema_of_log(cursor)
+            if schema is None:
+                raise DatabaseRefusedError(f"there is no batchtrail log in {address}")
+            _version(cursor, address)
+            return schema
     except psycopg.Error as error:
         raise DatabaseRefusedError(_refusal(address, error)) from None
 

@@ -8,7 +8,9 @@ from uuid import UUID
 import msgspec
 from psycopg import Cursor
 from psycopg.rows import TupleRow, tuple_row
+from psycopg.sql import SQL, Identifier
 
+from ...application.stored_log import ViewRow
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
 from .database import BatchDatastore, surviving_restarts
@@ -24,7 +26,7 @@ VIEW_TABLES: dict[str, LiteralString] = {
     ),
     "batchtrail_batches": (
         "CREATE TABLE batchtrail_batches ("
-        "batch_no integer PRIMARY KEY, "
+        "batch_no bigint PRIMARY KEY, "
         "batch_id uuid NOT NULL UNIQUE, "
         "created_at timestamptz NOT NULL, "
         "identity bytea, "
@@ -42,7 +44,7 @@ VIEW_TABLES: dict[str, LiteralString] = {
     # Room in each page for the outcomes that come later: their rows need no new index entries.
     "batchtrail_completions": (
         "CREATE TABLE batchtrail_completions ("
-        "batch_no integer NOT NULL, "
+        "batch_no bigint NOT NULL, "
         "number integer NOT NULL, "
         "custom_id bytea NOT NULL, "
         "outcome text NOT NULL, "
@@ -56,13 +58,14 @@ _INDEXES: tuple[LiteralString, ...] = (
     "CREATE INDEX ON batchtrail_batches (provider, batch_no) WHERE next_step IS NOT NULL",
 )
 
-# Writers come one after another, so the highest number is that of the batch before this one.
+# The number of a batch is the position of its first event; only a damaged view lacks a row later.
 _PUT_BATCH = (
-    "INSERT INTO batchtrail_batches "
-    "SELECT coalesce(max(batch_no), 0) + 1, %(batch_id)s, %(created_at)s, %(identity)s, "
+    "INSERT INTO batchtrail_batches VALUES ("
+    "coalesce(%(batch_no)s, (SELECT max(batch_no) + 1 FROM batchtrail_batches), 1), "
+    "%(batch_id)s, %(created_at)s, %(identity)s, "
     "%(generation)s, %(provider)s, %(version)s, %(updated_at)s, %(next_step)s, "
     "%(submitted_at)s, %(provider_batch_id)s, %(may_have_siblings)s, %(deferred_until)s, "
-    "%(summary)s FROM batchtrail_batches "
+    "%(summary)s) "
     "ON CONFLICT (batch_id) DO UPDATE SET version=excluded.version, "
     "updated_at=excluded.updated_at, next_step=excluded.next_step, "
     "submitted_at=excluded.submitted_at, provider_batch_id=excluded.provider_batch_id, "
@@ -113,6 +116,26 @@ def prepare_views(cursor: Cursor[TupleRow]) -> None:
     cursor.execute("INSERT INTO batchtrail_view_checkpoint VALUES (%s, 0)", (_VERSION,))
 
 
+def batch_row(summary: BatchSummary, batch_no: int | None) -> dict[str, Any]:
+    """A batch's row, column by column."""
+    return {
+        "batch_no": batch_no,
+        "batch_id": summary.id,
+        "created_at": summary.created_at,
+        "identity": _stored(summary.identity),
+        "generation": summary.generation,
+        "provider": _stored(summary.provider),
+        "version": summary.version,
+        "updated_at": summary.updated_at,
+        "next_step": summary.next_step and summary.next_step.value,
+        "submitted_at": summary.submitted_at,
+        "provider_batch_id": _stored(summary.provider_batch_id),
+        "may_have_siblings": summary.lost_creates > 0,
+        "deferred_until": summary.deferral.until if summary.deferral is not None else None,
+        "summary": msgspec.json.encode(summary),
+    }
+
+
 class PostgresViewWriter:
     """Writes view rows through the cursor of a transaction."""
 
@@ -130,25 +153,39 @@ class PostgresViewWriter:
         """Say that the views hold the log up to a position."""
         self._cursor.execute("UPDATE batchtrail_view_checkpoint SET position=%s", (position,))
 
-    def put_batch(self, summary: BatchSummary) -> None:
+    def put_batch(self, summary: BatchSummary, first_position: int | None) -> None:
         """Insert or replace a batch's row."""
+        self._cursor.execute(_PUT_BATCH, batch_row(summary, first_position))
+
+    def replace_rows(
+        self, summary: BatchSummary, first_position: int, rows: Iterable[ViewRow]
+    ) -> None:
+        """Put a batch's rows in the place of all that it has."""
+        self.drop_rows(summary.id)
+        for table in ("batchtrail_completions", "batchtrail_batches"):
+            delete = SQL("DELETE FROM {} WHERE batch_no=%s").format(Identifier(table))
+            self._cursor.execute(delete, (first_position,))
+        self.put_batch(summary, first_position)
+        with self._cursor.copy("COPY batchtrail_completions FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["int8", "int4", "bytea", "text", "int8"])
+            for row in rows:
+                custom_id = bytes_of(row.custom_id)
+                copy.write_row((first_position, row.number, custom_id, row.outcome, row.position))
+
+    def drop_rows(self, batch_id: UUID) -> None:
+        """Take a batch out of the views."""
         self._cursor.execute(
-            _PUT_BATCH,
-            {
-                "batch_id": summary.id,
-                "created_at": summary.created_at,
-                "identity": _stored(summary.identity),
-                "generation": summary.generation,
-                "provider": _stored(summary.provider),
-                "version": summary.version,
-                "updated_at": summary.updated_at,
-                "next_step": summary.next_step and summary.next_step.value,
-                "submitted_at": summary.submitted_at,
-                "provider_batch_id": _stored(summary.provider_batch_id),
-                "may_have_siblings": summary.lost_creates > 0,
-                "deferred_until": summary.deferral.until if summary.deferral else None,
-                "summary": msgspec.json.encode(summary),
-            },
+            "DELETE FROM batchtrail_completions "
+            "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%s)",
+            (batch_id,),
+        )
+        self._cursor.execute("DELETE FROM batchtrail_batches WHERE batch_id=%s", (batch_id,))
+
+    def drop_strays(self) -> None:
+        """Take out the rows of requests that belong to no batch."""
+        self._cursor.execute(
+            "DELETE FROM batchtrail_completions "
+            "WHERE batch_no NOT IN (SELECT batch_no FROM batchtrail_batches)"
         )
 
     def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from eventsourcing.persistence import OperationalError
@@ -118,6 +118,21 @@ def prepare_file(path: Path) -> None:
         connection.close()
 
 
+def check_readable(path: Path) -> None:
+    """Check whose file it is without changing it. Raises `DatabaseRefusedError`."""
+    if not path.is_file():
+        raise DatabaseRefusedError(f"there is no database {path}")
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            _check_marks(connection, path)
+    except sqlite3.DatabaseError as error:
+        raise DatabaseRefusedError(
+            f"cannot read {path} as a batchtrail database: {error}"
+        ) from error
+
+
 def _make_private(path: Path) -> None:
     """Make the file when there is none, for its owner only.
 
@@ -134,13 +149,18 @@ def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
     connection.execute("BEGIN IMMEDIATE")
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application_id == 0 and _is_empty(connection):
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.execute("COMMIT")
         return
     connection.execute("ROLLBACK")
+    _check_marks(connection, path)
+
+
+def _check_marks(connection: sqlite3.Connection, path: Path) -> None:
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application_id != APPLICATION_ID:
         raise DatabaseRefusedError(f"{path} is a database of another program; name another file")
     if version > SCHEMA_VERSION:

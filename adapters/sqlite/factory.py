@@ -1,6 +1,7 @@
 """Makes the recorders of one SQLite database for the event store."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from eventsourcing.persistence import (
     AggregateRecorder,
@@ -11,20 +12,25 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.sqlite import SQLiteAggregateRecorder
 
-from .database import MEMORY, BatchDatastore, prepare_file
+from .database import MEMORY, BatchDatastore, check_readable, prepare_file
 from .recorder import SQLiteBatchRecorder
+
+_Recorder = TypeVar("_Recorder", bound=SQLiteAggregateRecorder)
 
 
 class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
     """The database at `path`, made when it is missing; `:memory:` is gone when it is closed.
 
-    Raises `StoreError` for a file that is not ours, not writable or too new.
+    With `read_only` nothing is made or changed: it is good for reading the log alone. Raises
+    `StoreError` for a file that is not ours, not writable or too new.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
         super().__init__({})
+        self._read_only = read_only
         if str(path) != MEMORY:
-            prepare_file(Path(path))
+            check = check_readable if read_only else prepare_file
+            check(Path(path))
             path = Path(path).absolute()  # which is never taken for a URI
         self.datastore = BatchDatastore(str(path))
 
@@ -34,14 +40,15 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
 
     def application_recorder(self) -> ApplicationRecorder:
         """The event log with its views."""
-        recorder = SQLiteBatchRecorder(self.datastore)
-        recorder.create_table()
-        return recorder
+        return self._prepared(SQLiteBatchRecorder(self.datastore))
 
     def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
         """The snapshots."""
-        recorder = SQLiteAggregateRecorder(self.datastore, purpose)
-        recorder.create_table()
+        return self._prepared(SQLiteAggregateRecorder(self.datastore, purpose))
+
+    def _prepared(self, recorder: _Recorder) -> _Recorder:
+        if not self._read_only:
+            recorder.create_table()
         return recorder
 
     def tracking_recorder(

@@ -1,22 +1,35 @@
 """The event log in SQLite: events, snapshot, views and checkpoint in one transaction."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
+from ...application.batch_check import CheckedBatch
 from ...application.checkpoints import Checkpoints
+from ...application.records import EventRecord
+from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, WriteViews
+from ...application.stored_log import StoredLog
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
+from .database import MEMORY
+from .reader import SQLiteStoredLog, reading
 from .views import SQLiteViewReader, SQLiteViewWriter, moment_key, prepare_views
 
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
+_STREAM = (
+    "SELECT originator_version, topic, state, digest, NULL FROM events "
+    "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
+)
+_STREAM_WITH_BODIES = _STREAM.replace("NULL", "body")
 _LAST_POSITION = (1 << 63) - 1
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
@@ -32,28 +45,41 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     def __init__(self, datastore: SQLiteDatastore) -> None:
         super().__init__(datastore, "events")
         self.insert_events_statement = (
-            "INSERT INTO events (originator_id, originator_version, topic, state) "
-            "VALUES (?, ?, ?, ?)"
+            "INSERT INTO events (originator_id, originator_version, topic, digest, state, body) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        self.select_events_statement = (
+            "SELECT originator_id, originator_version, topic, state FROM events "
+            "WHERE originator_id=? "
         )
         self._reader = SQLiteViewReader(datastore)
         self._checkpoints = SQLiteCheckpoints(datastore)
 
     def construct_create_table_statements(self) -> list[str]:
-        """The log's table; `position` only grows and is never used twice."""
+        """The log's table; `position` only grows and is never used twice.
+
+        The body is the last column: SQLite reads a row as far as it is asked to.
+        """
         statement = (
             "CREATE TABLE IF NOT EXISTS events ("
             "position INTEGER PRIMARY KEY AUTOINCREMENT, "
             "originator_id TEXT NOT NULL, "
             "originator_version INTEGER NOT NULL, "
             "topic TEXT NOT NULL, "
+            "digest BLOB NOT NULL, "
             "state BLOB NOT NULL, "
+            "body BLOB, "
             "UNIQUE (originator_id, originator_version))"
         )
         leases = (
             "CREATE TABLE IF NOT EXISTS leases ("
             "name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL) WITHOUT ROWID"
         )
-        return [statement, leases, CREATE_CHECKPOINTS]
+        seals = (
+            "CREATE TABLE IF NOT EXISTS seals (position INTEGER PRIMARY KEY, link BLOB NOT NULL, "
+            "sealed_at TEXT NOT NULL, sealed_by TEXT NOT NULL)"
+        )
+        return [statement, leases, seals, CREATE_CHECKPOINTS]
 
     def _create_table(self, c: SQLiteCursor) -> None:
         super()._create_table(c)
@@ -80,14 +106,21 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     ) -> Sequence[int] | None:
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
-        rows = [(_key(s.originator_id), *_content(s)) for s in stored_events]
+        rows = [_row(cast(EventRecord, stored)) for stored in stored_events]
         c.execute(self.insert_events_statement, rows[0])
         # The write lock is held, so the positions follow the first one without a gap.
         positions = range(c.lastrowid, c.lastrowid + len(rows))
         c.executemany(self.insert_events_statement, rows[1:])
         if snapshot is not None:
-            row = (_key(snapshot.originator_id), *_content(snapshot))
-            c.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
+            c.execute(
+                "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
+                (
+                    _key(snapshot.originator_id),
+                    snapshot.originator_version,
+                    snapshot.topic,
+                    snapshot.state,
+                ),
+            )
         # Views that lag are being rebuilt: the rebuild comes to these events in their order.
         if write_views is not None and up_to_date:
             try:
@@ -95,8 +128,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             except sqlite3.IntegrityError as error:
                 # Not to be taken for a conflict of versions, which is worth another attempt.
                 raise DataError(
-                    f"its views do not fit its log ({error}); drop the table view_checkpoint, "
-                    "and they are rebuilt"
+                    f"its views do not fit its log ({error}); `batchtrail rebuild` mends them"
                 ) from error
             views.move_checkpoint(positions[-1])
         return positions
@@ -141,30 +173,33 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 write(views)
                 views.move_checkpoint(to)
 
-    def select_page(self, originator_id: UUID, *, gt: int, max_bytes: int) -> Sequence[StoredEvent]:
-        """The events behind version `gt`, ended by the one that passes `max_bytes` of state."""
-        page: list[StoredEvent] = []
+    def select_page(
+        self, originator_id: UUID, *, gt: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events behind version `gt`, ended by the one that passes `max_bytes`."""
+        page: list[EventRecord] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
-                "SELECT originator_version, topic, state FROM events "
-                "WHERE originator_id=? AND originator_version>? ORDER BY originator_version",
+                _STREAM_WITH_BODIES if bodies else _STREAM,
                 (_key(originator_id), gt),
             )
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
-                page.append(StoredEvent(originator_id, *row))
-                size += len(row["state"])
+                record = EventRecord(originator_id, *row)
+                page.append(record)
+                size += _size(record)
         return page
 
     def select_completions(
         self, batch_id: UUID, *, after: int, max_bytes: int
-    ) -> Sequence[tuple[CompletionRow, StoredEvent | None]]:
+    ) -> Sequence[tuple[CompletionRow, EventRecord | None]]:
         """Requests behind number `after` in input order, each with the event of its result."""
-        page: list[tuple[CompletionRow, StoredEvent | None]] = []
+        page: list[tuple[CompletionRow, EventRecord | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
-                "SELECT number, custom_id, outcome, c.position, originator_version, topic, state "
+                "SELECT number, custom_id, outcome, c.position, "
+                "originator_version, topic, state, digest, body "
                 "FROM completions AS c LEFT JOIN events AS e ON e.position=c.position "
                 "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
                 "ORDER BY number",
@@ -173,9 +208,56 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
                 number, custom_id, outcome, position, *result = row
                 completion = CompletionRow(number, custom_id, Outcome(outcome), position)
-                page.append((completion, StoredEvent(batch_id, *result) if position else None))
-                size += _ROW_BYTES + len(row["state"] or b"")
+                record = EventRecord(batch_id, *result) if position else None
+                page.append((completion, record))
+                size += _ROW_BYTES + (0 if record is None else _size(record))
         return page
+
+    @contextmanager
+    def reading(self) -> Iterator[StoredLog]:
+        """The log and the views as they are now; a memory database is locked meanwhile."""
+        path = self.datastore.pool.db_name
+        if path == MEMORY:
+            with self.datastore.transaction(commit=False) as cursor:
+                yield SQLiteStoredLog(cursor)
+        else:
+            with reading(Path(path)) as reader:
+                yield reader
+
+    def rewrite_views(self, batches: Sequence[CheckedBatch]) -> Sequence[UUID]:
+        """Put the rows of batches in the place of what the views hold."""
+        with self.datastore.transaction(commit=True) as cursor:
+            views = SQLiteViewWriter(cursor)
+            checkpoint = views.checkpoint()
+            left = []
+            for each in batches:
+                if _has_events(cursor, each.batch_id, each.version, checkpoint):
+                    left.append(each.batch_id)
+                    continue
+                _forget_snapshots(cursor, each)
+                if each.summary is not None:
+                    first = each.replay.first_position
+                    views.replace_rows(each.summary, first, each.replay.rows.rows())
+        return left
+
+    def clean_views(self, strays: Sequence[UUID]) -> None:
+        """Take out what belongs to no batch of the log."""
+        with self.datastore.transaction(commit=True) as cursor:
+            views = SQLiteViewWriter(cursor)
+            checkpoint = min(views.checkpoint(), _last_position(cursor))
+            views.move_checkpoint(checkpoint)
+            for batch_id in strays:
+                if not _has_events(cursor, batch_id, 0, checkpoint):
+                    views.drop_rows(batch_id)
+            views.drop_strays()
+
+    def keep_seal(self, kept: KeptSeal) -> None:
+        """Remember a seal; one of the same position stays."""
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(
+                "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?)",
+                (kept.seal.position, kept.seal.link, kept.sealed_at, kept.sealed_by),
+            )
 
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease of this name, unless another holder has it beyond `now`."""
@@ -208,8 +290,35 @@ def _key(originator_id: UUID | str) -> str:
     return originator_id.hex if isinstance(originator_id, UUID) else originator_id
 
 
-def _content(stored: StoredEvent) -> tuple[int, str, bytes]:
-    return stored.originator_version, stored.topic, stored.state
+def _row(record: EventRecord) -> tuple[Any, ...]:
+    return (
+        _key(record.originator_id),
+        record.originator_version,
+        record.topic,
+        record.digest,
+        record.state,
+        record.body,
+    )
+
+
+def _size(record: EventRecord) -> int:
+    return len(record.state or b"") + (0 if record.body is None else len(record.body))
+
+
+def _has_events(cursor: SQLiteCursor, batch_id: UUID, after: int, to: int) -> bool:
+    """Whether a batch has events behind a version and up to a position of the log."""
+    cursor.execute(
+        "SELECT 1 FROM events WHERE originator_id=? AND originator_version>? AND position<=?",
+        (batch_id.hex, after, to),
+    )
+    return cursor.fetchone() is not None
+
+
+def _forget_snapshots(cursor: SQLiteCursor, checked: CheckedBatch) -> None:
+    cursor.executemany(
+        "DELETE FROM snapshots WHERE originator_id=? AND originator_version=?",
+        [(checked.batch_id.hex, version) for version in checked.bad_snapshots],
+    )
 
 
 def _last_position(cursor: SQLiteCursor) -> int:

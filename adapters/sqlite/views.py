@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 
+from ...application.stored_log import ViewRow
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
 
@@ -20,7 +21,7 @@ _TABLES = {
     ),
     "batches": (
         "CREATE TABLE batches ("
-        "batch_no INTEGER PRIMARY KEY, "
+        "batch_no INTEGER PRIMARY KEY, "  # the position of its first event
         "batch_id TEXT NOT NULL UNIQUE, "
         "created_at TEXT NOT NULL, "
         "identity TEXT, "
@@ -52,10 +53,10 @@ _INDEXES = (
 )
 
 _PUT_BATCH = (
-    "INSERT INTO batches (batch_id, created_at, identity, generation, provider, version, "
+    "INSERT INTO batches (batch_no, batch_id, created_at, identity, generation, provider, version, "
     "updated_at, next_step, submitted_at, provider_batch_id, may_have_siblings, deferred_until, "
     "summary) "
-    "VALUES (:batch_id, :created_at, :identity, :generation, :provider, :version, "
+    "VALUES (:batch_no, :batch_id, :created_at, :identity, :generation, :provider, :version, "
     ":updated_at, :next_step, :submitted_at, :provider_batch_id, :may_have_siblings, "
     ":deferred_until, :summary) "
     "ON CONFLICT (batch_id) DO UPDATE SET version=excluded.version, "
@@ -85,6 +86,28 @@ def prepare_views(cursor: SQLiteCursor) -> None:
     cursor.execute("INSERT INTO view_checkpoint VALUES (?, 0)", (_VERSION,))
 
 
+def batch_row(summary: BatchSummary, batch_no: int | None) -> dict[str, Any]:
+    """A batch's row, column by column."""
+    return {
+        "batch_no": batch_no,
+        "batch_id": summary.id.hex,
+        "created_at": moment_key(summary.created_at),
+        "identity": summary.identity,
+        "generation": summary.generation,
+        "provider": summary.provider,
+        "version": summary.version,
+        "updated_at": moment_key(summary.updated_at),
+        "next_step": summary.next_step,
+        "submitted_at": _optional_key(summary.submitted_at),
+        "provider_batch_id": summary.provider_batch_id,
+        "may_have_siblings": summary.lost_creates > 0,
+        "deferred_until": _optional_key(
+            summary.deferral.until if summary.deferral is not None else None
+        ),
+        "summary": msgspec.json.encode(summary).decode(),
+    }
+
+
 class SQLiteViewWriter:
     """Writes view rows through the cursor of a transaction."""
 
@@ -101,27 +124,36 @@ class SQLiteViewWriter:
         """Say that the views hold the log up to a position."""
         self._cursor.execute("UPDATE view_checkpoint SET position=?", (position,))
 
-    def put_batch(self, summary: BatchSummary) -> None:
+    def put_batch(self, summary: BatchSummary, first_position: int | None) -> None:
         """Insert or replace a batch's row."""
+        self._cursor.execute(_PUT_BATCH, batch_row(summary, first_position))
+
+    def replace_rows(
+        self, summary: BatchSummary, first_position: int, rows: Iterable[ViewRow]
+    ) -> None:
+        """Put a batch's rows in the place of all that it has."""
+        self.drop_rows(summary.id)
+        self._cursor.execute("DELETE FROM batches WHERE batch_no=?", (first_position,))
+        self._cursor.execute("DELETE FROM completions WHERE batch_no=?", (first_position,))
+        self.put_batch(summary, first_position)
+        self._cursor.executemany(
+            "INSERT INTO completions VALUES (?, ?, ?, ?, ?)",
+            ((first_position, *row) for row in rows),
+        )
+
+    def drop_rows(self, batch_id: UUID) -> None:
+        """Take a batch out of the views."""
         self._cursor.execute(
-            _PUT_BATCH,
-            {
-                "batch_id": summary.id.hex,
-                "created_at": moment_key(summary.created_at),
-                "identity": summary.identity,
-                "generation": summary.generation,
-                "provider": summary.provider,
-                "version": summary.version,
-                "updated_at": moment_key(summary.updated_at),
-                "next_step": summary.next_step,
-                "submitted_at": _optional_key(summary.submitted_at),
-                "provider_batch_id": summary.provider_batch_id,
-                "may_have_siblings": summary.lost_creates > 0,
-                "deferred_until": _optional_key(
-                    summary.deferral.until if summary.deferral is not None else None
-                ),
-                "summary": msgspec.json.encode(summary).decode(),
-            },
+            "DELETE FROM completions "
+            "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?)",
+            (batch_id.hex,),
+        )
+        self._cursor.execute("DELETE FROM batches WHERE batch_id=?", (batch_id.hex,))
+
+    def drop_strays(self) -> None:
+        """Take out the rows of requests that belong to no batch."""
+        self._cursor.execute(
+            "DELETE FROM completions WHERE batch_no NOT IN (SELECT batch_no FROM batches)"
         )
 
     def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .application.completions import Completion
     from .application.correlation import correlated
+    from .application.differences import Difference
     from .application.endpoints import (
         Answer,
         ChatCompletionsRequest,
@@ -63,20 +64,26 @@ if TYPE_CHECKING:
         Delayed,
         OnProgress,
         Progress,
+        Rebuilding,
         Searching,
         Uploading,
         Waiting,
     )
     from .application.projecting import Projection, ProjectionError, Recorded
+    from .application.rebuilding import Rebuilt
     from .application.request_history import RequestLife
+    from .application.sealing import Seal
     from .application.service import BatchService
+    from .application.verification import Verification
     from .application.views import BatchSummary
     from .bootstrap import open_trail
+    from .domain.bodies import Body, Lines
     from .domain.costs import ModelPrice, Rates, Tier
     from .domain.errors import (
         AlreadyCancelingError,
         BatchFinishedError,
         BatchSubmittedError,
+        BodyRemovedError,
         CreatesLostError,
         DomainError,
         NotSubmittedError,
@@ -141,6 +148,8 @@ __all__ = [
     "BatchSubmittedError",
     "BatchSummary",
     "BatchtrailError",
+    "Body",
+    "BodyRemovedError",
     "CancelRequested",
     "Canceled",
     "ChatCompletionsRequest",
@@ -155,6 +164,7 @@ __all__ = [
     "CreateStarted",
     "CreatesLostError",
     "Delayed",
+    "Difference",
     "DirectAnswer",
     "DomainError",
     "Drafted",
@@ -170,6 +180,7 @@ __all__ = [
     "InputNotVisible",
     "InputUploaded",
     "Limits",
+    "Lines",
     "Message",
     "ModelPrice",
     "ModelSettings",
@@ -193,6 +204,8 @@ __all__ = [
     "RateLimitedError",
     "Rates",
     "Reasoning",
+    "Rebuilding",
+    "Rebuilt",
     "Recorded",
     "RefusedError",
     "ReportAmended",
@@ -208,6 +221,7 @@ __all__ = [
     "Retried",
     "Schema",
     "SchemaRefusedError",
+    "Seal",
     "Searching",
     "Settings",
     "SiblingCanceled",
@@ -228,6 +242,7 @@ __all__ = [
     "UnavailableError",
     "UploadedFile",
     "Uploading",
+    "Verification",
     "Waiting",
     "WorkFailed",
     "WorkResumed",
@@ -244,6 +259,7 @@ __all__ = [
 _HOMES = (
     "application.completions",
     "application.correlation",
+    "application.differences",
     "application.endpoints",
     "application.errors",
     "application.estimation",
@@ -251,9 +267,13 @@ _HOMES = (
     "application.progress",
     "application.projecting",
     "application.request_history",
+    "application.rebuilding",
+    "application.sealing",
     "application.service",
+    "application.verification",
     "application.views",
     "bootstrap",
+    "domain.bodies",
     "domain.costs",
     "domain.errors",
     "domain.events",

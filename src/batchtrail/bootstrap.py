@@ -99,14 +99,9 @@ async def open_trail(
     """
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
-    factory = _factory(database or settings.database)
+    batches = Batches(_factory(database or settings.database))
     async with AsyncExitStack() as stack:
-        runtime = Runtime(
-            Batches(factory),
-            clock or SystemClock(),
-            actor=actor or f"library:{_user()}",
-            software=f"batchtrail {__version__}",
-        )
+        runtime = _runtime(batches, clock, actor)
         stack.callback(runtime.close)
         if provider is None:
             provider = await stack.enter_async_context(_openai(settings))
@@ -121,15 +116,40 @@ async def open_trail(
         )
 
 
-def _factory(url: str) -> "InfrastructureFactory":
+@asynccontextmanager
+async def open_as_it_is(
+    database: str, *, actor: str, read_only: bool
+) -> AsyncIterator[BatchService]:
+    """Open a database that may be damaged, to verify, seal or rebuild it, and for nothing else.
+
+    Its views are not brought up to date, and with `read_only` nothing in it is changed. Raises
+    as `open_trail` does, and `StoreError` when there is no database to read.
+    """
+    runtime = _runtime(Batches(_factory(database, read_only=read_only), as_it_is=True), None, actor)
+    try:
+        yield BatchService(runtime, no_provider())
+    finally:
+        runtime.close()
+
+
+def _runtime(batches: Batches, clock: Clock | None, actor: str | None) -> Runtime:
+    return Runtime(
+        batches,
+        clock or SystemClock(),
+        actor=actor or f"library:{_user()}",
+        software=f"batchtrail {__version__}",
+    )
+
+
+def _factory(url: str, *, read_only: bool = False) -> "InfrastructureFactory":
     """What makes the store at a database URL. Raises as `open_trail` does."""
     if not is_postgresql(url):
-        return SQLiteBatchFactory(sqlite_path(url))
+        return SQLiteBatchFactory(sqlite_path(url), read_only=read_only)
     try:
         from .adapters.postgres import PostgresBatchFactory  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise InputError(NO_POSTGRES) from error
-    return PostgresBatchFactory(url)
+    return PostgresBatchFactory(url, read_only=read_only)
 
 
 def price_book(settings: Settings) -> PriceBook:

@@ -353,7 +353,7 @@ class Lab:
 
     @staticmethod
     async def log(service: BatchService, batch_id: UUID) -> list[BatchEvent]:
-        return [event async for event in service.history(batch_id)]
+        return [event async for event in service.history(batch_id, bodies=True)]
 
     async def facts(self, service: BatchService, batch_id: UUID) -> list[str]:
         """Name the events of a batch."""

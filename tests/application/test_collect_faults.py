@@ -185,7 +185,7 @@ async def test_rubbish_between_the_lines(lab: Lab, raw: bytes) -> None:
     service, batch_id, _ = await submitted(lab)
     lab.complete_all()
     assert await collected(lab, service, batch_id) == ALL
-    kept = [e.line for e in await lab.log(service, batch_id) if isinstance(e, ResultSkipped)]
+    kept = [e.text for e in await lab.log(service, batch_id) if isinstance(e, ResultSkipped)]
     assert kept == ([raw] if raw.strip() else [])
 
 

@@ -36,6 +36,9 @@ COMMANDS = {
         "--db",
         "--json",
     ),
+    "verify": ("--against", "--limit", "--db", "--json"),
+    "seal": ("--full", "--db", "--json"),
+    "rebuild": ("--db", "--json"),
     "emulator": ("--port", "--host", "--data-dir", "--fault", "--fail-every", "--in-progress"),
 }
 UNKNOWN = "00000000-0000-5000-8000-000000000000"

@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import pytest
 
+from batchtrail.adapters.evidence_contract import EvidenceContract
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
 from batchtrail.application.store import Batches
 
 
-class TestPostgresStore(BatchStoreContract):
+class _OnAServer:
     """Each store has connections of its own to one database."""
 
     table_prefix: ClassVar[str] = "batchtrail_"
@@ -26,3 +27,14 @@ class TestPostgresStore(BatchStoreContract):
                 return Batches(factory)
 
             yield open_store
+
+
+class TestPostgresStore(_OnAServer, BatchStoreContract):
+    """The log on a server."""
+
+
+class TestPostgresEvidence(_OnAServer, EvidenceContract):
+    """A server as evidence."""
+
+    position_column: ClassVar[str] = "notification_id"
+    bytes_literal: ClassVar[str] = "'\\x{}'"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from batchtrail.adapters.evidence_contract import EvidenceContract
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
 from batchtrail.application.store import Batches
 
 
-class TestSQLiteFileStore(BatchStoreContract):
+class _OnFiles:
     """Each store has a connection of its own to one file."""
 
     @pytest.fixture
@@ -33,7 +34,7 @@ class SharedFactory(SQLiteBatchFactory):
         """Leave it to the fixture."""
 
 
-class TestSQLiteMemoryStore(BatchStoreContract):
+class _InMemory:
     """The stores share the one connection, because a memory database has no other."""
 
     @pytest.fixture
@@ -41,3 +42,19 @@ class TestSQLiteMemoryStore(BatchStoreContract):
         factory = SharedFactory(":memory:")
         yield lambda: Batches(factory)
         factory.datastore.close()
+
+
+class TestSQLiteFileStore(_OnFiles, BatchStoreContract):
+    """The log in a file."""
+
+
+class TestSQLiteMemoryStore(_InMemory, BatchStoreContract):
+    """The log in memory."""
+
+
+class TestSQLiteFileEvidence(_OnFiles, EvidenceContract):
+    """A file as evidence."""
+
+
+class TestSQLiteMemoryEvidence(_InMemory, EvidenceContract):
+    """Memory as evidence."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from batchtrail.domain.bodies import Lines
 from batchtrail.domain.errors import (
     BatchSubmittedError,
     EmptyBatchError,
@@ -30,7 +31,8 @@ def test_chunk_is_recorded_as_it_will_be_sent(given: Stages) -> None:
                 "count": 2,
                 "size": len(lines),
                 "model": "gpt-5-nano",
-                "lines": lines,
+                "custom_ids": ("a", "b"),
+                "lines": Lines.of(lines),
             },
         )
     ]

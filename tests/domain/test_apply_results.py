@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchtrail.domain.bodies import Body
 from batchtrail.domain.errors import BatchFinishedError, NotTerminalError, OutOfOrderError
 from batchtrail.domain.requests import RequestIndex
 from batchtrail.domain.status import Outcome, ResultFile, SkipReason
@@ -52,7 +53,7 @@ def test_result_is_recorded_whole(given: Stages) -> None:
                 "cost": None,
                 "file": ERR,
                 "offset": 0,
-                "line": b'{"x": \xff}',
+                "line": Body.of(b'{"x": \xff}'),
             },
         )
     ]
@@ -105,7 +106,7 @@ def test_line_that_fits_nowhere_is_skipped(
             "problem": problem,
             "file": OUT,
             "offset": 10,
-            "line": b"bad",
+            "line": Body.of(b"bad"),
         },
     )
     assert (applied[0], applied[1]["custom_id"]) == ("ResultApplied", "b")

@@ -89,7 +89,7 @@ async def inspect(process: Process, provider: FakeBatchProvider, batch_id: UUID)
         for file_id in (report.output_file_id, report.error_file_id):
             if file_id is not None:
                 expected.read(provider.content(file_id), ids)
-    log = list(process.batches.history(batch_id))
+    log = list(process.batches.history(batch_id, bodies=True))
     return Inspection(batch, log, completions, expected, provider)
 
 
@@ -152,7 +152,7 @@ def check_totals(seen: Inspection) -> None:
     demand(found == counts, "totals count outcomes", found, counts)
     demand(totals.outcomes.settled == seen.batch.request_count, "each request counts once")
     applied = seen.named(events.ResultApplied)
-    verdicts = [seen.expected.verdicts[each.custom_id][each.line] for each in applied]
+    verdicts = [seen.expected.verdicts[each.custom_id][each.text] for each in applied]
     tokens = [sum(each.tokens[kind] for each in verdicts) for kind in (0, 1)]
     demand([totals.usage.input, totals.usage.output] == tokens, "tokens are summed", tokens)
     priced = sum((each.cost for each in verdicts if each.cost is not None), Decimal(0))
@@ -161,7 +161,7 @@ def check_totals(seen: Inspection) -> None:
     demand(totals.unpriced == unpriced, "what has no price is counted", totals.unpriced, unpriced)
     skipped = seen.named(events.ResultSkipped)
     demand(totals.skipped_lines == len(skipped), "skipped lines are counted")
-    lines = Counter(each.line for each in [*applied, *skipped])
+    lines = Counter(each.text for each in [*applied, *skipped])
     demand(lines == seen.expected.lines, "each line is recorded once", _differing(lines, seen))
 
 

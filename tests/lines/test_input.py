@@ -8,7 +8,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from batchtrail.application.request_lines import checked_chunks, custom_ids_of, normalized
+from batchtrail.application.request_lines import checked_chunks, normalized
 from batchtrail.domain.errors import RequestRefusedError
 from batchtrail.domain.requests import RequestCheck
 from batchtrail.domain.values import Limits, RequestChunk
@@ -139,7 +139,6 @@ def test_chunks_hold_the_lines_as_they_will_be_sent(limits: Limits) -> None:
     assert (last.first_number, last.custom_ids) == (3, ("c",))
     assert first.lines + last.lines == b"".join(lines)
     assert (last.endpoint, last.model) == ("/v1/responses", "gpt-5-nano")
-    assert custom_ids_of(first.lines) == ["a", "b"]
 
 
 def test_line_larger_than_a_chunk_stands_alone(limits: Limits) -> None:
@@ -190,6 +189,5 @@ def test_any_chunking_sends_the_same_bytes(names: list[str], size: int) -> None:
     found = chunks(wide, lines, size)
     assert b"".join(chunk.lines for chunk in found) == b"".join(lines)
     assert [name for chunk in found for name in chunk.custom_ids] == names
-    assert [name for chunk in found for name in custom_ids_of(chunk.lines)] == names
     numbers = [chunk.first_number for chunk in found]
     assert numbers == [1 + sum(c.count for c in found[:i]) for i in range(len(found))]

@@ -167,7 +167,7 @@ def test_password_is_nowhere(
     store: Any = open_url(url)
     store.views.summaries(limit=1)
     datastore = store.recorder.datastore
-    said = [*map(repr, (datastore, datastore.pool, datastore._address, Settings(database=url)))]
+    said = [*map(repr, (datastore, datastore.pool, datastore.address, Settings(database=url)))]
     with pytest.raises(DatabaseRefusedError, match="password authentication failed") as caught:
         PostgresBatchFactory(url.replace("pw-3f9c", "pw-wrong"))
     said += [repr(caught.value), caplog.text]

@@ -97,7 +97,7 @@ def test_broken_views_are_no_conflict(
     check = RequestCheck(LIMITS, model="m", known=RequestIndex(["a"]))
     for chunk in checked_chunks([request_line("b")], check):
         batch.add_requests(chunk, LIMITS, stamp=author.stamp())
-    with pytest.raises(Exception, match=r"duplicate key .* drop the table") as caught:
+    with pytest.raises(Exception, match=r"duplicate key .*batchtrail rebuild") as caught:
         store.save_batch(batch)
     assert not isinstance(caught.value, ConflictError)
     assert "\n" not in str(caught.value)
@@ -114,7 +114,7 @@ def test_odd_texts_survive(postgres_url: str, open_url: OpenURL, author: Author)
 
     def write(views: Any) -> None:
         views.add_requests(batch_id, 1, odd)
-        views.put_batch(evolve(summary, provider="new\0"))
+        views.put_batch(evolve(summary, provider="new\0"), None)
 
     store.recorder.advance_views(1, 1, write)
     assert [row.custom_id for row in all_rows(store, batch_id)] == list(odd)

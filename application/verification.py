@@ -1,0 +1,159 @@
+"""Verifying: every event, every stream and every view row against what was recorded."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from attrs import frozen
+
+from ..domain.events import RequestsAdded, SubmissionStarted
+from .differences import Difference, Differences
+from .inspection import Finding, Inspector
+from .records import EventRecord
+from .seal_checks import SealChecks
+from .sealing import PAGE_BYTES, Seal
+from .store import Batches
+from .stored_log import StoredLog
+from .transcoding import BatchMapper
+from .views_check import ViewsCheck
+
+
+@frozen
+class Verification:
+    """What verifying came to.
+
+    `seal` is the seal of the log as it was verified. `removed_bodies` and `redacted_lines` are
+    not at hand any more, which is no difference: their digests are. `broken_batches` could not be
+    followed through a damaged stream, so that nothing is said of their views. `differences` holds
+    the first of `difference_count`.
+    """
+
+    seal: Seal
+    events: int
+    batches: int
+    removed_bodies: int
+    redacted_lines: int
+    broken_batches: int
+    differences: tuple[Difference, ...]
+    difference_count: int
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing differs."""
+        return self.difference_count == 0
+
+
+def verify(
+    reader: StoredLog, mapper: BatchMapper, *, limit: int, against: Seal | None = None
+) -> Verification:
+    """Verify everything that a reader gives, in constant memory; nothing is written.
+
+    First the log, event by event in the order of positions; then each batch by its states, and
+    its views. `against` is a seal that the log must still bear.
+    """
+    found = Differences(limit)
+    log = _LogCheck(reader, mapper, found, against)
+    log.run()
+    views = ViewsCheck(reader, mapper, found)
+    views.run()
+    return Verification(
+        seal=log.seal,
+        events=log.events,
+        batches=views.batches,
+        removed_bodies=log.removed_bodies,
+        redacted_lines=log.redacted_lines,
+        broken_batches=views.broken,
+        differences=tuple(found.shown),
+        difference_count=found.count,
+    )
+
+
+def verify_store(batches: Batches, *, against: Seal | None, limit: int) -> Verification:
+    """Verify the database of a store."""
+    with batches.recorder.reading() as reader:
+        return verify(reader, batches.batch_mapper, limit=limit, against=against)
+
+
+class _LogCheck:
+    """Reads the log once, with bodies."""
+
+    def __init__(
+        self, reader: StoredLog, mapper: BatchMapper, found: Differences, against: Seal | None
+    ) -> None:
+        self._reader = reader
+        self._inspector = Inspector(mapper)
+        self._found = found
+        self._inputs = _Inputs()
+        self._seals = SealChecks(reader, found, against)
+        self.seal = self.by_column = Seal()
+        self.events = self.removed_bodies = self.redacted_lines = 0
+
+    def run(self) -> None:
+        """Look at every event, and between them."""
+        while page := self._reader.log_page(after=self.seal.position, max_bytes=PAGE_BYTES):
+            for record in page:
+                self._seals.judge(record.position, self.seal, self.by_column)
+                self._check_gap(record.position)
+                self._check(record)
+        self._check_gap(self._reader.last_position() + 1)
+        self._seals.judge(None, self.seal, self.by_column)
+
+    def _check_gap(self, position: int) -> None:
+        first, last = self.seal.position + 1, position - 1
+        if last == first:
+            self._found.add_event(Difference("the event is missing", position=first))
+        elif last > first:
+            what = f"the events up to position {last} are missing"
+            self._found.add_event(Difference(what, position=first))
+
+    def _check(self, record: EventRecord) -> None:
+        finding = self._inspector.look(record)
+        problems = [*finding.problems, *self._inputs.problems(record, finding)]
+        if problems:
+            self._found.add_event(_difference(record, "; ".join(problems)))
+        self.events += 1
+        if finding.body is not None:
+            self.removed_bodies += finding.body.content is None
+            self.redacted_lines += finding.body.redacted
+        self.seal = self.seal.then(record.position, finding.digest)
+        self.by_column = self.by_column.then(record.position, record.digest)
+
+
+def _difference(record: EventRecord, what: str) -> Difference:
+    batch_id, version = record.originator_id, record.originator_version
+    return Difference(
+        what,
+        batch_id if isinstance(batch_id, UUID) else None,
+        version if type(version) is int else None,
+        record.position,
+    )
+
+
+class _Inputs:
+    """The SHA-256 of each input that is not submitted yet, by its requests in the log."""
+
+    def __init__(self) -> None:
+        self._digests: dict[UUID, Any] = {}
+
+    def problems(self, record: EventRecord, finding: Finding) -> Iterator[str]:
+        """Take in an event; what was submitted must be what was added."""
+        event, batch_id = finding.event, record.originator_id
+        if not isinstance(batch_id, UUID):
+            return
+        if event is None or (isinstance(event, RequestsAdded) and finding.problems):
+            self._digests[batch_id] = None
+        elif isinstance(event, RequestsAdded):
+            self._add(batch_id, event)
+        elif isinstance(event, SubmissionStarted):
+            digest = self._digests.pop(batch_id, None)
+            if digest is not None and digest.hexdigest() != event.input_sha256:
+                yield "names an input that is not the requests before it"
+
+    def _add(self, batch_id: UUID, event: RequestsAdded) -> None:
+        """A part that was removed or redacted leaves nothing to compare."""
+        digest = self._digests.setdefault(batch_id, sha256())
+        if event.lines.content is None or event.lines.redacted:
+            self._digests[batch_id] = None
+        elif digest is not None:
+            digest.update(event.lines.content)

@@ -1,0 +1,119 @@
+"""Verifying, sealing and rebuilding through the service, and what removed bodies leave."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchtrail import BodyRemovedError, Rebuilding, Seal, StoreError
+from batchtrail.domain.events import RequestsAdded, ResultApplied
+from batchtrail.domain.status import Outcome
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.service import BatchService
+
+
+def execute(lab: Lab, *statements: str) -> None:
+    """Change the database past the store."""
+    with closing(sqlite3.connect(lab.path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+async def finished(lab: Lab) -> tuple[BatchService, UUID]:
+    """A batch that is over."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.clock.after(30, lab.complete_all)
+    await service.wait(batch_id)
+    return service, batch_id
+
+
+async def test_verify_and_seal(lab: Lab) -> None:
+    """A whole life is as it was recorded, and bears its seal until somebody changes it."""
+    service, batch_id = await finished(lab)
+    seal = await service.seal()
+    assert Seal.parse(str(seal)) == seal == await service.seal(full=True)
+    assert (await service.verify(against=seal)).differences == ()
+    execute(lab, "UPDATE events SET state=state||x'00' WHERE position=2")
+    found = await service.verify(against=seal, limit=1)
+    (difference,) = found.differences
+    assert (difference.batch_id, difference.version, difference.position) == (batch_id, 2, 2)
+    assert found.difference_count > 1
+    with pytest.raises(StoreError, match="cannot be sealed"):
+        await service.seal(full=True)
+
+
+async def test_seals_go_on(lab: Lab) -> None:
+    """Each seal holds for the log up to its position, whatever comes behind."""
+    service, _ = await finished(lab)
+    first = await service.seal()
+    await service.submit(lab.lines("x"))
+    second = await service.seal()
+    assert first.position < second.position
+    assert (await service.verify(against=first)).is_good
+    assert (await lab.service().verify(against=second)).is_good
+
+
+async def test_who_sealed(lab: Lab) -> None:
+    """A kept seal says when it was taken, and by whom."""
+    service, _ = await finished(lab)
+    seal = await service.seal()
+    with lab.batches.recorder.reading() as reader:
+        (kept,) = reader.seals()
+    assert (kept.seal, kept.sealed_by) == (seal, "test")
+    assert kept.sealed_at == lab.clock.now().isoformat()
+
+
+async def test_rebuild_tells_how_far_it_is(lab: Lab) -> None:
+    """Rows come back, and progress is told."""
+    service, batch_id = await finished(lab)
+    before = await lab.completions(service, batch_id)
+    execute(lab, "DELETE FROM completions")
+    assert await lab.completions(service, batch_id) == []
+    told: list[Any] = []
+    rebuilt = await service.rebuild_views(told.append)
+    assert (rebuilt.batches, rebuilt.requests, rebuilt.damaged) == (1, len(before), ())
+    assert told == [Rebuilding(1, 1)]
+    assert await lab.completions(service, batch_id) == before
+
+
+async def test_removed_bodies(lab: Lab) -> None:
+    """Outcome, usage and cost are there; who wants a text is told that it is gone."""
+    service, batch_id = await finished(lab)
+    before = await lab.completions(service, batch_id)
+    summary = await service.status(batch_id)
+    execute(lab, "UPDATE events SET body=NULL", "DELETE FROM snapshots")
+    assert await service.status(batch_id) == summary
+    after = await lab.completions(service, batch_id)
+    assert [(each.outcome, each.usage, each.cost) for each in after] == [
+        (each.outcome, each.usage, each.cost) for each in before
+    ]
+    assert [(each.line, each.removed) for each in after] == [(None, True)] * len(before)
+    for read in (lambda: after[0].text, lambda: after[0].answer, lambda: after[0].body):
+        with pytest.raises(BodyRemovedError, match=repr(after[0].custom_id)):
+            read()
+    with pytest.raises(BodyRemovedError, match=f"of batch {batch_id}"):
+        await service.retry(batch_id, only=[Outcome.SUCCEEDED])
+
+
+async def test_history_brings_bodies_when_asked(lab: Lab) -> None:
+    """Without, digests and sizes."""
+    service, batch_id = await finished(lab)
+    plain = [event async for event in service.history(batch_id)]
+    whole = [event async for event in service.history(batch_id, bodies=True)]
+    for without, event in zip(plain, whole, strict=True):
+        assert (event.body is not None) is isinstance(event, RequestsAdded | ResultApplied)
+        if event.body is not None:
+            assert without.body is not None
+            assert without.body.content is None
+            assert (without.body.sha256, without.body.size) == (event.body.sha256, event.body.size)
+            assert event.body.is_intact
+            assert len(event.text) == event.body.size

@@ -1,0 +1,117 @@
+"""Reading a file for evidence: beside writers, without a write, whatever it holds."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchtrail.adapters.sqlite import SQLiteBatchFactory
+from batchtrail.adapters.store_contract import Author, request_line, save_all
+from batchtrail.application.errors import StoreError
+from batchtrail.application.store import Batches
+from batchtrail.application.verification import verify_store
+
+OpenFile = Callable[[Path | str], Batches]
+Query = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def store(path: Path, open_file: OpenFile, author: Author) -> Batches:
+    """Give a store with every kind of event."""
+    store = open_file(path)
+    save_all(store, author.interleaved())
+    return store
+
+
+def read_only(path: Path) -> Batches:
+    """A store that may read the file and nothing else."""
+    return Batches(SQLiteBatchFactory(path, read_only=True), as_it_is=True)
+
+
+def test_reading_changes_nothing(path: Path, store: Batches) -> None:
+    """Also after a process that left its latest commits beside the file."""
+    before = hashlib.sha256(path.read_bytes()).digest()
+    reader = read_only(path)
+    assert verify_store(reader, against=None, limit=9).is_good
+    reader.close()
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+    store.close()
+    before = hashlib.sha256(path.read_bytes()).digest()
+    reader = read_only(path)
+    assert verify_store(reader, against=None, limit=9).is_good
+    reader.close()
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+
+
+def test_one_moment(path: Path, store: Batches, author: Author) -> None:
+    """What others save while somebody reads is not seen, and they need not wait."""
+    with read_only(path).recorder.reading() as reader:
+        last = reader.last_position()
+        store.save_batch(author.draft([request_line("new")]))
+        assert reader.last_position() == reader.checkpoint() == last
+    with read_only(path).recorder.reading() as reader:
+        assert reader.last_position() == last + 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "topic=CAST(x'ff6261' AS TEXT)",
+        "topic=x'00'",
+        "originator_id=CAST(x'ff' AS TEXT)",
+        "originator_id='00'",
+        "originator_id=x'00'",
+        "originator_id=upper(originator_id)",
+        "originator_version='three'",
+        "originator_version=-7",
+        "originator_version=1e300",
+        "state='text'",
+        "state=7",
+        "digest='text'",
+        "digest=7.5",
+        "body='text'",
+    ],
+)
+def test_columns_that_hold_anything(path: Path, store: Batches, query: Query, damage: str) -> None:
+    """The event is named by its position, and the others are verified."""
+    del store
+    query(f"UPDATE events SET {damage} WHERE position=8")  # noqa: S608 (a damage)
+    query("UPDATE events SET digest=x'00' WHERE position=20")
+    found = verify_store(read_only(path), against=None, limit=99)
+    assert {8, 20} <= {each.position for each in found.differences}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE completions SET number='one' WHERE number=1",
+        "UPDATE completions SET outcome=7, custom_id=x'ff' WHERE number=2",
+        "UPDATE batches SET summary='no JSON'",
+        "UPDATE batches SET batch_id='x' WHERE batch_no=1",
+        "UPDATE batches SET batch_id=CAST(x'ff' AS TEXT) WHERE batch_no=1",
+        "UPDATE snapshots SET topic='other'",
+    ],
+)
+def test_views_that_hold_anything(path: Path, store: Batches, query: Query, damage: str) -> None:
+    """Whatever stands in a row, it is told."""
+    del store
+    query(damage)
+    assert not verify_store(read_only(path), against=None, limit=99).is_good
+
+
+def test_a_page_that_cannot_be_read(path: Path, store: Batches) -> None:
+    """A file that SQLite itself cannot follow is one clear sentence."""
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name='events'"
+        ).fetchone()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 32_768 : page * 32_768] = b"\xff" * 32_768
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=f"{path}"):
+        verify_store(read_only(path), against=None, limit=9)
