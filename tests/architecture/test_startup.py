@@ -26,8 +26,10 @@ def test_reading_the_log_needs_no_prices(tmp_path: Path) -> None:
     """Costs are in the log; the price table is imported when something is priced."""
     code = (
         "import asyncio, sys\n"
-        "from batchtrail.adapters.cli.batches import Place, show_status\n"
-        "asyncio.run(show_status(None, Place(), limit=1, refresh=False, as_json=True))\n"
+        "from batchtrail.adapters.cli.batches import Place\n"
+        "from batchtrail.adapters.cli.status import Looked, show_status\n"
+        "what = Looked(None, None, None, refresh=False, limit=1)\n"
+        "asyncio.run(show_status(what, Place(), as_json=True))\n"
         "print([name for name in ('genai_prices', 'pydantic') if name in sys.modules])"
     )
 
