@@ -45,6 +45,14 @@ simulate: $(VENV)/installed-dev ## whole days under faults: SEEDS=10000, one of 
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(MUTATE),--mutate $(MUTATE))
 
+.PHONY: kills
+kills: $(VENV)/installed-dev ## real processes, killed for real: RUNS=200 STORE=postgresql WHAT=workers
+	@$(BIN)/python -m tests.kills $(WHAT) $(if $(RUNS),--runs $(RUNS)) $(if $(STORE),--store $(STORE)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(WARM),--warm) \
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(BATCHES),--batches $(BATCHES)) \
+		$(if $(EVERY),--every $(EVERY)) $(if $(LEASE),--lease $(LEASE)) \
+		$(if $(HIDDEN),--hidden $(HIDDEN)) $(if $(WAIT),--wait $(WAIT)) $(if $(MUTATE),--mutate $(MUTATE))
+
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format
 	@$(BIN)/ruff check

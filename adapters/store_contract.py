@@ -126,6 +126,7 @@ class Author:
     def upload(self, batch: Batch) -> None:
         """Lead a batch to the create call."""
         batch.start_submission("0" * 64, stamp=self.stamp())
+        batch.start_upload(stamp=self.stamp())
         batch.record_upload(
             "file-1", provider_created_at=None, request_id="req", stamp=self.stamp()
         )
@@ -201,6 +202,7 @@ class Author:
         batch.start_submission("ab" * 32, stamp=self.stamp())
         yield batch
         moment = datetime(2026, 1, 2, 3, 4, 6, 123_456, UTC)
+        batch.start_upload(stamp=self.stamp())
         batch.record_upload(
             "file-1", provider_created_at=moment, request_id="req_1", stamp=self.stamp()
         )
@@ -222,6 +224,15 @@ class Author:
         unseen = BatchProblem("invalid_file", "No such file.", param="file_id")
         failed = StatusReport(BatchStatus.FAILED, "failed", errors=(unseen,))
         batch.record_status("batch_1", failed, request_id=None, stamp=self.stamp())
+        yield batch
+        batch.start_create(stamp=self.stamp())
+        yield batch
+        batch.record_submitted(
+            "batch_0", validating, adopted=False, request_id=None, stamp=self.stamp()
+        )
+        full = BatchProblem("token_limit_exceeded", "Später.")
+        failed = StatusReport(BatchStatus.FAILED, "failed", errors=(full,))
+        batch.record_status("batch_0", failed, request_id="req_7", stamp=self.stamp())
         yield batch
         batch.start_create(stamp=self.stamp())
         yield batch

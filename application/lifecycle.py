@@ -63,6 +63,7 @@ class Lifecycle:
             provider,
             wait=settings.reconcile_wait,
             create_timeout=settings.create_timeout,
+            schedule=settings.poll_schedule,
         )
         self.submission = SubmissionFlow(runtime, provider, reconciliation)
         self.watch = WatchFlow(
@@ -101,6 +102,9 @@ class Lifecycle:
 
     def delay(self, batch: Batch) -> float:
         """Seconds until there may be something to do for a batch again."""
+        if batch.deferral is not None:
+            left = batch.deferral.until - self._runtime.clock.now()
+            return max(0.0, left.total_seconds())
         return self.leases.busy_delay if batch.awaits_handler else self.watch.delay(batch)
 
     async def submit(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
@@ -112,6 +116,8 @@ class Lifecycle:
         self, batch_id: UUID, on_progress: OnProgress, *, with_handler: bool
     ) -> Batch:
         batch = await self.submission.advance(batch_id, on_progress)
+        if batch.is_submitting:
+            return batch
         if not batch.status.is_terminal and self.watch.is_due(batch):
             batch = await self.watch.poll_or_give_up(batch)
         if batch.status.is_terminal and not batch.results_collected:

@@ -21,6 +21,17 @@ class UploadedFile:
 
 
 @frozen
+class StoredFile:
+    """An input file in the provider's list; `size` in bytes, None where the list shows none."""
+
+    id: str
+    filename: str | None
+    size: int | None
+    created_at: datetime | None
+    request_id: str | None = None
+
+
+@frozen
 class CreateRequest:
     """What a create call asks for; `metadata` carries our batch id, by which it is found again."""
 
@@ -99,6 +110,13 @@ class BatchProvider(Protocol):
         unchanged. Raises `RefusedError` when the provider does not take the file, or when
         another number of bytes came or arrived, and `OutcomeUnknownError` when the answer was
         lost. A repeat costs nothing but leaves a file that nothing uses.
+        """
+        ...
+
+    def list_files(self) -> AsyncGenerator[StoredFile, None]:
+        """The input files of the account, newest first, fetched page by page as they are asked for.
+
+        A repeat is safe. Raises `RefusedError` or `NotFoundError` where a server has no such list.
         """
         ...
 

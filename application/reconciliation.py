@@ -1,6 +1,7 @@
 """Finding what a create call made when nobody knows: adopt one batch, cancel its siblings."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -31,16 +32,24 @@ class Reconciliation:
 
     `wait` (seconds) is how long a create call without an answer is searched for before it is
     made again, twice as long after each one that was lost; lists may lag behind creates.
-    `create_timeout` (seconds) is how long another process may still be in its call.
+    `create_timeout` (seconds) is how long another process may still be in its call. `schedule`
+    is the time between polls, in seconds, at which room in a full queue is asked for as well.
     """
 
     def __init__(
-        self, runtime: Runtime, provider: BatchProvider, *, wait: float, create_timeout: float
+        self,
+        runtime: Runtime,
+        provider: BatchProvider,
+        *,
+        wait: float,
+        create_timeout: float,
+        schedule: Sequence[float],
     ) -> None:
         self._runtime = runtime
         self._provider = provider
         self._wait = wait
         self._create_timeout = timedelta(seconds=create_timeout)
+        self._schedule = schedule
         self._lost: set[tuple[UUID, int]] = set()
 
     def note_lost(self, batch_id: UUID, attempt: int) -> None:
@@ -141,6 +150,7 @@ class Reconciliation:
                     adopted=adopted,
                     request_id=created.request_id,
                     stamp=stamp,
+                    token_limit_delays=self._schedule,
                 )
             except BatchSubmittedError:
                 siblings.append(created)

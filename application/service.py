@@ -25,7 +25,7 @@ from .lifecycle import Lifecycle, ServiceSettings
 from .log_reader import LogReader
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
-from .progress import Delayed, OnProgress, Waiting, silent
+from .progress import Delayed, OnProgress, Progress, Waiting, silent
 from .retrying import requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
@@ -215,7 +215,7 @@ class BatchService(LogReader):
                     return BatchSummary.of(batch)
                 trouble.is_over()
                 delay = self._lifecycle.delay(batch)
-                on_progress(Waiting(BatchSummary.of(batch), delay))
+                on_progress(_waiting(batch, delay))
             await self._runtime.clock.sleep(delay)
 
     async def _record_handler_failed(self, batch_id: UUID, error: HandlerError) -> None:
@@ -400,3 +400,10 @@ class BatchService(LogReader):
             parallel=parallel,
             look_interval=look_interval,
         )
+
+
+def _waiting(batch: Batch, seconds: float) -> Progress:
+    """What a batch waits for."""
+    if batch.deferral is not None:
+        return Delayed(batch.id, batch.deferral.problem.message, seconds)
+    return Waiting(BatchSummary.of(batch), seconds)

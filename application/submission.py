@@ -6,7 +6,6 @@ by another process, is taken up by calling `advance` again.
 
 import logging
 from collections.abc import AsyncIterator
-from functools import partial
 from uuid import UUID
 
 from ..domain.batch import MAX_LEFT_BATCHES, Batch
@@ -16,7 +15,7 @@ from ..domain.errors import (
     DomainError,
     OutOfOrderError,
 )
-from ..domain.values import BatchProblem, Stamp, Submission
+from ..domain.values import BatchProblem, Submission
 from .errors import (
     NotFoundError,
     OutcomeUnknownError,
@@ -25,10 +24,11 @@ from .errors import (
     RefusedError,
     UnavailableError,
 )
-from .ports import BatchProvider, CreateRequest, UploadedFile
+from .ports import BatchProvider, CreateRequest
 from .progress import Delayed, OnProgress, Uploading, silent
 from .reconciliation import BATCH_ID_KEY, Reconciliation
 from .runtime import Runtime, finishing
+from .uploads import Uploads
 
 TRANSIENT = (UnavailableError, RateLimitedError, OutcomeUnknownError, NotFoundError)
 """After these a step is taken again; NotFoundError means a file that is not visible yet."""
@@ -50,9 +50,10 @@ class SubmissionFlow:
         self._runtime = runtime
         self._provider = provider
         self._reconciliation = reconciliation
+        self._uploads = Uploads(runtime, provider)
 
     async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
-        """Go on from wherever the log stands until the batch is submitted or over.
+        """Go on from wherever the log stands until the batch is submitted, deferred or over.
 
         Safe to repeat and to run in several processes at once. Raises `UnauthorizedError` and
         `QuotaError`, one of `TRANSIENT` when the trouble lasts for minutes (the same call then
@@ -60,7 +61,7 @@ class SubmissionFlow:
         """
         batch = await self._runtime.load(batch_id)
         failures = 0
-        while batch.is_submitting:
+        while batch.is_submitting and not self._is_deferred(batch):
             try:
                 await self._step(batch, on_progress)
             except TRANSIENT as error:
@@ -85,7 +86,7 @@ class SubmissionFlow:
             await self._tell_parent(batch)
             await self._upload(batch, batch.submission, on_progress)
         else:
-            await self._let_file_appear(batch.submission)
+            await self._let_file_appear(batch)
             await finishing(self._create(batch))  # a call broken off is a call searched for
 
     async def _tell_parent(self, batch: Batch) -> None:
@@ -101,11 +102,13 @@ class SubmissionFlow:
                 ),
             )
 
-    async def _let_file_appear(self, submission: Submission) -> None:
+    def _is_deferred(self, batch: Batch) -> bool:
+        return batch.deferral is not None and self._runtime.clock.now() < batch.deferral.until
+
+    async def _let_file_appear(self, batch: Batch) -> None:
         """Wait, the longer the oftener, after batches that failed for want of their input file."""
-        left = len(submission.left_batch_ids)
-        if left:
-            await self._runtime.clock.sleep(_NOT_VISIBLE_DELAYS[left - 1])
+        if batch.invisible_inputs:
+            await self._runtime.clock.sleep(_NOT_VISIBLE_DELAYS[batch.invisible_inputs - 1])
 
     async def _pause(
         self, batch_id: UUID, error: ProviderError, seconds: float, on_progress: OnProgress
@@ -115,6 +118,14 @@ class SubmissionFlow:
         await self._runtime.clock.sleep(seconds)
 
     async def _upload(self, batch: Batch, submission: Submission, on_progress: OnProgress) -> None:
+        if submission.upload_attempt and await self._uploads.adopt(batch, submission):
+            return
+        try:
+            batch = await self._runtime.command(
+                batch.id, lambda batch, stamp: batch.start_upload(stamp=stamp)
+            )
+        except DomainError:
+            return  # another process uploaded the same input first, or the batch is over
         lines = _InputLines(self._runtime, batch, on_progress)
         try:
             uploaded = await self._provider.upload(
@@ -123,29 +134,7 @@ class SubmissionFlow:
         except RefusedError as error:
             await self._refuse(batch.id, error, create_attempt=None)
             return
-        try:
-            await self._runtime.command(batch.id, partial(_record_upload, uploaded))
-        except DomainError:
-            # Another process uploaded the same input first, or the batch is over.
-            await self._discard(batch.id, uploaded)
-
-    async def _discard(self, batch_id: UUID, uploaded: UploadedFile) -> None:
-        """Delete a file that no batch uses; one that stays behind costs nothing."""
-        try:
-            request_id = await self._provider.delete_file(uploaded.id)
-        except ProviderError as error:
-            _log.warning("the unused input file %s could not be deleted: %s", uploaded.id, error)
-            return
-
-        def record(batch: Batch, stamp: Stamp) -> None:
-            batch.record_discarded_upload(
-                uploaded.id,
-                upload_request_id=uploaded.request_id,
-                request_id=request_id,
-                stamp=stamp,
-            )
-
-        await self._runtime.command(batch_id, record)
+        await self._uploads.record(batch.id, uploaded)
 
     async def _create(self, batch: Batch) -> None:
         try:
@@ -192,7 +181,7 @@ class SubmissionFlow:
     async def _refuse(
         self, batch_id: UUID, error: RefusedError, *, create_attempt: int | None
     ) -> None:
-        await self._runtime.command(
+        batch = await self._runtime.command(
             batch_id,
             lambda batch, stamp: batch.record_refusal(
                 _problem(error),
@@ -201,6 +190,10 @@ class SubmissionFlow:
                 stamp=stamp,
             ),
         )
+        # The refused upload itself left nothing, but earlier ones may have.
+        uploads = batch.submission.upload_attempt if batch.submission is not None else 0
+        if batch.failure is not None and (create_attempt is not None or uploads > 1):
+            await self._uploads.discard_all(batch)
 
     async def _abandon(self, batch: Batch) -> None:
         """End a submission that was canceled before its create call was sent."""
@@ -211,9 +204,7 @@ class SubmissionFlow:
             )
         except DomainError:
             return
-        file_id = batch.submission.input_file_id
-        if file_id is not None:
-            await self._discard(batch.id, UploadedFile(file_id, batch.input_size, None))
+        await self._uploads.discard_all(batch)
 
 
 class _InputLines:
@@ -232,15 +223,6 @@ class _InputLines:
             yield piece
             sent += len(piece)
         self._on_progress(Uploading(self._batch.id, sent, self._batch.input_size))
-
-
-def _record_upload(uploaded: UploadedFile, batch: Batch, stamp: Stamp) -> None:
-    batch.record_upload(
-        uploaded.id,
-        provider_created_at=uploaded.created_at,
-        request_id=uploaded.request_id,
-        stamp=stamp,
-    )
 
 
 def _problem(error: ProviderError) -> BatchProblem:

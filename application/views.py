@@ -9,7 +9,7 @@ from attrs import frozen
 
 from ..domain.batch import Batch
 from ..domain.status import BatchStatus, Outcome, WorkStep
-from ..domain.values import BatchProblem, RequestCounts, Totals, Trouble
+from ..domain.values import BatchProblem, Deferral, RequestCounts, Totals, Trouble
 
 
 @frozen
@@ -49,6 +49,7 @@ class BatchSummary:
     retries: tuple[UUID, ...]
     next_step: WorkStep | None
     lost_creates: int
+    deferral: Deferral | None
     errors: tuple[BatchProblem, ...]
     error_count: int
 
@@ -89,6 +90,7 @@ class BatchSummary:
             retries=batch.retries,
             next_step=batch.next_step,
             lost_creates=batch.submission.lost_creates if batch.submission else 0,
+            deferral=batch.deferral,
             errors=batch.errors,
             error_count=batch.error_count,
         )
@@ -99,6 +101,7 @@ class OpenBatch:
     """A batch with something left to do: as little of it as a worker needs of very many.
 
     `may_have_siblings` when create calls were lost, so that each poll looks for what they made.
+    `deferred_until` when the provider's queue had no room for it.
     """
 
     id: UUID
@@ -108,6 +111,7 @@ class OpenBatch:
     submitted_at: datetime | None
     provider_batch_id: str | None
     may_have_siblings: bool
+    deferred_until: datetime | None
 
 
 @frozen

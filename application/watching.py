@@ -135,6 +135,7 @@ class WatchFlow:
                 request_id=seen.request_id,
                 stamp=stamp,
                 after_call=after_call,
+                token_limit_delays=self._schedule,
             ),
         )
 

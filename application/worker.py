@@ -169,7 +169,7 @@ class Worker:
 
     def _first_due(self, batch: OpenBatch, now: datetime) -> datetime:
         if batch.next_step is WorkStep.SUBMISSION:
-            return batch.updated_at + _HEAD_START
+            return batch.deferred_until or batch.updated_at + _HEAD_START
         if batch.next_step is WorkStep.POLL:
             return self._lifecycle.watch.first_poll_at(batch)
         return now
@@ -249,7 +249,7 @@ class Worker:
 
     async def _succeed(self, track: _Track, batch: Batch) -> None:
         await self._resume(track, batch)
-        track.due = self._after(self._lifecycle.watch.delay(batch))
+        track.due = self._after(self._lifecycle.delay(batch))
 
     async def _resume(self, track: _Track, batch: Batch) -> None:
         if batch.trouble is not None:
@@ -340,6 +340,8 @@ def _standing(batch: Batch) -> str:
     if batch.next_step is None:
         succeeded = batch.totals.outcomes.succeeded
         return f"{batch.status.value}, {succeeded:,} of {batch.request_count:,} succeeded"
+    if batch.deferral is not None:
+        return f"no room for it yet: {batch.deferral.problem.message}"
     if batch.report is None:
         return batch.status.value
     counts = batch.report.request_counts

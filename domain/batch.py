@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID, uuid4, uuid5
 
@@ -30,6 +30,7 @@ from .requests import RequestIndex
 from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
     BatchProblem,
+    Deferral,
     Limits,
     NewBatch,
     RequestChunk,
@@ -45,6 +46,12 @@ from .values import (
 
 MAX_LEFT_BATCHES = 5
 """So many provider batches may fail because their input file was not visible yet."""
+
+MAX_DEFERRALS = 50
+"""So often is a batch without room in the queue created again: with the usual delays for a day."""
+
+TOKEN_LIMIT_DELAYS = (60.0, 120.0, 300.0, 600.0, 1_800.0)
+"""Seconds until a batch without room in the queue is created again; the last repeats."""
 
 MAX_LOST_CREATES = 3
 """So many create calls may vanish without a trace before somebody must look."""
@@ -156,6 +163,25 @@ class Batch(Aggregate):
         return self.status is BatchStatus.PENDING and self.submission is not None
 
     @property
+    def invisible_inputs(self) -> int:
+        """How many provider batches failed for want of their input file."""
+        left = self.submission.left_batch_ids if self.submission is not None else ()
+        return len(left) - self.deferrals
+
+    @property
+    def deferrals(self) -> int:
+        """How often the provider had no room for the batch in its queue."""
+        deferral = self.submission.deferral if self.submission is not None else None
+        return 0 if deferral is None else deferral.times
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """Why the next create call waits; None when nothing keeps it."""
+        if not self.is_submitting or self.cancel_requested or self.submission is None:
+            return None
+        return None if self.submission.create_started_at else self.submission.deferral
+
+    @property
     def awaits_handler(self) -> bool:
         """Whether the completion handler is to be called now."""
         return (
@@ -230,9 +256,22 @@ class Batch(Aggregate):
             events.SubmissionStarted,
             stamp,
             attempt=1,
-            file_name=f"batchtrail-{self.id}.jsonl",
+            # Another database with the same input has the same id, but never the same file.
+            file_name=f"batchtrail-{self.id}-{uuid4().hex[:8]}.jsonl",
             input_sha256=input_sha256,
         )
+
+    def start_upload(self, *, stamp: Stamp) -> None:
+        """Record that the input file is about to be sent; nothing may be sent before.
+
+        Not fenced as creates are: a file that nobody uses costs nothing.
+        """
+        submission = self._open_submission("an upload")
+        if self.cancel_requested:
+            raise AlreadyCancelingError(self.id)
+        if submission.input_file_id is not None:
+            raise BatchSubmittedError(self.id, self.status)
+        self._trigger(events.UploadStarted, stamp, attempt=submission.upload_attempt + 1)
 
     def record_upload(
         self,
@@ -241,16 +280,26 @@ class Batch(Aggregate):
         provider_created_at: datetime | None,
         request_id: str | None,
         stamp: Stamp,
+        adopted: bool = False,
     ) -> None:
-        """Record the provider's input file; only the first one counts."""
+        """Record the provider's input file, answered or found; only the first one counts.
+
+        Finding it again is nothing. Raises `BatchSubmittedError` when the log has another file.
+        """
+        submission = self.submission
+        if submission is not None and submission.input_file_id == file_id:
+            return
         submission = self._open_submission("an upload")
         if submission.input_file_id is not None:
             raise BatchSubmittedError(self.id, self.status)
+        if submission.upload_attempt == 0:
+            raise OutOfOrderError(f"no upload of batch {self.id} was begun")
         self._trigger(
             events.InputUploaded,
             stamp,
             file_id=file_id,
             size=self.input_size,
+            adopted=adopted,
             provider_created_at=provider_created_at,
             request_id=request_id,
         )
@@ -330,6 +379,7 @@ class Batch(Aggregate):
         adopted: bool,
         request_id: str | None,
         stamp: Stamp,
+        token_limit_delays: Sequence[float] = TOKEN_LIMIT_DELAYS,
     ) -> None:
         """Record the provider's batch, answered or found.
 
@@ -347,6 +397,7 @@ class Batch(Aggregate):
                 request_id=request_id,
                 stamp=stamp,
                 after_call=not adopted,
+                token_limit_delays=token_limit_delays,
             )
             return
         submission = self._open_submission("a provider batch")
@@ -362,7 +413,13 @@ class Batch(Aggregate):
             request_id=request_id,
         )
         if report.raw_status != "validating":
-            self.record_status(provider_batch_id, report, request_id=request_id, stamp=stamp)
+            self.record_status(
+                provider_batch_id,
+                report,
+                request_id=request_id,
+                stamp=stamp,
+                token_limit_delays=token_limit_delays,
+            )
 
     def record_sibling(
         self, provider_batch_id: str, *, request_id: str | None, stamp: Stamp
@@ -421,8 +478,12 @@ class Batch(Aggregate):
         request_id: str | None,
         stamp: Stamp,
         after_call: bool = False,
+        token_limit_delays: Sequence[float] = TOKEN_LIMIT_DELAYS,
     ) -> None:
         """Record what the provider reports of one of its batches.
+
+        A batch that has no room in the provider's queue is created again, after the
+        `token_limit_delays` (seconds; the last repeats).
 
         A repeat is nothing, unless it answers a call that changed something (`after_call`), whose
         request id belongs in the log. A report after the end, or about a batch that is not ours
@@ -442,6 +503,17 @@ class Batch(Aggregate):
                 stamp,
                 provider_batch_id=self.provider_batch_id,
                 report=report,
+                request_id=request_id,
+            )
+            return
+        if report.is_out_of_tokens and self.deferrals < MAX_DEFERRALS:
+            delay = token_limit_delays[min(self.deferrals, len(token_limit_delays) - 1)]
+            self._trigger(
+                events.TokenLimitReached,
+                stamp,
+                provider_batch_id=self.provider_batch_id,
+                report=report,
+                retry_at=stamp.at + timedelta(seconds=delay),
                 request_id=request_id,
             )
             return
@@ -472,6 +544,21 @@ class Batch(Aggregate):
 
     def _fits_end(self, report: StatusReport) -> bool:
         return report.status is self.status or (self.given_up and report.status.is_terminal)
+
+    def leave(self, provider_batch_id: str) -> None:
+        """Go back to the state before the create that made a batch which never ran."""
+        assert self.submission is not None
+        self.submission = evolve(
+            self.submission,
+            create_started_at=None,
+            left_batch_ids=(*self.submission.left_batch_ids, provider_batch_id),
+        )
+        self.status = BatchStatus.PENDING
+        self.raw_status = None
+        self.report = None
+        self.error_count = 0
+        self.provider_batch_id = None
+        self.submitted_at = None
 
     def end(self, status: BatchStatus, at: datetime) -> None:
         """Take a terminal status, once and for all."""
@@ -680,9 +767,7 @@ class Batch(Aggregate):
             self._trigger(events.Retried, stamp, retry_id=retry_id, count=count)
 
     def _may_create_again(self) -> bool:
-        return (
-            self.submission is not None and len(self.submission.left_batch_ids) < MAX_LEFT_BATCHES
-        )
+        return self.submission is not None and self.invisible_inputs < MAX_LEFT_BATCHES
 
     def _open_submission(self, step: str) -> Submission:
         if self.status is not BatchStatus.PENDING:

@@ -17,6 +17,7 @@ from eventsourcing.domain import Aggregate
 from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
     BatchProblem,
+    Deferral,
     Provenance,
     RequestCounts,
     RequestProblem,
@@ -97,12 +98,32 @@ class SubmissionStarted(BatchEvent):
         )
 
 
+class UploadStarted(BatchEvent):
+    """The input file is about to be sent; without a later answer the provider may have it."""
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.upload_started"
+    attempt: int
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember since when there may be a file."""
+        assert aggregate.submission is not None
+        aggregate.submission = evolve(
+            aggregate.submission,
+            upload_attempt=self.attempt,
+            upload_started_at=aggregate.submission.upload_started_at or self.timestamp,
+        )
+
+
 class InputUploaded(BatchEvent):
-    """The provider holds the input file; `provider_created_at` is by the provider's clock."""
+    """The provider holds the input file; `adopted` when it was found instead of answered.
+
+    `provider_created_at` is by the provider's clock.
+    """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.input_uploaded"
     file_id: str
     size: int
+    adopted: bool
     provider_created_at: datetime | None
     request_id: str | None
 
@@ -222,17 +243,27 @@ class InputNotVisible(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Go back to the state before the create."""
+        aggregate.leave(self.provider_batch_id)
+
+
+class TokenLimitReached(BatchEvent):
+    """A provider batch failed for want of enqueued tokens: it cost nothing.
+
+    The create is made again, not before `retry_at`; `provider_batch_id` is never adopted.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.token_limit_reached"
+    provider_batch_id: str
+    report: StatusReport
+    retry_at: datetime
+    request_id: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Go back to the state before the create, and wait."""
+        aggregate.leave(self.provider_batch_id)
         assert aggregate.submission is not None
-        aggregate.submission = evolve(
-            aggregate.submission,
-            create_started_at=None,
-            left_batch_ids=(*aggregate.submission.left_batch_ids, self.provider_batch_id),
-        )
-        aggregate.status = BatchStatus.PENDING
-        aggregate.raw_status = None
-        aggregate.report = None
-        aggregate.error_count = 0
-        aggregate.provider_batch_id = None
+        deferral = Deferral(self.report.errors[0], self.retry_at, aggregate.deferrals + 1)
+        aggregate.submission = evolve(aggregate.submission, deferral=deferral)
 
 
 class ReportAmended(BatchEvent):
@@ -470,6 +501,7 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     Drafted,
     RequestsAdded,
     SubmissionStarted,
+    UploadStarted,
     InputUploaded,
     InputDiscarded,
     CreateStarted,
@@ -478,6 +510,7 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     SubmissionFailed,
     StatusChanged,
     InputNotVisible,
+    TokenLimitReached,
     ReportAmended,
     CancelRequested,
     Canceled,

@@ -163,6 +163,12 @@ class StatusReport:
         return evolve(self, errors=self.errors[:ERRORS_IN_BRIEF])
 
     @property
+    def is_out_of_tokens(self) -> bool:
+        """Whether the batch failed only because too many tokens of its model are enqueued."""
+        codes = {error.code for error in self.errors}
+        return self.status is BatchStatus.FAILED and codes == {"token_limit_exceeded"}
+
+    @property
     def input_not_found(self) -> bool:
         """Whether the batch failed only because its input file was not visible (yet)."""
         return self.status is BatchStatus.FAILED and any(
@@ -213,12 +219,22 @@ class OutcomeCounts:
 
 
 @frozen
+class Deferral:
+    """Why a create call is not made `until` a moment, and how often that has been so by now."""
+
+    problem: BatchProblem
+    until: datetime
+    times: int
+
+
+@frozen
 class Submission:
     """How far the one submission of a batch has come.
 
     Each field is filled by an event written before or after one provider call, so that after
     a crash the log says which calls may have happened. `left_batch_ids` are provider batches
-    that failed because the input file was not visible; they are never ours again.
+    that failed before they ran, because the input file was not visible or for want of tokens;
+    they are never ours again. `upload_started_at` is the moment of the first attempt.
     `lost_creates` counts the calls whose outcome nobody knows and that were given up: what they
     made, if anything, may still show up in the provider's list.
     """
@@ -226,12 +242,15 @@ class Submission:
     attempt: int
     file_name: str
     input_sha256: str
+    upload_attempt: int = 0
+    upload_started_at: datetime | None = None
     input_file_id: str | None = None
     input_file_created_at: datetime | None = None
     create_attempt: int = 0
     create_started_at: datetime | None = None
     left_batch_ids: tuple[str, ...] = ()
     lost_creates: int = 0
+    deferral: Deferral | None = None
 
 
 @frozen

@@ -8,7 +8,7 @@ import msgspec
 
 from ...application.views import BatchSummary
 from ...domain.status import Outcome
-from ...domain.values import BatchProblem, Trouble
+from ...domain.values import BatchProblem, Deferral, Trouble
 from .costs import cost_data, cost_text
 from .text import clean, moment_text, size_text
 
@@ -69,6 +69,7 @@ def summary_data(summary: BatchSummary) -> dict[str, Any]:
         "completion_handler": summary.completion_handler,
         "handler_dispatched": summary.handler_dispatched,
         "trouble": summary.trouble,
+        "deferral": summary.deferral,
         "retry_of": summary.retry_of,
         "retries": summary.retries,
         "outcomes": outcome_counts(summary),
@@ -153,6 +154,8 @@ def _work_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     if summary.completion_handler is not None:
         state = "has run" if summary.handler_dispatched else "has not run yet"
         yield "handler", clean(f"{summary.completion_handler} {state}")
+    if summary.deferral is not None:
+        yield "waits", deferral_text(summary.deferral)
     if summary.trouble is not None:
         yield "trouble", trouble_text(summary.trouble)
 
@@ -182,6 +185,11 @@ def trouble_text(trouble: Trouble) -> str:
     what = trouble.step.value.replace("_", " ")
     times = "once" if trouble.failures == 1 else f"{trouble.failures:,} times in a row"
     return clean(f"{what} failed {times}, again {when}: {trouble.problem}")
+
+
+def deferral_text(deferral: Deferral) -> str:
+    """Why the batch is not created yet, and when that is tried again."""
+    return clean(f"until {moment_text(deferral.until)}: {error_text(deferral.problem)}")
 
 
 def error_text(error: BatchProblem) -> str:

@@ -122,9 +122,12 @@ def _submission_facts(event: events.BatchEvent) -> Iterator[str]:
     match event:
         case events.SubmissionStarted():
             yield f"{event.file_name}, sha256 {event.input_sha256}"
-        case events.InputUploaded() | events.InputDiscarded():
+        case events.InputUploaded():
+            found = ", found in the provider's list" if event.adopted else ""
+            yield f"{event.file_id}{found}"
+        case events.InputDiscarded():
             yield event.file_id
-        case events.CreateStarted():
+        case events.CreateStarted() | events.UploadStarted():
             yield f"attempt {event.attempt}"
         case events.CreateNotDone() | events.SubmissionFailed() | events.GivenUp():
             yield error_text(event.error)
@@ -133,6 +136,9 @@ def _submission_facts(event: events.BatchEvent) -> Iterator[str]:
             yield f"{event.provider_batch_id}, {event.raw_status}{found}"
         case events.InputNotVisible() | events.SiblingFound() | events.SiblingCanceled():
             yield event.provider_batch_id
+        case events.TokenLimitReached():
+            until = moment_text(event.retry_at)
+            yield f"{event.provider_batch_id}, {event.report.errors[0].message} Again at {until}"
         case _:
             return
 

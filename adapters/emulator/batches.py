@@ -20,7 +20,7 @@ from .records import BatchRecord, Timetable, Verdict
 from .results import make_results
 from .settings import EmulatorSettings
 from .store import Store
-from .validation import Rules, file_not_found, validate
+from .validation import Rules, file_not_found, token_limit, validate
 from .wire import ORGANIZATION, PROJECT
 
 _TERMINAL: Final = (Status.COMPLETED, Status.FAILED, Status.EXPIRED, Status.CANCELLED)
@@ -52,7 +52,7 @@ class Batches:
     def create(self, new: NewBatch) -> tuple[BatchRecord, Stage]:
         """Create a batch; how a missing input file shows is up to settings and faults."""
         now = self._clock()
-        not_found = self._look_for_input(new.input_file_id, now)
+        verdict = self._look_for_input(new.input_file_id, now) or self._look_for_room()
         drawn = self._faults.draw_all(Operation.CREATE, BATCH_FAULTS)
         all_failed = any(fault.kind is FaultKind.ALL_FAILED for fault in drawn)
         record = BatchRecord(
@@ -65,9 +65,9 @@ class Batches:
             timetable=_timetable(self._settings, drawn),
             fail_every=1 if all_failed else self._settings.fail_every,
             shaping=self._faults.draw_all(Operation.CREATE, RESULT_FAULTS),
-            verdict=not_found,
+            verdict=verdict,
         )
-        self._store.add_batch(record, settled=not_found is not None)
+        self._store.add_batch(record, settled=verdict is not None)
         # OpenAI answers `validating` whatever comes next.
         return record, Stage(status=Status.VALIDATING)
 
@@ -110,6 +110,12 @@ class Batches:
 
     def _lock(self, batch_id: str) -> asyncio.Lock:
         return self._locks.setdefault(batch_id, asyncio.Lock())
+
+    def _look_for_room(self) -> Verdict | None:
+        """Return the verdict that fails a batch when too many tokens are enqueued."""
+        if self._faults.draw(Operation.CREATE, FaultKind.QUEUE_FULL) is None:
+            return None
+        return Verdict(errors=(token_limit(ORGANIZATION),))
 
     def _look_for_input(self, file_id: str, now: float) -> Verdict | None:
         """Return the verdict that fails a batch whose input cannot be found, or refuse it."""

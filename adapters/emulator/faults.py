@@ -30,7 +30,7 @@ class FaultKind(StrEnum):
     # Of a call, at any operation.
     DELAY = "delay"
     """The answer comes `seconds` of real time late; `applied` says whether the call takes effect
-    before that wait or after it."""
+    before that wait or after it, and it does so even when its sender has gone by then."""
     RATE_LIMIT = "rate_limit"
     """429, with a `Retry-After` header when `retry_after` is set."""
     BAD_GATEWAY = "bad_gateway"
@@ -59,6 +59,8 @@ class FaultKind(StrEnum):
     """The input file cannot be found while it is younger than `seconds`: the create is a 400."""
     FILE_HIDDEN_FAILED = "file_hidden_failed"
     """The same, but the batch is created and fails validation."""
+    QUEUE_FULL = "queue_full"
+    """The batch fails validation for want of enqueued tokens."""
     SLOW_FINALIZING = "slow_finalizing"
     """Finalizing takes `seconds`."""
     EXPIRE = "expire"
@@ -142,6 +144,7 @@ _OPERATIONS: dict[FaultKind, frozenset[Operation]] = {
     FaultKind.SHORT_AFTER: _DOWNLOAD,
     FaultKind.FILE_HIDDEN_REFUSED: _CREATE,
     FaultKind.FILE_HIDDEN_FAILED: _CREATE,
+    FaultKind.QUEUE_FULL: _CREATE,
     FaultKind.STUCK_CANCELLING: frozenset({Operation.CANCEL}),
     FaultKind.BATCHES_HIDDEN: frozenset({Operation.LIST}),
     **dict.fromkeys((*BATCH_FAULTS, *RESULT_FAULTS), _CREATE),

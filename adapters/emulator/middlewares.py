@@ -38,6 +38,8 @@ async def framing(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _answered(request, handler)
     except ApiError as error:
         response = replies.refusal(error, _manners(request))
+    except ConnectionResetError:
+        return web.Response()  # whoever called is gone, killed perhaps, and nobody takes an answer
     compressible = not response.prepared and response.content_type == "application/json"
     if compressible and "gzip" in request.headers.get("Accept-Encoding", ""):
         op = _operation(request)
@@ -68,6 +70,8 @@ async def calls(request: web.Request, handler: Handler) -> web.StreamResponse:
     context.settings.manners.check_access(request, context.settings.bad_keys)
     delay = context.faults.draw(op, FaultKind.DELAY)
     if delay and not delay.applied:
+        if op is not Operation.UPLOAD:
+            await request.read()  # so that it takes effect even when its sender is gone by then
         await asyncio.sleep(delay.duration)
     refusal = context.faults.draw(op, *_REFUSALS)
     if refusal and not refusal.applied:

@@ -55,6 +55,15 @@ def file_not_found(file_id: str, organization: str) -> BatchProblem:
     )
 
 
+def token_limit(organization: str) -> BatchProblem:
+    """Return the error of a batch for which the queue of its model has no room now."""
+    return BatchProblem(
+        "token_limit_exceeded",
+        f"Enqueued token limit reached for this model in organization {organization}. "
+        "Please try again once some in_progress batches have been completed.",
+    )
+
+
 def validate(path: Path, rules: Rules) -> Verdict:
     """Read the whole file and return the verdict; memory grows with the custom_ids only.
 

@@ -10,8 +10,11 @@ from .input_file import InputRequest
 from .life import RawStatus
 from .operations import Call, Operation
 from .provider import FakeBatchProvider
+from .script import TOKEN_LIMIT, UNKNOWN_MODEL
 
 __all__ = [
+    "TOKEN_LIMIT",
+    "UNKNOWN_MODEL",
     "Answer",
     "Answering",
     "Call",

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from ...application.errors import NotFoundError, RefusedError
-from ...application.ports import CreateRequest, DirectAnswer, UploadedFile
+from ...application.ports import CreateRequest, DirectAnswer, StoredFile, UploadedFile
 from ...domain.status import ResultFile
 from ...domain.values import BatchProblem, Limits, RequestProblem
 from .answers import Answer, Answering
@@ -42,6 +42,7 @@ class Account:
         self.answers: dict[str, Answer] = {}
         self.shapes = FileShapes()
         self.files: dict[str, bytes] = {}
+        self.inputs: dict[str, StoredFile] = {}
         self.batches: dict[str, FakeBatch] = {}
         self.now = now
         self._answering = answering
@@ -64,6 +65,7 @@ class Account:
         """Forget a stored file, or raise `NotFoundError`."""
         self.content(file_id, request_id)
         del self.files[file_id]
+        self.inputs.pop(file_id, None)
 
     def batch(self, batch_id: str, request_id: str | None = None) -> FakeBatch:
         """Return a batch, or raise `NotFoundError`."""
@@ -86,7 +88,11 @@ class Account:
                 http_status=400,
                 request_id=request_id,
             )
-        return UploadedFile(self._store(content), len(content), self.now(), request_id)
+        uploaded = UploadedFile(self._store(content), len(content), self.now(), request_id)
+        self.inputs[uploaded.id] = StoredFile(
+            uploaded.id, filename, uploaded.size, uploaded.created_at
+        )
+        return uploaded
 
     def create(self, request: CreateRequest, request_id: str, *, sees_file: bool) -> FakeBatch:
         """Start a batch, or raise `RefusedError` or, for its input file, `NotFoundError`."""

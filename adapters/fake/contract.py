@@ -82,6 +82,18 @@ class BatchProviderContract:
         first, second = await actor.upload_requests(), await actor.upload_requests()
         assert first.id != second.id
 
+    async def test_uploads_are_listed(self, actor: Actor) -> None:
+        """The newest first, each with its name and size; a deleted one is gone."""
+        uploaded = [await actor.upload_requests() for _ in range(3)]
+        await actor.provider.delete_file(uploaded[1].id)
+        ours = {file.id for file in uploaded}
+        listed = [file async for file in actor.provider.list_files() if file.id in ours]
+        assert [file.id for file in listed] == [uploaded[2].id, uploaded[0].id]
+        assert {(file.filename, file.size) for file in listed} == {
+            ("contract.jsonl", uploaded[0].size)
+        }
+        assert listed[1].created_at == uploaded[0].created_at
+
     async def test_retrieve_agrees_with_create(self, actor: Actor) -> None:
         """A new batch is in progress, and a retrieve shows what the create answered."""
         file = await actor.upload_requests()

@@ -13,6 +13,8 @@ class Operation(StrEnum):
     RETRIEVE = "retrieve"
     LIST = "list"
     """One page of the list."""
+    LIST_FILES = "list_files"
+    """One page of the list of files."""
     CANCEL = "cancel"
     DOWNLOAD = "download"
     DELETE = "delete"
@@ -25,7 +27,7 @@ class Call:
     """A call as it arrived, whatever became of it.
 
     `subject` is its main argument: the file name of an upload, the input file id of a create,
-    the batch or file id of the others, for a page of the list the batch it goes on after, and the
+    the batch or file id of the others, for a page of a list what it goes on after, and the
     endpoint of a synchronous request.
     """
 

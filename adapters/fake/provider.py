@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import count, islice
 
+from attrs import evolve
+
 from ...application.errors import RefusedError
 from ...application.ports import (
     OPENAI_LIMITS,
     CreateRequest,
     DirectAnswer,
     ProviderBatch,
+    StoredFile,
     UploadedFile,
 )
 from ...domain.values import Limits
@@ -98,6 +101,16 @@ class FakeBatchProvider(Script):
             if len(batches) <= self.page_size:
                 return
             after = page[-1].id
+
+    async def list_files(self) -> AsyncGenerator[StoredFile, None]:
+        """All input files, newest first; every page is a call of its own."""
+        files = list(reversed(self._account.inputs.values()))
+        for start in range(0, max(len(files), 1), self.page_size):
+            after = files[start - 1].id if start else None
+            with self._call(Operation.LIST_FILES, after) as request_id:
+                page = files[start : start + self.page_size]
+            for file in page:
+                yield evolve(file, request_id=request_id)
 
     async def cancel_batch(self, batch_id: str) -> ProviderBatch:
         """Begin to cancel a batch; it stays `cancelling` until it is moved on."""

@@ -14,11 +14,20 @@ from .life import RawStatus
 from .operations import Call, Operation
 from .visibility import Lag
 
+UNKNOWN_MODEL = BatchProblem(
+    "model_not_found",
+    "The provided model is not supported by the Batch API.",
+    param="body.model",
+    line=1,
+)
+"""Nothing helps but another input."""
+
 TOKEN_LIMIT = BatchProblem(
     "token_limit_exceeded",
     "Enqueued token limit reached for this model. "
     "Please try again once some in_progress batches have been completed.",
 )
+"""The same batch may be created again later."""
 
 
 class Script:
@@ -91,8 +100,8 @@ class Script:
         """
         self._account.expire(self._account.batch(batch_id), finished)
 
-    def fail(self, batch_id: str, errors: Iterable[BatchProblem] = (TOKEN_LIMIT,)) -> None:
-        """Fail a validating batch as a whole; by default for want of enqueued tokens."""
+    def fail(self, batch_id: str, errors: Iterable[BatchProblem] = (UNKNOWN_MODEL,)) -> None:
+        """Fail a validating batch as a whole: with `UNKNOWN_MODEL`, `TOKEN_LIMIT` or your own."""
         self._account.fail(self._account.batch(batch_id), errors)
 
     def finish_cancel(self, batch_id: str, *, finished: int | None = None) -> None:

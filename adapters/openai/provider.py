@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPMethod
+from typing import TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -16,6 +17,7 @@ from ...application.ports import (
     CreateRequest,
     DirectAnswer,
     ProviderBatch,
+    StoredFile,
     UploadedFile,
 )
 from ...domain.values import Limits
@@ -25,6 +27,8 @@ from .dialect import create_endpoint
 from .retry import Call, Failure
 from .settings import OpenAISettings
 from .transport import Answer, Request, Surroundings, Transport
+
+T = TypeVar("T", ProviderBatch, StoredFile)
 
 
 @asynccontextmanager
@@ -161,23 +165,45 @@ class OpenAIBatchProvider:
         Each page is fetched when it is reached. A list that goes in circles raises
         `UnavailableError` rather than seem complete. A repeat is safe and begins at the newest.
         """
-        cursors: set[str] = set()
         query = {"limit": str(wire.PAGE_SIZE)}
+        async with aclosing(self._list(Call.LIST, "batches", query, wire.read_batches)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def list_files(self) -> AsyncGenerator[StoredFile, None]:
+        """All batch input files of the project, newest first, 1,000 a page.
+
+        A page may hold 10,000 (OpenAI's API reference, 2026). Each is fetched when it is reached.
+        A repeat is safe and begins at the newest.
+        """
+        query = {"purpose": "batch", "order": "desc", "limit": str(wire.FILES_PAGE_SIZE)}
+        async with aclosing(self._list(Call.LIST_FILES, "files", query, wire.read_files)) as files:
+            async for file in files:
+                yield file
+
+    async def _list(
+        self,
+        call: Call,
+        resource: str,
+        query: dict[str, str],
+        read: Callable[[bytes, str | None], wire.Page[T]],
+    ) -> AsyncGenerator[T, None]:
+        cursors: set[str] = set()
         while True:
             request = Request(
-                Call.LIST, HTTPMethod.GET, self._settings.url("batches").update_query(query)
+                call, HTTPMethod.GET, self._settings.url(resource).update_query(query)
             )
             page = await self._transport.fetch(
-                request, lambda answer: wire.read_page(answer.body, answer.request_id)
+                request, lambda answer: read(answer.body, answer.request_id)
             )
             if page.after in cursors:
-                raise UnavailableError("the provider's list of batches repeats itself")
-            for batch in page.batches:
-                yield batch
+                raise UnavailableError(f"the provider's list of {resource} repeats itself")
+            for item in page.items:
+                yield item
             if page.after is None:
                 return
             cursors.add(page.after)
-            query["after"] = page.after
+            query = {**query, "after": page.after}
 
     async def download(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """Yield a file's content from its first byte, in pieces of up to 256 KiB.

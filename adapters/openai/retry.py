@@ -40,6 +40,7 @@ class Call(Enum):
 
     RETRIEVE = "retrieve batch"
     LIST = "list batches"
+    LIST_FILES = "list files"
     CANCEL = "cancel batch"
     DOWNLOAD = "download file"
     DELETE = "delete file"

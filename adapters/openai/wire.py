@@ -3,24 +3,37 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from html import unescape
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from attrs import frozen
 
-from ...application.ports import CreateRequest, ProviderBatch, UploadedFile
+from ...application.ports import CreateRequest, ProviderBatch, StoredFile, UploadedFile
 from ...domain.status import BatchStatus
 from ...domain.values import BatchProblem, RequestCounts, StatusReport, TokenUsage
 
 logger = logging.getLogger(__name__)
 
+
+class _Listed(Protocol):
+    """What stands in a list."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T_co = TypeVar("T_co", bound=_Listed, covariant=True)
+
 PAGE_SIZE = 100
 """Batches asked for at once; the most that OpenAI's API reference allows."""
+
+FILES_PAGE_SIZE = 1_000
+"""Files asked for at once; OpenAI's API reference allows 10,000, which is three megabytes."""
 
 _STATUSES = {
     "pre_schedule": BatchStatus.IN_PROGRESS,  # kluster.ai
@@ -59,10 +72,10 @@ class ErrorBody:
 
 
 @frozen
-class BatchPage:
-    """One page of the list; `after` is the cursor of the next one, None on the last."""
+class Page(Generic[T_co]):
+    """One page of a list; `after` is the cursor of the next one, None on the last."""
 
-    batches: tuple[ProviderBatch, ...]
+    items: tuple[T_co, ...]
     after: str | None
 
 
@@ -83,27 +96,48 @@ def read_batch(body: bytes, request_id: str | None = None) -> ProviderBatch:
     return _batch(_decoded(body), request_id)
 
 
-def read_page(body: bytes, request_id: str | None = None) -> BatchPage:
-    """Read a page of batches. Raises `UnexpectedAnswerError`.
+def read_batches(body: bytes, request_id: str | None = None) -> Page[ProviderBatch]:
+    """Read a page of batches. Raises `UnexpectedAnswerError`."""
+    return _page(body, lambda entry: _batch(entry, request_id), PAGE_SIZE)
 
-    An entry that cannot be read fails the page: a search that skips it might miss the one batch
+
+def read_files(body: bytes, request_id: str | None = None) -> Page[StoredFile]:
+    """Read a page of files. Raises `UnexpectedAnswerError`."""
+    return _page(body, lambda entry: _file(entry, request_id), FILES_PAGE_SIZE)
+
+
+def _page(body: bytes, read: Callable[[Any], T_co], full: int) -> Page[T_co]:
+    """Read a page of a list, which holds `full` items where more may follow.
+
+    An entry that cannot be read fails the page: a search that skips it might miss the one that
     it looks for. Some compatible servers answer with a bare array, which is the whole list.
     """
     answer = _decoded(body)
     entries = answer if isinstance(answer, list) else _object(answer).get("data")
     if not isinstance(entries, list):
-        raise UnexpectedAnswerError("a list of batches has no `data`")
-    batches = tuple(_batch(entry, request_id) for entry in entries)
+        raise UnexpectedAnswerError("a list has no `data`")
+    items = tuple(map(read, entries))
     if isinstance(answer, list):
-        return BatchPage(batches, None)
+        return Page(items, None)
     more = answer.get("has_more")
     if more is None:
-        more = len(batches) >= PAGE_SIZE
+        more = len(items) >= full
     if not more:
-        return BatchPage(batches, None)
-    if not batches:
-        raise UnexpectedAnswerError("an empty page of batches says that more follow")
-    return BatchPage(batches, _text(answer.get("last_id")) or batches[-1].id)
+        return Page(items, None)
+    if not items:
+        raise UnexpectedAnswerError("an empty page of a list says that more follow")
+    return Page(items, _text(answer.get("last_id")) or items[-1].id)
+
+
+def _file(entry: Any, request_id: str | None) -> StoredFile:
+    found = _object(entry)
+    return StoredFile(
+        _id(found),
+        _text(found.get("filename")),
+        _integer(found.get("bytes")),
+        moment(found.get("created_at")),
+        request_id,
+    )
 
 
 def read_file(body: bytes, *, sent: int, request_id: str | None = None) -> UploadedFile:

@@ -14,7 +14,7 @@ from ...domain.status import Outcome, WorkStep
 from .database import BatchDatastore, surviving_restarts
 from .texts import bytes_of, text_of
 
-_VERSION = 1
+_VERSION = 2
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
 VIEW_TABLES: dict[str, LiteralString] = {
@@ -36,6 +36,7 @@ VIEW_TABLES: dict[str, LiteralString] = {
         "submitted_at timestamptz, "
         "provider_batch_id bytea, "
         "may_have_siblings boolean NOT NULL, "
+        "deferred_until timestamptz, "
         "summary bytea NOT NULL)"
     ),
     # Room in each page for the outcomes that come later: their rows need no new index entries.
@@ -60,12 +61,13 @@ _PUT_BATCH = (
     "INSERT INTO batchtrail_batches "
     "SELECT coalesce(max(batch_no), 0) + 1, %(batch_id)s, %(created_at)s, %(identity)s, "
     "%(generation)s, %(provider)s, %(version)s, %(updated_at)s, %(next_step)s, "
-    "%(submitted_at)s, %(provider_batch_id)s, %(may_have_siblings)s, %(summary)s "
-    "FROM batchtrail_batches "
+    "%(submitted_at)s, %(provider_batch_id)s, %(may_have_siblings)s, %(deferred_until)s, "
+    "%(summary)s FROM batchtrail_batches "
     "ON CONFLICT (batch_id) DO UPDATE SET version=excluded.version, "
     "updated_at=excluded.updated_at, next_step=excluded.next_step, "
     "submitted_at=excluded.submitted_at, provider_batch_id=excluded.provider_batch_id, "
-    "may_have_siblings=excluded.may_have_siblings, summary=excluded.summary"
+    "may_have_siblings=excluded.may_have_siblings, "
+    "deferred_until=excluded.deferred_until, summary=excluded.summary"
 )
 _ADD_REQUESTS = (
     "INSERT INTO batchtrail_completions "
@@ -144,6 +146,7 @@ class PostgresViewWriter:
                 "submitted_at": summary.submitted_at,
                 "provider_batch_id": _stored(summary.provider_batch_id),
                 "may_have_siblings": summary.lost_creates > 0,
+                "deferred_until": summary.deferral.until if summary.deferral else None,
                 "summary": msgspec.json.encode(summary),
             },
         )
@@ -211,7 +214,7 @@ class PostgresViewReader:
         """The batches at a provider with something left to do, oldest first."""
         rows = self._select(
             "SELECT batch_id, version, next_step, updated_at, submitted_at, provider_batch_id, "
-            "may_have_siblings FROM batchtrail_batches "
+            "may_have_siblings, deferred_until FROM batchtrail_batches "
             "WHERE next_step IS NOT NULL AND provider=%s ORDER BY batch_no",
             bytes_of(provider),
         )
@@ -265,15 +268,16 @@ class PostgresViewReader:
 
 
 def _open_batch(row: TupleRow) -> OpenBatch:
-    batch_id, version, next_step, updated_at, submitted_at, provider_batch_id, siblings = row
+    batch_id, version, next_step, updated_at, submitted_at, name, siblings, deferred_until = row
     return OpenBatch(
         batch_id,
         version,
         WorkStep(next_step),
         updated_at.astimezone(UTC),
         submitted_at and submitted_at.astimezone(UTC),
-        None if provider_batch_id is None else text_of(provider_batch_id),
+        None if name is None else text_of(name),
         siblings,
+        deferred_until and deferred_until.astimezone(UTC),
     )
 
 

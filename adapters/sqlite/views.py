@@ -11,7 +11,7 @@ from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
 
-_VERSION = 3
+_VERSION = 4
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
 _TABLES = {
@@ -32,6 +32,7 @@ _TABLES = {
         "submitted_at TEXT, "
         "provider_batch_id TEXT, "
         "may_have_siblings INTEGER NOT NULL, "
+        "deferred_until TEXT, "
         "summary TEXT NOT NULL)"
     ),
     "completions": (
@@ -52,13 +53,16 @@ _INDEXES = (
 
 _PUT_BATCH = (
     "INSERT INTO batches (batch_id, created_at, identity, generation, provider, version, "
-    "updated_at, next_step, submitted_at, provider_batch_id, may_have_siblings, summary) "
+    "updated_at, next_step, submitted_at, provider_batch_id, may_have_siblings, deferred_until, "
+    "summary) "
     "VALUES (:batch_id, :created_at, :identity, :generation, :provider, :version, "
-    ":updated_at, :next_step, :submitted_at, :provider_batch_id, :may_have_siblings, :summary) "
+    ":updated_at, :next_step, :submitted_at, :provider_batch_id, :may_have_siblings, "
+    ":deferred_until, :summary) "
     "ON CONFLICT (batch_id) DO UPDATE SET version=excluded.version, "
     "updated_at=excluded.updated_at, next_step=excluded.next_step, "
     "submitted_at=excluded.submitted_at, provider_batch_id=excluded.provider_batch_id, "
-    "may_have_siblings=excluded.may_have_siblings, summary=excluded.summary"
+    "may_have_siblings=excluded.may_have_siblings, "
+    "deferred_until=excluded.deferred_until, summary=excluded.summary"
 )
 
 
@@ -110,9 +114,12 @@ class SQLiteViewWriter:
                 "version": summary.version,
                 "updated_at": moment_key(summary.updated_at),
                 "next_step": summary.next_step,
-                "submitted_at": moment_key(summary.submitted_at) if summary.submitted_at else None,
+                "submitted_at": _optional_key(summary.submitted_at),
                 "provider_batch_id": summary.provider_batch_id,
                 "may_have_siblings": summary.lost_creates > 0,
+                "deferred_until": _optional_key(
+                    summary.deferral.until if summary.deferral is not None else None
+                ),
                 "summary": msgspec.json.encode(summary).decode(),
             },
         )
@@ -186,7 +193,7 @@ class SQLiteViewReader:
         """The batches at a provider with something left to do, oldest first."""
         rows = self._select(
             "SELECT batch_id, version, next_step, updated_at, submitted_at, provider_batch_id, "
-            "may_have_siblings FROM batches "
+            "may_have_siblings, deferred_until FROM batches "
             "WHERE next_step IS NOT NULL AND provider=? ORDER BY batch_no",
             (provider,),
         )
@@ -196,9 +203,10 @@ class SQLiteViewReader:
                 version,
                 WorkStep(next_step),
                 datetime.fromisoformat(updated_at),
-                datetime.fromisoformat(submitted_at) if submitted_at else None,
+                _optional_moment(submitted_at),
                 provider_batch_id,
                 bool(siblings),
+                _optional_moment(deferred_until),
             )
             for (
                 batch_id,
@@ -208,6 +216,7 @@ class SQLiteViewReader:
                 submitted_at,
                 provider_batch_id,
                 siblings,
+                deferred_until,
             ) in rows
         ]
 
@@ -248,6 +257,14 @@ class SQLiteViewReader:
             CompletionRow(number, custom_id, Outcome(outcome), position)
             for number, custom_id, outcome, position in rows
         ]
+
+
+def _optional_key(moment: datetime | None) -> str | None:
+    return None if moment is None else moment_key(moment)
+
+
+def _optional_moment(key: str | None) -> datetime | None:
+    return None if key is None else datetime.fromisoformat(key)
 
 
 def moment_key(moment: datetime) -> str:

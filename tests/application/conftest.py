@@ -40,6 +40,7 @@ from batchtrail.application.ports import (
     CreateRequest,
     DirectAnswer,
     ProviderBatch,
+    StoredFile,
     UploadedFile,
 )
 from batchtrail.application.runtime import Runtime
@@ -226,6 +227,12 @@ class WatchedProvider:
             async for listed in batches:
                 yield listed
         await self._hook("after list")
+
+    async def list_files(self) -> AsyncGenerator[StoredFile, None]:
+        await self._hook("before list files")
+        async for listed in self._inner.list_files():
+            yield listed
+        await self._hook("after list files")
 
     async def cancel_batch(self, batch_id: str) -> ProviderBatch:
         await self._hook("before cancel")

@@ -198,6 +198,7 @@ async def test_order_of_a_whole_life(lab: Lab) -> None:
         "Drafted",
         "RequestsAdded",
         "SubmissionStarted",
+        "UploadStarted",
         "InputUploaded",
         "CreateStarted",
         "Submitted",
@@ -221,7 +222,7 @@ async def test_intent_is_committed_before_the_call(lab: Lab) -> None:
     batch_id = await service.submit(lab.lines())
     await service.cancel(batch_id)
     assert seen == {
-        "before upload": "SubmissionStarted",
+        "before upload": "UploadStarted",
         "before create": "CreateStarted",
         "before cancel": "CancelRequested",
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -59,29 +60,75 @@ class Result:
 
 @define
 class Warm:
-    """A process that forks into the command; see the `warm` module."""
+    """A process that forks into the command, one at a time; see the `warm` module."""
 
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[bytes]"
     directory: Path
+    patience: float = PATIENCE
+
+    def start(
+        self,
+        arguments: Sequence[str | Path],
+        cwd: Path,
+        environment: Mapping[str, str],
+        program: Path = COMMAND,
+    ) -> int:
+        """Begin a command; gives its process id."""
+        stdout, stderr = self._streams
+        order = {
+            "arguments": [str(program), *map(str, arguments)],
+            "cwd": str(cwd),
+            "environment": dict(environment),
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+            "patience": round(self.patience),
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        self.process.stdin.flush()
+        return self._number()
+
+    def wait(self, seconds: float | None = None) -> Result | None:
+        """Wait for the end of the command that was started; None when it still runs after that."""
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            return None
+        status = self._number()
+        stdout, stderr = self._streams
+        return Result(status, stdout.read_bytes(), stderr.read_bytes())
 
     def run(
         self, arguments: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]
     ) -> Result:
         """Run the command to its end."""
-        stdout, stderr = self.directory / "stdout", self.directory / "stderr"
-        order = {
-            "arguments": [str(COMMAND), *map(str, arguments)],
-            "cwd": str(cwd),
-            "environment": environment,
-            "stdout": str(stdout),
-            "stderr": str(stderr),
-            "patience": round(PATIENCE),
-        }
-        assert self.process.stdin is not None
+        self.start(arguments, cwd, environment)
+        result = self.wait()
+        assert result is not None
+        return result
+
+    @property
+    def _streams(self) -> tuple[Path, Path]:
+        return self.directory / "stdout", self.directory / "stderr"
+
+    def _number(self) -> int:
         assert self.process.stdout is not None
-        print(json.dumps(order), file=self.process.stdin, flush=True)
-        status = int(self.process.stdout.readline())
-        return Result(status, stdout.read_bytes(), stderr.read_bytes())
+        return int(self.process.stdout.readline())
+
+
+@contextmanager
+def warmed(directory: Path, patience: float = PATIENCE) -> Iterator[Warm]:
+    """Run such a process; no command in it lives longer than `patience` seconds."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("warm.py")],
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,  # what is buffered here would not be seen by `select`
+    ) as process:
+        yield Warm(process, directory, patience)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
 
 
 @define
@@ -231,6 +278,14 @@ class Emulator:
             content: bytes = answer.read()
             return content
 
+    def post(self, path: str, body: object) -> Any:
+        """Post JSON to the API itself; counts as a call."""
+        headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+        content = json.dumps(body).encode()
+        call = Request(f"{self.base_url}/{path}", headers=headers, data=content)  # noqa: S310
+        with urlopen(call, timeout=PATIENCE) as answer:  # noqa: S310
+            return json.load(answer)
+
     def arm(self, *faults: dict[str, Any]) -> None:
         """Let something go wrong from now on."""
         self.control("PUT", "faults", {"faults": faults})
@@ -305,17 +360,8 @@ def slow(slow_emulator: Emulator) -> Emulator:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("warm.py")],
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Warm(process, tmp_path_factory.mktemp("warm"))
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(PATIENCE) == 0
+    with warmed(tmp_path_factory.mktemp("warm")) as warm:
+        yield warm
 
 
 @pytest.fixture

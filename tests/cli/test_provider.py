@@ -262,3 +262,33 @@ def test_plain_http_to_another_machine_is_warned_of(cli: Cli) -> None:
     said = cli("cancel", "0000", OPENAI_BASE_URL="http://gateway.invalid:9/v1").err
     assert "http://gateway.invalid:9/v1 is not encrypted: others can read the key" in said
     assert "not encrypted" not in cli("cancel", "0000").err
+
+
+def test_a_queue_without_room(cli: Cli, emulator: Emulator) -> None:
+    """The batch waits and is created again by itself; the upload stays, and the reason is shown."""
+    emulator.arm({"op": "create", "kind": "queue_full", "times": 2})
+    result = cli("run", cli.write(), "-o", "out.jsonl")
+    assert result.status == 0, result
+    assert "Enqueued token limit reached" in result.err
+    assert (emulator.applied("create"), emulator.applied("upload")) == (3, 1)
+    (batch,) = cli.batches()
+    assert batch["deferral"] is None
+    history = cli("history", batch["id"]).out
+    assert history.count("TokenLimitReached") == 2
+    assert "Enqueued token limit reached" in history
+
+
+def test_status_says_why_a_batch_waits(cli: Cli, emulator: Emulator) -> None:
+    """Until when, and the provider's own words; whoever does not want to wait cancels."""
+    emulator.arm({"op": "create", "kind": "queue_full"})
+    batch = cli("submit", cli.write(), BATCHTRAIL_POLL_SCHEDULE="600").out.strip()
+    while cli("status", batch, "--refresh", "--json", BATCHTRAIL_POLL_SCHEDULE="600").json[
+        "raw_status"
+    ]:
+        pass
+    shown = cli("status", batch)
+    assert re.search(r"\nwaits +until \S+ \S+: token_limit_exceeded: Enqueued", shown.out), shown
+    assert cli("status", batch, "--json").json["deferral"]["times"] == 1
+    assert cli("cancel", batch).status == 0
+    assert cli("status", batch, "--json").json["status"] == "canceled"
+    assert (emulator.applied("create"), emulator.applied("delete")) == (1, 1)

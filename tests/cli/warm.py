@@ -1,7 +1,8 @@
 """Runs the installed command many times, each in a fork of a process that has its imports done.
 
 Starting an interpreter and importing everything takes most of a second; the tables of bad input
-would take minutes. Reads orders as JSON lines, and answers each with an exit status.
+would take minutes. Reads orders as JSON lines, and answers each with the fork's process id at its
+beginning and with its exit status at its end.
 """
 
 import gc
@@ -31,6 +32,12 @@ def become(order: dict[str, Any]) -> None:
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
+def tell(number: int) -> None:
+    """Write a line of the answer."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Serve until standard input ends."""
     for name in IMPORTS:
@@ -42,9 +49,9 @@ def main() -> None:
         if not pid:
             become(json.loads(line))
             return
+        tell(pid)
         _, status = os.waitpid(pid, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
+        tell(os.waitstatus_to_exitcode(status))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ NOT_VISIBLE = report(
 )
 
 
+NO_ROOM = report(
+    "failed", errors=(BatchProblem("token_limit_exceeded", "Enqueued token limit reached."),)
+)
+
+
 class Story:
     """A batch and its past: every verb is one command, with a later moment each time."""
 
@@ -129,8 +134,19 @@ class Story:
         return self
 
     def upload(self, file_id: str = "file-1") -> "Story":
+        return self.begin_upload().record_upload(file_id)
+
+    def begin_upload(self) -> "Story":
+        self.batch.start_upload(stamp=self.stamp())
+        return self
+
+    def record_upload(self, file_id: str, *, adopted: bool = False) -> "Story":
         self.batch.record_upload(
-            file_id, provider_created_at=None, request_id="req-upload", stamp=self.stamp()
+            file_id,
+            provider_created_at=None,
+            request_id="req-upload",
+            stamp=self.stamp(),
+            adopted=adopted,
         )
         return self
 
@@ -295,6 +311,7 @@ _STAGES: dict[str, Callable[[], Story]] = {
     "given_up": lambda: at("in_progress").give_up(),
     "collected": lambda: at("ended").apply("a", "b").collect(),
     "left": lambda: at("submitted").poll(NOT_VISIBLE),
+    "deferred": lambda: at("submitted").poll(NO_ROOM),
     "created_again": lambda: at("left").create().answer("batch_2"),
 }
 
@@ -319,6 +336,7 @@ class Stages:
         "collected",
     )
     not_visible = NOT_VISIBLE
+    no_room = NO_ROOM
     at = staticmethod(at)
     report = staticmethod(report)
     new = Story

@@ -374,7 +374,7 @@ class BatchMachine(RuleBasedStateMachine):
         names = Counter(type(event).__name__ for event in self.story.past)
         assert names["HandlerDispatched"] <= 1
         assert names["SubmissionStarted"] <= 1
-        assert names["Submitted"] <= 1 + names["InputNotVisible"]
+        assert names["Submitted"] <= 1 + names["InputNotVisible"] + names["TokenLimitReached"]
         once = [
             vars(e)["custom_id"] for e in self.story.past if type(e).__name__ == "ResultApplied"
         ]

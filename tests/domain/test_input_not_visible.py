@@ -176,7 +176,6 @@ def test_status_of_the_left_batch_is_nothing_after_the_end(given: Stages, end: s
     [
         BatchProblem("invalid_json_line", "Not JSON.", param=None, line=1),
         BatchProblem("missing_file", "No file_id in the body.", param="file_id", line=3),
-        BatchProblem("token_limit_exceeded", "Too many.", param=None),
     ],
 )
 def test_other_failures_are_the_end(given: Stages, error: BatchProblem) -> None:

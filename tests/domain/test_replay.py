@@ -19,7 +19,7 @@ Step = Callable[["Story"], Any]
 
 RAW_WORDS = ["validating", "in_progress", "finalizing", "cancelling"]
 ENDS = ["completed", "expired", "cancelled", "failed"]
-STAGES = 18
+STAGES = 19
 NOT_VISIBLE = (BatchProblem("invalid_request", "No such File object.", param="file_id"),)
 
 _names = st.sampled_from(["a", "b", "c", "d", "e", "nobody"])
@@ -195,7 +195,7 @@ def test_any_life_makes_one_provider_batch_at_a_time(
         elif name == "CreateNotDone":
             assert open_create
             open_create = False
-        elif name == "InputNotVisible":
+        elif name in {"InputNotVisible", "TokenLimitReached"}:
             assert live is not None
             assert batch_id == live
             left.add(live)

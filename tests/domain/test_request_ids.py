@@ -82,6 +82,7 @@ def test_calls_have_a_place_for_their_id() -> None:
         "StatusChanged",
         "ReportAmended",
         "InputNotVisible",
+        "TokenLimitReached",
         "Canceled",
         "SiblingFound",
         "SiblingCanceled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 def test_intent_is_recorded(given: Stages) -> None:
     """Before any call the log knows the digest of the input and the name of the file."""
     story = given.at("filled").start()
-    name = f"batchtrail-{story.batch.id}.jsonl"
+    assert story.batch.submission is not None
+    name = story.batch.submission.file_name
+    assert re.fullmatch(rf"batchtrail-{story.batch.id}-[0-9a-f]{{8}}\.jsonl", name)
     assert story.facts() == [
         ("SubmissionStarted", {"attempt": 1, "file_name": name, "input_sha256": "ab" * 32})
     ]
@@ -56,20 +59,72 @@ def test_submit_is_single_shot(given: Stages) -> None:
 # The upload
 
 
+def test_no_other_submission_has_its_file_name(given: Stages) -> None:
+    """Another database with the same input has the same batch id, but never the same file."""
+    submissions = [given.at("filled").start().batch.submission for _ in range(2)]
+    assert len({submission.file_name for submission in submissions if submission}) == 2
+
+
+def test_each_attempt_is_recorded_and_the_first_moment_kept(given: Stages) -> None:
+    """Whoever looks for what an attempt has left must look back to the first."""
+    story = given.at("started")
+    story.begin_upload()
+    begun = story.batch.modified_on
+    story.begin_upload()
+    assert story.facts() == [
+        ("UploadStarted", {"attempt": 1}),
+        ("UploadStarted", {"attempt": 2}),
+    ]
+    assert story.batch.submission is not None
+    assert (story.batch.submission.upload_attempt, story.batch.submission.upload_started_at) == (
+        2,
+        begun,
+    )
+
+
+def test_nothing_is_uploaded_for_nothing(given: Stages) -> None:
+    """Not when the file is known, not after a wish to cancel, not before the intent."""
+    with pytest.raises(BatchSubmittedError):
+        given.at("uploaded").begin_upload()
+    with pytest.raises(AlreadyCancelingError):
+        given.at("started").cancel().begin_upload()
+    with pytest.raises(NotSubmittedError):
+        given.at("filled").begin_upload()
+
+
+def test_an_upload_that_nobody_began_is_no_upload(given: Stages) -> None:
+    """What may have happened stands in the log before it happens."""
+    story = given.at("started")
+    with pytest.raises(OutOfOrderError):
+        story.record_upload("file-1")
+    assert story.facts() == []
+
+
+def test_finding_the_file_again_is_nothing(given: Stages) -> None:
+    """Whoever looks meets the upload of another process; a second file is refused."""
+    story = given.at("uploaded")
+    story.record_upload("file-1", adopted=True)
+    assert story.facts() == []
+    with pytest.raises(BatchSubmittedError):
+        story.record_upload("file-2", adopted=True)
+
+
 def test_upload_is_remembered(given: Stages) -> None:
     """The file id is in the log, so that no later attempt uploads again."""
     story = given.at("started").upload("file-1")
     size = story.batch.input_size
     assert story.facts() == [
+        ("UploadStarted", {"attempt": 1}),
         (
             "InputUploaded",
             {
                 "file_id": "file-1",
                 "size": size,
+                "adopted": False,
                 "provider_created_at": None,
                 "request_id": "req-upload",
             },
-        )
+        ),
     ]
     assert story.batch.submission is not None
     assert story.batch.submission.input_file_id == "file-1"

@@ -1,5 +1,6 @@
 """Every fault, as a client meets it."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,6 +9,7 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI, BadRequestError, InternalServerError, RateLimitError
 from openai.types import Batch, FileObject
+from yarl import URL
 
 from batchtrail.adapters.emulator import (
     Emulator,
@@ -31,6 +33,13 @@ async def create(emulator: Emulator, http: aiohttp.ClientSession) -> aiohttp.Cli
     async with http.post(f"{emulator.base_url}/batches", json=NEW) as response:
         await response.read()
         return response
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others have their turns until something holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (nothing of the emulator says when)
+            await asyncio.sleep(0)
 
 
 async def ids(client: AsyncOpenAI) -> list[str]:
@@ -118,6 +127,47 @@ async def test_slow_answer(
     assert len(await ids(client)) == applied
 
 
+async def test_late_call_of_a_dead_client(
+    emulator: Emulator, client: AsyncOpenAI, http: aiohttp.ClientSession
+) -> None:
+    """A call that was sent takes effect, also when its sender was killed before that."""
+    emulator.faults.arm(Fault(op="create", kind="delay", seconds=0.2))
+    with pytest.raises(TimeoutError):
+        await http.post(
+            f"{emulator.base_url}/batches", json=NEW, timeout=aiohttp.ClientTimeout(total=0.1)
+        )
+    assert await ids(client) == []
+    await until(lambda: bool(emulator.calls.applied[Operation.CREATE]))
+    assert len(await ids(client)) == 1
+
+
+@pytest.mark.parametrize("op", ["upload", "download", "list"])
+async def test_clients_that_hang_up(
+    emulator: Emulator,
+    client: AsyncOpenAI,
+    upload: Upload,
+    caplog: pytest.LogCaptureFixture,
+    op: str,
+) -> None:
+    """Clients that are killed are no error of the emulator: it says nothing, and goes on."""
+    file = await upload(client, b"{}")
+    emulator.faults.arm(Fault(op=op, kind="delay", seconds=0.2, times=1))
+    head = {
+        "upload": "POST /v1/files HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        "Content-Length: 1000\r\n",
+        "download": f"GET /v1/files/{file.id}/content HTTP/1.1\r\n",
+        "list": "GET /v1/batches HTTP/1.1\r\n",
+    }[op]
+    address, before = URL(emulator.base_url), asyncio.all_tasks()
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(f"{head}Host: here\r\nAuthorization: Bearer sk-test\r\n\r\n".encode())
+    await until(lambda: emulator.calls.received[Operation(op)] > (op == "upload"))
+    writer.transport.abort()
+    await until(lambda: not asyncio.all_tasks() - before)
+    assert caplog.records == []
+    assert await ids(client) == []
+
+
 @pytest.mark.parametrize(("kinds", "encoding"), [((), "gzip"), (("no_gzip",), None)])
 async def test_gzip(
     emulator: Emulator, http: aiohttp.ClientSession, kinds: tuple[str, ...], encoding: str | None
@@ -189,6 +239,20 @@ async def test_fresh_file_fails_the_batch(
     batch = await client.batches.retrieve(batch.id)
     assert batch.status == "failed"
     assert (await submit(client)).status == "validating"
+
+
+async def test_no_room_for_its_tokens(
+    emulator: Emulator, client: AsyncOpenAI, clock: ManualClock, submit: Submit
+) -> None:
+    """The batch is created, fails validation and costs nothing; the next one has room."""
+    emulator.faults.arm(Fault(op="create", kind="queue_full"))
+    batch = await submit(client)
+    clock.advance(1)
+    batch = await client.batches.retrieve(batch.id)
+    assert batch.errors is not None
+    assert batch.errors.data is not None
+    assert [error.code for error in batch.errors.data] == ["token_limit_exceeded"]
+    assert (batch.status, (await submit(client)).status) == ("failed", "validating")
 
 
 async def test_list_lags(

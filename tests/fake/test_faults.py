@@ -30,6 +30,7 @@ async def every_call(
         "create": lambda: actor.provider.create_batch(actor.request(file.id)),
         "retrieve": lambda: actor.provider.retrieve_batch(batch.id),
         "list": actor.listed,
+        "list_files": lambda: anext(actor.provider.list_files()),
         "cancel": lambda: actor.provider.cancel_batch(batch.id),
         "download": lambda: actor.content(file.id),
         "delete": lambda: actor.provider.delete_file(file.id),

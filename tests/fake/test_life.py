@@ -158,10 +158,10 @@ async def test_fail_shows_the_errors(provider: FakeBatchProvider, actor: Actor) 
 
 
 async def test_fail_has_a_reason_of_its_own(provider: FakeBatchProvider, actor: Actor) -> None:
-    """By default the enqueued token limit is reached."""
+    """By default nothing would help but another input."""
     batch = await actor.start()
     provider.fail(batch.id)
-    assert [each.code for each in provider.look(batch.id).report.errors] == ["token_limit_exceeded"]
+    assert [each.code for each in provider.look(batch.id).report.errors] == ["model_not_found"]
 
 
 async def test_fail_is_for_validating_batches(provider: FakeBatchProvider, actor: Actor) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batchtrail.adapters.fake import FakeBatchProvider
     from batchtrail.application.completions import Completion
     from batchtrail.domain.batch import Batch
+    from batchtrail.domain.values import StatusReport
 
     from .databases import Database
     from .handlers import Handlers
@@ -56,15 +57,20 @@ class Inspection:
     def made(self) -> list[str]:
         """The provider batches that were made for this one, but for those that cost nothing.
 
-        Those failed because their input file was not visible, and are not ours any more.
+        Those failed before they ran, for want of their input file or of tokens, and are left.
         """
         accounts = self.provider._account.batches.values()
         mine = [each for each in accounts if _batch_id_of(each) == str(self.batch.id)]
-        return [each.id for each in mine if not each.show(None).report.input_not_found]
+        return [each.id for each in mine if not _never_ran(each.show(None).report)]
 
     def named(self, event_class: type[events.BatchEvent]) -> list[Any]:
         """The events of one kind."""
         return [event for event in self.log if isinstance(event, event_class)]
+
+
+def _never_ran(report: StatusReport) -> bool:
+    """Whether a provider batch failed for a reason for which it is made again."""
+    return report.input_not_found or report.is_out_of_tokens
 
 
 def _batch_id_of(batch: Any) -> str | None:
@@ -177,7 +183,8 @@ def check_log(seen: Inspection) -> None:
     demand(_state(replayed) == _state(seen.batch), "the log replays to the state")
     applied = Counter(event.custom_id for event in seen.named(events.ResultApplied))
     demand(max(applied.values(), default=1) == 1, "no result is applied twice", applied)
-    submitted = len(seen.named(events.Submitted)) - len(seen.named(events.InputNotVisible))
+    left = len(seen.named(events.InputNotVisible)) + len(seen.named(events.TokenLimitReached))
+    submitted = len(seen.named(events.Submitted)) - left
     demand(submitted <= 1, "a batch is submitted once", submitted)
 
 

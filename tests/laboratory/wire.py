@@ -8,6 +8,7 @@ from batchtrail.application.ports import (
     CreateRequest,
     DirectAnswer,
     ProviderBatch,
+    StoredFile,
     UploadedFile,
 )
 from batchtrail.domain.values import Limits
@@ -86,6 +87,13 @@ class RemoteProvider:
         for batch in await self._wire.carry("list", whole):
             await self._wire.piece("list")
             yield batch
+
+    async def list_files(self) -> AsyncGenerator[StoredFile, None]:
+        async def whole() -> list[StoredFile]:
+            return [file async for file in self._provider.list_files()]
+
+        for file in await self._wire.carry("list files", whole):
+            yield file
 
     async def cancel_batch(self, batch_id: str) -> ProviderBatch:
         return await self._wire.carry("cancel", lambda: self._provider.cancel_batch(batch_id))

@@ -287,8 +287,8 @@ def test_other_error_bodies_give_one_sentence(body: bytes, message: str) -> None
 )
 def test_pages_know_their_cursor(answer: Any, ids: list[str], after: str | None) -> None:
     """A full page without `has_more` is followed up; a bare array is the whole list."""
-    page = wire.read_page(json.dumps(answer).encode())
-    assert (ids, after) == ([batch.id for batch in page.batches], page.after)
+    page = wire.read_batches(json.dumps(answer).encode())
+    assert (ids, after) == ([batch.id for batch in page.items], page.after)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_pages_know_their_cursor(answer: Any, ids: list[str], after: str | None)
 def test_a_page_that_hides_a_batch_is_unexpected(answer: Any) -> None:
     """A search must not end at a page that it could not read."""
     with pytest.raises(UnexpectedAnswerError):
-        wire.read_page(json.dumps(answer).encode())
+        wire.read_batches(json.dumps(answer).encode())
 
 
 def test_a_file_without_a_size_has_what_was_sent() -> None:

@@ -80,7 +80,7 @@ class LivingProvider(FakeBatchProvider):
     async def upload(
         self, lines: AsyncIterable[bytes], *, filename: str, size: int
     ) -> UploadedFile:
-        chance = self._random("upload", filename, len(self.calls))
+        chance = self._random("upload", len(self.calls))
         if chance.random() < self._climate.lag:
             self._noted["input file not visible"] += 1
             self.hide_file(times=chance.randint(1, 2))

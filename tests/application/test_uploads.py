@@ -1,0 +1,200 @@
+"""Uploads whose answer was lost: what arrived is used, and what is left over is deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+from tests.laboratory.databases import FileDatabase
+
+from batchtrail.adapters.fake import FakeBatchProvider
+from batchtrail.application.errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    ProviderError,
+    RefusedError,
+    UnavailableError,
+)
+from batchtrail.domain.events import InputDiscarded, InputUploaded
+from batchtrail.domain.status import BatchStatus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable
+    from uuid import UUID
+
+    from tests.application.conftest import Lab, VirtualClock
+
+    from batchtrail.application.ports import StoredFile, UploadedFile
+    from batchtrail.application.service import BatchService
+
+
+class OddProvider(FakeBatchProvider):
+    """Cuts off the first uploads, or hides every file from the first walks through the list."""
+
+    def __init__(self, clock: VirtualClock, *, cut: int = 0, blind_walks: int = 0) -> None:
+        super().__init__(now=clock.now)
+        self.cut = cut
+        self.blind_walks = blind_walks
+
+    async def upload(
+        self, lines: AsyncIterable[bytes], *, filename: str, size: int
+    ) -> UploadedFile:
+        uploaded = await super().upload(lines, filename=filename, size=size)
+        if self.cut:
+            self.cut -= 1
+            self._account.inputs[uploaded.id] = evolve(
+                self._account.inputs[uploaded.id], size=size - 1
+            )
+            raise OutcomeUnknownError("reset")
+        return uploaded
+
+    async def list_files(self) -> AsyncGenerator[StoredFile, None]:
+        self.blind_walks -= 1
+        async for file in super().list_files():
+            if self.blind_walks < 0:
+                yield file
+
+
+async def uploads(service: BatchService, batch_id: UUID) -> list[tuple[str, bool | None]]:
+    """Name the files that the log knows of, each with whether it was adopted; None is deleted."""
+    found: list[tuple[str, bool | None]] = []
+    async for event in service.history(batch_id):
+        if isinstance(event, InputUploaded):
+            found.append((event.file_id, event.adopted))
+        elif isinstance(event, InputDiscarded):
+            found.append((event.file_id, None))
+    return found
+
+
+def inputs(lab: Lab) -> list[str]:
+    """List the input files at the provider."""
+    return list(lab.provider._account.inputs)
+
+
+async def test_crash_behind_the_upload(lab: Lab) -> None:
+    """The next process finds the file by its name, and sends nothing twice."""
+
+    async def crash(boundary: str) -> None:
+        if boundary == "after upload":
+            raise lab.Crash
+
+    with pytest.raises(lab.Crash):
+        await lab.watched(crash).submit(lab.lines())
+    lab.close()
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (lab.provider.count("upload"), lab.provider.count("delete")) == (1, 0)
+    assert await uploads(service, batch_id) == [(inputs(lab)[0], True)]
+    lab.complete_all()
+    await service.wait(batch_id)
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_crash_before_the_upload(lab: Lab) -> None:
+    """Where nothing has arrived, the file is sent."""
+
+    async def crash(boundary: str) -> None:
+        if boundary == "before upload":
+            raise lab.Crash
+
+    with pytest.raises(lab.Crash):
+        await lab.watched(crash).submit(lab.lines())
+    lab.close()
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert await uploads(service, batch_id) == [(inputs(lab)[0], False)]
+
+
+async def test_an_undisturbed_submission_lists_nothing(lab: Lab) -> None:
+    await lab.service().submit(lab.lines())
+    assert [call.operation for call in lab.provider.calls] == ["upload", "create"]
+
+
+async def test_half_a_file_is_deleted(lab: Lab, clock: VirtualClock) -> None:
+    """A file of another size is not what was sent."""
+    lab.provider = OddProvider(clock, cut=1)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("upload") == 2
+    half, whole = "file-00000001", "file-00000002"
+    assert await uploads(service, batch_id) == [(half, None), (whole, False)]
+    assert inputs(lab) == [whole]
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+async def test_a_list_that_lags(lab: Lab, clock: VirtualClock, lost: int) -> None:
+    """What shows up only after the next upload is deleted then."""
+    lab.provider = OddProvider(clock, blind_walks=lost)
+    lab.provider.lose_next_answer("upload", times=lost)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("upload") == lost + 1
+    (used,) = inputs(lab)
+    assert used == f"file-{lost + 1:08d}"
+    found = await uploads(service, batch_id)
+    assert found[0] == (used, False)
+    assert sorted(found[1:]) == [(f"file-{each:08d}", None) for each in range(1, lost + 1)]
+
+
+@pytest.mark.parametrize("error", [RefusedError("no such route"), NotFoundError("404")])
+async def test_a_server_without_a_list_of_files(lab: Lab, error: ProviderError) -> None:
+    """The upload is repeated, and the other file stays: it costs nothing."""
+    lab.provider.lose_next_answer("upload")
+    lab.provider.fail_next("list_files", error, times=9)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (lab.provider.count("upload"), len(inputs(lab))) == (2, 2)
+    assert await uploads(service, batch_id) == [(inputs(lab)[1], False)]
+
+
+async def test_a_list_that_cannot_be_read_now(lab: Lab) -> None:
+    """Before the next upload it is waited for; behind it nothing depends on it."""
+    lab.provider.lose_next_answer("upload")
+    lab.provider.fail_next("list_files", UnavailableError("down"), times=2)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert lab.clock.elapsed > 0
+    assert await uploads(service, batch_id) == [(inputs(lab)[0], True)]
+
+
+async def test_canceled_after_a_lost_upload(lab: Lab) -> None:
+    """Nothing stays at the provider of a batch that nobody wants any more."""
+
+    async def crash(boundary: str) -> None:
+        if boundary == "after upload":
+            raise lab.Crash
+
+    with pytest.raises(lab.Crash):
+        await lab.watched(crash).submit(lab.lines())
+    lab.close()
+    service = lab.service()
+    (summary,) = await service.batches()
+    await service.cancel(summary.id)
+    assert (await service.status(summary.id)).status is BatchStatus.CANCELED
+    assert (inputs(lab), lab.provider.count("create")) == ([], 0)
+
+
+async def test_a_refused_create_leaves_no_file(lab: Lab) -> None:
+    """Nobody will use it."""
+    lab.provider.fail_next("create", RefusedError("no batches for you"))
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (await service.status(batch_id)).status is BatchStatus.FAILED
+    assert inputs(lab) == []
+    assert [deleted for _, deleted in await uploads(service, batch_id)] == [False, None]
+
+
+async def test_the_file_of_another_database_is_left_alone(lab: Lab) -> None:
+    """The same input in another database is the same batch id, but another file."""
+    there = lab.service()
+    await there.submit(lab.lines())
+    lab.close()
+    lab.database = FileDatabase(lab.path.with_name("other.db"))
+    lab.provider.lose_next_answer("upload")
+    here = lab.service()
+    batch_id = await here.submit(lab.lines())
+    first, second = inputs(lab)
+    assert await uploads(here, batch_id) == [(second, True)]
+    assert len(lab.provider.batch_ids) == 2
+    assert first in lab.provider.file_ids
