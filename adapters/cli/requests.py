@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...application.request_history import RequestLife
-from ...application.tables import row_of
 from ...domain.costs import usd_text
 from ...domain.values import TokenUsage
 from .costs import usd_or_none
@@ -53,6 +52,8 @@ def _body_text(body: bytes) -> str:
 
 def life_data(life: RequestLife) -> dict[str, Any]:
     """A request in one batch for a program: the lines as they were sent and as they came back."""
+    from ...application.tables import row_of  # noqa: PLC0415 (start-up time)
+
     completion = life.completion
     row = row_of(completion)
     return {
