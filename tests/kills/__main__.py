@@ -27,7 +27,8 @@ LONG_TIMES = ("--validating", "0.2", "--in-progress", "1.5")
 _MUTATED = Path(__file__).with_name("mutated.py")
 _SIZES = (*[300] * 9, 5_000)
 _STRETCH = 0.15
-_TELL = 20
+_REST = 25
+"""After so many lives is measured again: a machine is not always as busy as it was."""
 _SHOWN = 600
 """Characters of a broken promise; the evidence may be a whole batch."""
 
@@ -70,9 +71,10 @@ def kill_runs(options: argparse.Namespace, laboratory: Laboratory) -> int:
     kills, broken, lived = Counter[str](), list[str](), 0
     for seed in range(options.seed, options.seed + options.runs):
         size = options.requests[seed % len(options.requests)]
-        lived += 1
-        if lived % _TELL == 0:
+        if lived and lived % _REST == 0:
             print(f"{lived} of {options.runs} lives", file=sys.stderr, flush=True)
+            lives = {each: _measured(world, each) for each in lives}
+        lived += 1
         try:
             kills += lives[size].live(seed).kills
         except BrokenPromiseError as error:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -136,7 +136,8 @@ class WarmTerminal(Terminal):
 
     def send(self, number: signal.Signals) -> None:
         if self._pid is not None:
-            os.kill(self._pid, number)
+            with suppress(ProcessLookupError):  # over, and its end not read yet
+                os.kill(self._pid, number)
 
 
 @contextmanager

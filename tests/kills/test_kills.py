@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -100,6 +101,25 @@ def _searched(seen: Evidence) -> float:
     """The seconds between a create and its batch's adoption."""
     begun, found = (seen.named(event)[0]["at"] for event in ("CreateStarted", "Submitted"))
     return (datetime.fromisoformat(found) - datetime.fromisoformat(begun)).total_seconds()
+
+
+def test_a_command_that_is_over_cannot_be_killed(
+    sqlite_world: World, terminals: list[Terminal]
+) -> None:
+    """Its end is what it was: a kill that comes too late is none."""
+    with sqlite_world.home() as (home, _):
+        pid = terminals[0].start(home, "--version")
+        while _exists(pid):
+            pass
+        assert terminals[0].kill().status == 0
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _with_summary(seen: Evidence, **changes: Any) -> Evidence:
