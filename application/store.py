@@ -42,6 +42,8 @@ _LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 _PAGE_BYTES = 4 << 20
 _REBUILD_BYTES = 16 << 20
 _LAST_EVENTS = 10
+_LOADED_BATCHES = 1_000
+"""So many states are remembered; a load then reads the events that came since."""
 
 WriteViews = Callable[[ViewWriter, Sequence[int]], None]
 """Writes the rows of just recorded events, given their positions."""
@@ -135,7 +137,9 @@ class Batches(Application[UUID]):
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """No settings from the process environment: a stray variable must not change storage."""
         del env
-        return Environment(name, {"IS_SNAPSHOTTING_ENABLED": "y"})
+        return Environment(
+            name, {"IS_SNAPSHOTTING_ENABLED": "y", "AGGREGATE_CACHE_MAXSIZE": str(_LOADED_BATCHES)}
+        )
 
     def construct_factory(self, env: Environment) -> InfrastructureFactory:
         """The factory that the composition root chose."""
