@@ -41,9 +41,14 @@ test: $(VENV)/installed-dev ## run the tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: simulate
-simulate: $(VENV)/installed-dev ## whole days under faults: SEEDS=10000, one of them: SEED=7
+simulate: $(VENV)/installed-dev ## whole days under faults: SEEDS=10000, one of them: SEED=7, a rule less: MUTATE=name
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(MUTATE),--mutate $(MUTATE))
+
+.PHONY: crashes
+crashes: $(VENV)/installed-dev ## a death at every boundary, every call failing: all, ROWS=crash/postgres, one of them: CELL=name
+	@$(BIN)/python -m tests.simulation.matrix $(if $(CELL),--cell "$(CELL)") $(if $(ROWS),--rows "$(ROWS)") \
+		$(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format
