@@ -41,7 +41,7 @@ test: $(VENV)/installed-dev ## run the tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: simulate
-simulate: $(VENV)/installed-dev ## whole days under faults: SEEDS=10000, one of them: SEED=7
+simulate: $(VENV)/installed-dev ## whole days under faults: SEEDS=10000, one of them: SEED=7, a rule less: MUTATE=name
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(MUTATE),--mutate $(MUTATE))
 
@@ -52,6 +52,11 @@ kills: $(VENV)/installed-dev ## real processes, killed for real: RUNS=200 STORE=
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(BATCHES),--batches $(BATCHES)) \
 		$(if $(EVERY),--every $(EVERY)) $(if $(LEASE),--lease $(LEASE)) \
 		$(if $(HIDDEN),--hidden $(HIDDEN)) $(if $(WAIT),--wait $(WAIT)) $(if $(MUTATE),--mutate $(MUTATE))
+
+.PHONY: crashes
+crashes: $(VENV)/installed-dev ## a death at every boundary, every call failing: all, ROWS=crash/postgres, one of them: CELL=name
+	@$(BIN)/python -m tests.simulation.matrix $(if $(CELL),--cell "$(CELL)") $(if $(ROWS),--rows "$(ROWS)") \
+		$(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format

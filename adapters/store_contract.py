@@ -878,6 +878,18 @@ class BatchStoreContract:
         self.forget_snapshots(store)
         assert {version: load(version) for version in past} == past
 
+    def test_a_loaded_batch_is_its_callers_own(self, open_store: OpenStore, author: Author) -> None:
+        """What a caller does to it and never saves, or another process saves, changes no other."""
+        store, elsewhere = open_store(), open_store()
+        batch = author.draft([request_line("a")])
+        store.save_batch(batch)
+        author.upload(store.get(batch.id))
+        assert state_of(store.get(batch.id)) == state_of(batch)
+        changed = elsewhere.get(batch.id)
+        author.end(changed)
+        elsewhere.save_batch(changed)
+        assert state_of(store.get(batch.id)) == state_of(changed)
+
     # -- views -----------------------------------------------------------------------------
 
     def test_views_equal_a_rebuild_after_every_save(self, store: Batches, author: Author) -> None:

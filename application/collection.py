@@ -243,13 +243,23 @@ def _has_broken_end(lines: Sequence[RawLine]) -> bool:
 
 
 def _is_short(batch: Batch) -> bool:
-    """Whether the provider counted more executed requests than its files have shown."""
-    if batch.report is None:
+    """Whether the files have shown less than the provider says is in them.
+
+    It counts the requests that it executed. The rest have lines only at some servers, but then
+    all of them have, and no server names an empty file when there is something to tell.
+    """
+    if batch.report is None or batch.totals.outcomes.settled >= batch.request_count:
         return False
     counts, outcomes = batch.report.request_counts, batch.totals.outcomes
-    if outcomes.settled >= batch.request_count:
-        return False
-    return outcomes.succeeded + outcomes.failed < counts.completed + counts.failed
+    if outcomes.succeeded + outcomes.failed < counts.completed + counts.failed:
+        return True
+    return outcomes.expired + outcomes.canceled > 0 or any(
+        file_id is not None and not batch.positions[file].offset
+        for file, file_id in (
+            (ResultFile.OUTPUT, batch.report.output_file_id),
+            (ResultFile.ERROR, batch.report.error_file_id),
+        )
+    )
 
 
 def _positions(batch: Batch) -> tuple[int, ...]:

@@ -51,6 +51,8 @@ _PAGE_BYTES = 4 << 20
 _REBUILD_BYTES = 2 << 20
 """Some thousand events: without their bodies they are small, until they are decoded."""
 _LAST_EVENTS = 10
+_LOADED_BATCHES = 1_000
+"""So many states are remembered; a load then reads the events that came since."""
 
 BatchEventT = TypeVar("BatchEventT", bound=events.BatchEvent)
 
@@ -185,7 +187,9 @@ class Batches(Application[UUID]):
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """No settings from the process environment: a stray variable must not change storage."""
         del env
-        return Environment(name, {"IS_SNAPSHOTTING_ENABLED": "y"})
+        return Environment(
+            name, {"IS_SNAPSHOTTING_ENABLED": "y", "AGGREGATE_CACHE_MAXSIZE": str(_LOADED_BATCHES)}
+        )
 
     def construct_factory(self, env: Environment) -> InfrastructureFactory:
         """The factory that the composition root chose."""

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from attrs import define, evolve, field
@@ -41,6 +41,7 @@ _HEAD_START = timedelta(seconds=15)
 
 _FAILURE_DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0)
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @define(eq=False)
@@ -105,6 +106,7 @@ class Worker:
         """
         stop = stop or asyncio.Event()
         await self._greet()
+        stopping = self._start(stop.wait())
         try:
             while not stop.is_set():
                 self._stirred.clear()
@@ -113,8 +115,9 @@ class Worker:
                 self._start_due()
                 if until_idle and self._is_idle():
                     break
-                await self._rest(stop)
+                await self._rest()
         finally:
+            stopping.cancel()
             await self._break_off()
         _log.info("the worker stops; open batches: %d", len(self._tracks))
         return len(self._tracks)
@@ -201,12 +204,13 @@ class Worker:
     def _is_for_round(self, track: _Track) -> bool:
         return track.is_plain_poll and not self._lifecycle.watch.is_aged(track.batch)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Do something beside all else; its end ends a rest."""
         task = asyncio.ensure_future(work)
         task.add_done_callback(lambda _: self._stirred.set())
         return task
 
-    async def _rest(self, stop: asyncio.Event) -> None:
+    async def _rest(self) -> None:
         """Wait until something may be due, has been done, or is to stop."""
         now = self._runtime.clock.now()
         left = [
@@ -215,11 +219,12 @@ class Worker:
             if track.due is not None and track.task is None and track.due > now
         ]
         seconds = min(left, default=self._look_interval)
-        await _first_of(
-            self._runtime.clock.sleep(min(seconds, self._look_interval)),
-            self._stirred.wait(),
-            stop.wait(),
-        )
+        nap = self._start(self._runtime.clock.sleep(min(seconds, self._look_interval)))
+        try:
+            await self._stirred.wait()
+        finally:
+            nap.cancel()
+            await asyncio.gather(nap, return_exceptions=True)
 
     async def _break_off(self) -> None:
         tasks = [track.task for track in self._tracks.values() if track.task]
@@ -367,14 +372,3 @@ def _tell_delay(progress: Progress) -> None:
 def _about(batch_id: UUID) -> dict[str, str]:
     """The field by which a log in JSON names the batch."""
     return {"batch_id": str(batch_id)}
-
-
-async def _first_of(*waits: Awaitable[Any]) -> None:
-    """Wait until one of these has happened, and drop the others."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

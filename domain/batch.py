@@ -1,6 +1,7 @@
 """The aggregate: every command on a batch decides here and leaves events behind."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -142,6 +143,15 @@ class Batch(Aggregate):
             generation=new.generation,
             retry_of=new.retry_of,
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Batch":
+        """The same state for itself; no event changes a value of it, but for these counters."""
+        twin = object.__new__(Batch)
+        vars(twin).update(vars(self))
+        twin.positions = {file: copy(position) for file, position in self.positions.items()}
+        twin.tally = copy(self.tally)
+        twin._pending_events = list(self._pending_events)
+        return twin
 
     @property
     def totals(self) -> Totals:

@@ -4,10 +4,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
+from threading import Lock
+from types import TracebackType
 
-from eventsourcing.persistence import OperationalError
+from eventsourcing.persistence import ConnectionPoolClosedError, OperationalError
 from eventsourcing.sqlite import (
     SQLiteConnection,
     SQLiteConnectionPool,
@@ -28,6 +30,7 @@ _PAGE_SIZE = 32_768
 """Bytes. Result rows are some kilobytes long and fill large pages better than small ones."""
 
 _CACHE_KIB = 16_384
+_CACHED_STATEMENTS = 128
 _LOCK_TIMEOUT = 60
 _LOCK_PAUSE = 0.01
 _HEADER_BYTES = 100
@@ -37,25 +40,44 @@ MEMORY = ":memory:"
 
 
 class _Transaction(SQLiteTransaction):
-    """Takes the write lock at its beginning when it is going to write.
+    """One transaction on the one connection, and a cursor for it.
 
-    A deferred transaction that has read cannot wait for the lock any more: it fails at once.
+    It takes the write lock at its beginning when it is going to write: a deferred transaction
+    that has read cannot wait for the lock any more, it fails at once.
     """
 
+    def __init__(self, connection: SQLiteConnection, turn: Lock, *, commit: bool) -> None:
+        super().__init__(connection, commit=commit)
+        self._turn = turn
+
     def __enter__(self) -> SQLiteCursor:
-        cursor = self.connection.cursor()
+        _take(self._turn)
         try:
-            cursor.execute("BEGIN IMMEDIATE" if self.commit else "BEGIN")
-        except sqlite3.OperationalError as error:
-            raise OperationalError(error) from error
-        return cursor
+            self._cursor = self.connection.cursor()
+            self._cursor.execute("BEGIN IMMEDIATE" if self.commit else "BEGIN")
+        except BaseException as error:
+            self._turn.release()
+            if isinstance(error, sqlite3.OperationalError):
+                raise OperationalError(error) from error
+            raise
+        return self._cursor
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        try:
+            self._cursor.sqlite_cursor.close()
+            super().__exit__(exc_type, exc_val, exc_tb)
+        finally:
+            self._turn.release()
 
 
-class _Connection(SQLiteConnection):
-    @contextmanager
-    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
-        with _Transaction(self, commit=commit) as cursor, cursor:
-            yield cursor
+def _take(turn: Lock) -> None:
+    if not turn.acquire(timeout=_LOCK_TIMEOUT):
+        raise OperationalError("the connection is in use by another transaction")
 
 
 class BatchConnectionPool(SQLiteConnectionPool):
@@ -68,21 +90,33 @@ class BatchConnectionPool(SQLiteConnectionPool):
 
     def _create_connection(self) -> SQLiteConnection:
         try:
-            return self._connect()
+            return SQLiteConnection(self._connect(), self.max_age)
         except sqlite3.Error as error:
             raise OperationalError(error) from error
 
-    def _connect(self) -> SQLiteConnection:
-        raw = super()._create_connection()._sqlite_conn  # noqa: SLF001 (no other way to it)
+    def _connect(self) -> sqlite3.Connection:
+        # The library's own connection would compile nearly every statement anew.
+        raw = sqlite3.connect(
+            self.db_name,
+            timeout=_LOCK_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_CACHED_STATEMENTS,
+        )
+        raw.row_factory = sqlite3.Row
         # FULL: an intent that was committed survives a power cut, or a batch is paid for twice.
         raw.execute("PRAGMA synchronous=FULL")
         raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         raw.execute("PRAGMA temp_store=MEMORY")
-        return _Connection(raw, self.max_age)
+        return raw
 
 
 class BatchDatastore(SQLiteDatastore):
-    """One connection: the store is used by one thread at a time."""
+    """One connection for as long as the store is open: it is used by one thread at a time.
+
+    The library's pool hands it out once; its queues for many readers and writers would cost
+    each transaction several times what SQLite itself does.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__(path, pool_size=1, max_overflow=0, lock_timeout=_LOCK_TIMEOUT)
@@ -90,6 +124,29 @@ class BatchDatastore(SQLiteDatastore):
         self.pool = BatchConnectionPool(
             db_name=path, pool_size=1, max_overflow=0, lock_timeout=_LOCK_TIMEOUT
         )
+        self._turn = Lock()
+        self._connection: SQLiteConnection | None = None
+
+    def transaction(self, *, commit: bool) -> AbstractContextManager[SQLiteCursor]:  # type: ignore[override]
+        """A transaction of its own; nobody else has one meanwhile. Raises `OperationalError`."""
+        return _Transaction(self._connected(), self._turn, commit=commit)
+
+    @contextmanager
+    def get_connection(self, *, commit: bool) -> Iterator[SQLiteConnection]:
+        """The connection, for as long as nobody has a transaction on it."""
+        del commit
+        _take(self._turn)
+        try:
+            yield self._connected()
+        finally:
+            self._turn.release()
+
+    def _connected(self) -> SQLiteConnection:
+        if self.pool.closed:
+            raise ConnectionPoolClosedError
+        if self._connection is None:
+            self._connection = self.pool.get_connection()
+        return self._connection
 
 
 def prepare_file(path: Path) -> None:

@@ -380,6 +380,20 @@ async def test_canceled(lab: Lab, finished: int) -> None:
     assert codes == ["batch_cancelled"] * (3 - finished)
 
 
+@pytest.mark.parametrize("whole_lines", [0, 1, 2])
+async def test_short_file_of_requests_that_did_not_run(lab: Lab, whole_lines: int) -> None:
+    """The provider does not count those, yet each of their lines comes into the log."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.expire(provider_id, finished=0)
+    file_id = lab.provider.look(provider_id).report.error_file_id
+    assert file_id
+    lines = lab.provider.content(file_id).splitlines(keepends=True)
+    lab.provider.shorten_download(after_bytes=len(b"".join(lines[:whole_lines])), times=2)
+    assert set((await collected(lab, service, batch_id)).values()) == {"expired"}
+    log = await lab.log(service, batch_id)
+    assert [each.line + b"\n" for each in log if isinstance(each, ResultApplied)] == lines
+
+
 @pytest.mark.parametrize("end", ["expire", "finish_cancel"])
 async def test_rest_without_lines(lab: Lab, end: str) -> None:
     """Where the error file says nothing of the rest, the batch's end decides."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from hypothesis import HealthCheck, given as examples, settings, strategies as st
 
 from batchtrail.domain.errors import DomainError
@@ -159,6 +161,24 @@ def test_any_life_keeps_the_rules(given: Stages, stage: int, steps: list[Step]) 
     assert story.replayed() == story.state()
     versions = [event.originator_version for event in story.past]
     assert versions == list(range(1, len(versions) + 1))
+
+
+@settings(max_examples=100)
+@examples(stage=st.integers(0, STAGES - 1), steps=st.lists(_steps, min_size=1, max_size=15))
+def test_a_copy_has_a_state_of_its_own(given: Stages, stage: int, steps: list[Step]) -> None:
+    """Whatever becomes of a batch, what was copied of it before stays as it was."""
+    story = given.at(given.names[stage])
+    copies = []
+    for step in steps:
+        copy = deepcopy(story.batch)
+        assert vars(copy) == vars(story.batch)
+        copies.append((copy, msgspec.msgpack.encode(story.state())))
+        with suppress(DomainError):
+            step(story)
+    for copy, state in copies:
+        pending = vars(copy).pop("_pending_events")
+        assert msgspec.msgpack.encode(vars(copy)) == state
+        assert all(event.originator_version <= copy.version for event in pending)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -100,7 +100,8 @@ Excuse = Callable[[str], bool]
 def check_paid_once(seen: Inspection, excused: Excuse | None = None) -> None:
     """One provider batch was made for a submission, and the log knows it.
 
-    With an excuse there may be others, if they were canceled and recorded or are excused.
+    With an excuse there may be others, if they were canceled and recorded, failed before they
+    ran a request, or are excused.
     """
     ours = seen.batch.provider_batch_id
     others = [each for each in seen.made if each != ours]
@@ -108,6 +109,7 @@ def check_paid_once(seen: Inspection, excused: Excuse | None = None) -> None:
         demand(not others, "one submission makes one provider batch", ours, others)
     else:
         others = [each for each in others if not excused(each)]
+        others = [each for each in others if _raw_status(seen, each) != "failed"]
         lost = [each for each in others if each not in seen.batch.canceled_siblings]
         demand(not lost, "every sibling is canceled and recorded", lost)
     for each in seen.batch.canceled_siblings:

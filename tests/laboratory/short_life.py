@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ENDS = ("ended", "failed", "expired", "canceled", "given up")
 REQUESTS = ("a", "b", "c", "d")
-MAX_AGE = 900.0
+MAX_AGE = 300.0
 _ATTEMPTS = 20
 _PAUSE = 60.0
 _SOON = 90.0

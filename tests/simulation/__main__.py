@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-import time
+import textwrap
 import traceback
 from collections import Counter
 from collections.abc import Generator
@@ -13,17 +13,19 @@ from itertools import chain
 from attrs import frozen
 from tests.simulation.life import BrokenLifeError, live
 from tests.simulation.mutations import MUTATIONS
+from tests.simulation.progress import Progress
 
 _CHUNK = 20
 _SHOWN = 12
+_WIDTH = 100
 
 
 @frozen
 class Told:
-    """What one life was: how many batches, what was done to it, and which promise it broke."""
+    """What one life was: its batches by end, what was done to it, and which promise it broke."""
 
     seed: int
-    batches: int
+    ends: Counter[str]
     faults: Counter[str]
     broken: str | None
 
@@ -33,8 +35,8 @@ def lived(seed: int) -> Told:
     try:
         life = live(seed)
     except BrokenLifeError as error:
-        return Told(seed, error.life.batches, error.life.faults, str(error))
-    return Told(seed, life.batches, life.faults, None)
+        return Told(seed, error.life.ends, error.life.faults, str(error))
+    return Told(seed, life.ends, life.faults, None)
 
 
 def _chunk(seeds: range) -> list[Told]:
@@ -61,28 +63,32 @@ def simulate(seeds: range, jobs: int, mutation: str | None) -> int:
 
     Returns the exit status: 0 when no promise was broken, or when a mutation was noticed.
     """
-    began = time.monotonic()
-    faults, broken, lives, batches = Counter[str](), list[Told](), 0, 0
+    faults, ends, broken = Counter[str](), Counter[str](), list[Told]()
+    progress = Progress(len(seeds), "lives")
     lot = many(seeds, jobs, mutation)
     for told in lot:
-        lives, batches = lives + 1, batches + told.batches
+        ends += told.ends
         faults += told.faults
         if told.broken is not None:
             broken.append(told)
             if mutation is None:
+                progress.done += 1
                 break
+        progress.advance(
+            f", {faults.total():,} faults" + (f", {len(broken)} broken" * bool(broken))
+        )
     lot.close()
-    minutes = (time.monotonic() - began) / 60
-    print(f"seeds {seeds.start} to {seeds.start + lives - 1}: {lives:,} lives, {batches:,} batches")
-    print(f"{lives / minutes:,.0f} lives a minute on {jobs} cores")
-    print(f"{faults.total():,} faults: {_most(faults)}")
-    return _verdict(broken, lives, mutation)
+    progress.end()
+    print(f"seeds {seeds.start} to {seeds.start + progress.done - 1}: {progress.done:,} lives")
+    print(f"{progress.rate:,.0f} lives a minute on {jobs} cores")
+    _print_counts("batches", ends)
+    _print_counts("faults", faults)
+    return _verdict(broken, progress.done, mutation)
 
 
-def _most(faults: Counter[str]) -> str:
-    shown = [f"{count:,} {fault}" for fault, count in faults.most_common(_SHOWN)]
-    rest = len(faults) - _SHOWN
-    return ", ".join(shown) + (f", and {rest} other kinds" if rest > 0 else "")
+def _print_counts(name: str, counts: Counter[str]) -> None:
+    shown = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
+    print(textwrap.fill(f"{counts.total():,} {name}: {shown}", _WIDTH, subsequent_indent="  "))
 
 
 def _verdict(broken: list[Told], lives: int, mutation: str | None) -> int:
@@ -111,8 +117,9 @@ def replay(seed: int, mutation: str | None) -> int:
         print(error)
         return 1
     print("\n".join(life.journal))
-    print(f"seed {seed}: {life.batches} batches, {life.time.elapsed / 3_600:.1f} hours")
-    print(f"{life.faults.total()} faults: {_most(life.faults)}")
+    print(f"seed {seed}: {life.time.elapsed / 3_600:.1f} hours")
+    _print_counts("batches", life.ends)
+    _print_counts("faults", life.faults)
     print("no promise was broken")
     return 0
 

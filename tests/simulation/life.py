@@ -41,11 +41,18 @@ _END_OF_CHAOS = 30 * HOUR
 _LONG_ENOUGH = 60 * HOUR
 """The maximum age of a batch, and a worker's lease on the polls, which may have died with it."""
 
+_LONGEST_CANCELLATION = 3 * HOUR
+"""After so long the provider says the last of a batch that was given up."""
+
 _LAST_SEARCH = 2 * HOUR
 """Seconds before its end in which a batch may have been polled for the last time but one."""
 
 _SCHEDULES = ((60.0, 600.0, 3_600.0), (30.0, 300.0, 1_800.0, 14_400.0), (600.0, 7_200.0, 7_200.0))
 """Seconds. Mostly rare polls: a life has to be short to be lived ten thousand times."""
+
+
+_LOOK_INTERVALS = (1_200.0, 3_600.0)
+"""Seconds. A look that finds nothing new shows nothing, and a life has hundreds of them."""
 
 
 @frozen
@@ -107,7 +114,10 @@ class Order:
 
 @define(slots=False)
 class Life:
-    """What one seed makes happen; `faults` counts what was done to it, `journal` tells it."""
+    """What one seed makes happen; `journal` tells it.
+
+    `faults` counts what was done to it, `ends` how its batches ended.
+    """
 
     seed: int
     database: Database
@@ -115,7 +125,7 @@ class Life:
     faults: Counter[str] = Factory(Counter)
     journal: list[str] = Factory(list)
     handlers: Handlers = Factory(Handlers)
-    batches: int = 0
+    ends: Counter[str] = Factory(Counter)
     _calm: bool = False
     _processes: int = 0
     _users: int = 0
@@ -126,6 +136,7 @@ class Life:
         self._hardship = Hardship.drawn(self._chance)
         oddity = self._chance.choice((0.0, 0.1, 0.5))
         self._is_beyond = self._chance.random() < 0.1
+        self._slow_store = self._chance.choice((0.05, 0.05, 0.5))
         self.provider = LivingProvider(
             str(self.seed),
             self.time,
@@ -192,7 +203,7 @@ class Life:
             raise StoreError(f"the database is away {boundary}")
 
     def _turn(self) -> float:
-        if self._calm or self._dice.random() > 0.1:
+        if self._calm or self._dice.random() > self._slow_store:
             return 0.0
         return self._dice.uniform(0, 2)
 
@@ -280,7 +291,7 @@ class Life:
         handle = asyncio.get_running_loop().call_later(uptime, end)
         worker = process.service.worker(
             parallel=self._dice.choice((1, 2, 8)),
-            look_interval=self._dice.choice((600, 3_600)),
+            look_interval=self._dice.choice(_LOOK_INTERVALS),
         )
         with suppress(BatchtrailError):
             idle = self._calm or not self._users
@@ -323,6 +334,7 @@ class Life:
             if order.retries and order.number in self._ids:
                 await self._command("retrier", partial(_retry, self._ids[order.number]))
         await self._working(_LONG_ENOUGH, kill=False)
+        await asyncio.sleep(_LONGEST_CANCELLATION)
         for batch in self._summaries():
             if batch.given_up:
                 await self._command("collector", partial(_collect_again, batch.id))
@@ -332,7 +344,7 @@ class Life:
 
     async def _check(self) -> None:
         found = self._summaries()
-        self.batches = len(found)
+        self.ends.update("given up" if each.given_up else each.status.value for each in found)
         demand(len(found) >= len(self._orders), "every order has its batch", len(found))
         for batch in found:
             await check_batch(

@@ -84,8 +84,8 @@ MUTATIONS = {
     "no-short-check": Mutation(
         "application.collection",
         "_is_short",
-        "return outcomes.succeeded + outcomes.failed < counts.completed + counts.failed",
-        "return False",
+        "if batch.report is None or batch.totals.outcomes.settled >= batch.request_count:",
+        "if True:",
     ),
     "no-broken-end": Mutation(
         "application.collection",

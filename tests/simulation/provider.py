@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 WINDOW = 24 * 3_600.0
 NOT_VISIBLE = BatchProblem("invalid_request", "No such File object.", param="file_id")
 _GARBAGE = (b"this is not JSON", b'{"custom_id": "nobody-asked", "response": null}', b"", b"[]")
+_OLDER = 0.5
+_LONGEST_OLDER = 120.0
+"""Seconds for which a server may show the state of a batch before its end, and how many do."""
+
 _UNDER_WAY = (RawStatus.VALIDATING, RawStatus.IN_PROGRESS, RawStatus.FINALIZING)
 _STATUS_CODES = (200, 200, 200, 200, 200, 400, 429, 500)
 
@@ -57,6 +61,8 @@ class LivingProvider(FakeBatchProvider):
         self._shown_from: dict[str, float] = {}
         self._files_from: dict[str, float] = {}
         self._ripe: dict[str, Callable[[], object]] = {}
+        self._before_end: dict[str, ProviderBatch] = {}
+        self._older_until: dict[str, float] = {}
         self.honest: set[str] = set()
         """Batches whose counts and files agree, so that a short download can be noticed."""
 
@@ -101,7 +107,7 @@ class LivingProvider(FakeBatchProvider):
         return self._shown_from.get(batch_id, 0.0)
 
     async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
-        seen = self._maybe_without_files(await super().retrieve_batch(batch_id))
+        seen = self._as_seen(await super().retrieve_batch(batch_id))
         if self._looked_at(batch_id):
             self._noted["stale answer"] += 1
             await self._time.sleep(self._random("stale", batch_id).uniform(2, 25))
@@ -122,7 +128,23 @@ class LivingProvider(FakeBatchProvider):
         async for batch in super().list_batches():
             if self.shown_from(batch.id) <= self._time.elapsed:
                 self._looked_at(batch.id)
-                yield self._maybe_without_files(batch)
+                yield self._as_seen(batch)
+
+    def _as_seen(self, batch: ProviderBatch) -> ProviderBatch:
+        return self._maybe_older(self._maybe_without_files(batch))
+
+    def _maybe_older(self, batch: ProviderBatch) -> ProviderBatch:
+        """What was seen before the end; some servers still show it after one has shown the end."""
+        if not batch.report.status.is_terminal:
+            self._before_end[batch.id] = batch
+        elif batch.id not in self._older_until:
+            chance = self._random("older", batch.id)
+            lag = chance.uniform(0, _LONGEST_OLDER) if chance.random() < _OLDER else 0.0
+            self._older_until[batch.id] = self._time.elapsed + lag
+        elif batch.id in self._before_end and self._time.elapsed < self._older_until[batch.id]:
+            self._noted["older state after the end"] += 1
+            return evolve(self._before_end[batch.id], request_id=batch.request_id)
+        return batch
 
     def _maybe_without_files(self, batch: ProviderBatch) -> ProviderBatch:
         """Some servers name the files only a while after the end."""

@@ -13,7 +13,7 @@ from tests.simulation.life import BrokenLifeError, live
 from tests.simulation.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 24
+SEEDS = 80
 PARTS = 4
 """So that several processes share them, and a failure names few seeds."""
 
@@ -68,7 +68,7 @@ def test_mutations_fit_the_code(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_missing_rule_is_noticed(name: str) -> None:
     """Without one of these rules some of the first lives break a promise."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation", "--seeds=12", "--jobs=1", "--mutate", name],
+        [sys.executable, "-m", "tests.simulation", "--seeds=6", "--jobs=1", "--mutate", name],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -2,7 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batchtrail.adapters.sqlite import SQLiteBatchFactory
+import pytest
+from eventsourcing.persistence import OperationalError
+
+from batchtrail.adapters.sqlite import SQLiteBatchFactory, database
 from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.application.store import Batches
 
@@ -36,3 +39,17 @@ def test_second_store_of_a_process_drops_no_locks(tmp_path: Path) -> None:
     first.close()
     second.close()
     assert count_elsewhere(path) == 2
+
+
+def test_transaction_within_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one connection: it waits for its turn, but not for ever, and goes on afterwards."""
+    monkeypatch.setattr(database, "_LOCK_TIMEOUT", 0.01)
+    datastore = SQLiteBatchFactory(":memory:").datastore
+    with datastore.transaction(commit=False):
+        with pytest.raises(OperationalError), datastore.transaction(commit=True):
+            pass
+        with pytest.raises(OperationalError), datastore.get_connection(commit=False):
+            pass
+    with datastore.transaction(commit=True) as cursor:
+        cursor.execute("SELECT 1")
+    datastore.close()
