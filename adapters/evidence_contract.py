@@ -171,6 +171,7 @@ class EvidenceContract:
                 (broken,) = [each for each in against.differences if str(seal) in each.what]
                 first = events_in(against)[0]
                 assert f"position {first.position}" in broken.what
+                assert "the digests beside the events bear it" in broken.what
             self.change(store, record.position, **{column: before})
         assert self.verify(store, against=seal).is_good
 
@@ -360,6 +361,14 @@ class EvidenceContract:
         assert Difference(what, batch.id) in found.differences
         self.rebuild(open_store())
         assert batch.id not in {each.id for each in store.views.summaries(limit=99)}
+
+    def test_rows_that_belong_to_no_batch(self, store: Batches) -> None:
+        """They are counted, and a rebuild takes them out."""
+        self.sql(store, "INSERT INTO {completions} VALUES (9999, 1, 'x', 'pending', NULL)")
+        (difference,) = self.verify(store).differences
+        assert difference.what == "rows of the view of completions belong to no batch: 1"
+        self.rebuild(store)
+        assert self.verify(store).is_good
 
     def test_a_lagging_view_is_no_difference(self, store: Batches) -> None:
         """Views hold the log up to their checkpoint; they are compared with that, and rebuilt."""
