@@ -309,7 +309,7 @@ class Batches(Application[UUID]):
             return event
         before = event.originator_version - 1
         (stored,) = self.recorder.select_page(
-            event.originator_id, gt=before, max_bytes=-1, bodies=True
+            event.originator_id, gt=before, max_bytes=0, bodies=True
         )
         return cast(BatchEventT, self.mapper.to_domain_event(stored))
 

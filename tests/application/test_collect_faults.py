@@ -391,7 +391,7 @@ async def test_short_file_of_requests_that_did_not_run(lab: Lab, whole_lines: in
     lab.provider.shorten_download(after_bytes=len(b"".join(lines[:whole_lines])), times=2)
     assert set((await collected(lab, service, batch_id)).values()) == {"expired"}
     log = await lab.log(service, batch_id)
-    assert [each.line + b"\n" for each in log if isinstance(each, ResultApplied)] == lines
+    assert [each.text + b"\n" for each in log if isinstance(each, ResultApplied)] == lines
 
 
 @pytest.mark.parametrize("end", ["expire", "finish_cancel"])

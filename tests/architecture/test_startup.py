@@ -29,7 +29,7 @@ def test_reading_the_log_needs_no_prices(tmp_path: Path) -> None:
         "from batchtrail.adapters.cli import main\n"
         "sys.argv = ['batchtrail', 'status', '--json']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('genai_prices', 'pydantic') if name in sys.modules])"
+        "print([name for name in ('genai_prices', 'tiktoken') if name in sys.modules])"
     )
 
     done = subprocess.run(

@@ -132,7 +132,8 @@ class BatchMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_pending)
     @rule()
     def upload(self) -> None:
-        if self.given(self.story.upload, allowed=self.is_submitting and not self.is_uploaded):
+        allowed = self.is_submitting and not self.is_uploaded and not self.is_wished_away
+        if self.given(self.story.upload, allowed=allowed):
             self.is_uploaded = True
 
     # The create call

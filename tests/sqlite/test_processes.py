@@ -97,10 +97,10 @@ def test_processes_save_at_once(
     [
         ((1, "before"), 0),
         ((2, "before"), 1),
-        ((3, "after"), 9),
-        ((5, "after"), 27),
-        ((6, "before"), 27),
-        ((7, "after"), 37),
+        ((3, "after"), 10),
+        ((5, "after"), 28),
+        ((6, "before"), 28),
+        ((7, "after"), 38),
     ],
 )
 def test_killed_at_work(
