@@ -84,7 +84,8 @@ def kill_runs(options: argparse.Namespace, laboratory: Laboratory) -> int:
                 print(f"again: make kills SEED={seed} RUNS=1 STORE={options.store}")
                 break
     print(f"seeds {options.seed} to {options.seed + lived - 1}: {lived:,} lives on {options.store}")
-    print(f"{kills.total():,} kills: {_told(kills)}")
+    late = kills.pop(MOMENTS[-1], 0)
+    print(f"{kills.total():,} kills: {_told(kills)}; {late} came too late, the run was over")
     return len(broken)
 
 
