@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
-from ..domain.status import ResultFile
+from ..domain.status import BatchStatus, ResultFile
 from ..domain.values import RequestProblem
 from .errors import (
     ConflictError,
@@ -243,22 +243,25 @@ def _has_broken_end(lines: Sequence[RawLine]) -> bool:
 
 
 def _is_short(batch: Batch) -> bool:
-    """Whether the files have shown less than the provider says is in them.
-
-    It counts the requests that it executed. The rest have lines only at some servers, but then
-    all of them have, and no server names an empty file when there is something to tell.
-    """
+    """Whether the files have shown less than the provider says is in them."""
     if batch.report is None or batch.totals.outcomes.settled >= batch.request_count:
         return False
     counts, outcomes = batch.report.request_counts, batch.totals.outcomes
-    if outcomes.succeeded + outcomes.failed < counts.completed + counts.failed:
-        return True
-    return outcomes.expired + outcomes.canceled > 0 or any(
-        file_id is not None and not batch.positions[file].offset
-        for file, file_id in (
-            (ResultFile.OUTPUT, batch.report.output_file_id),
-            (ResultFile.ERROR, batch.report.error_file_id),
-        )
+    is_executed_missing = outcomes.succeeded + outcomes.failed < counts.completed + counts.failed
+    return is_executed_missing or _may_tell_of_the_rest(batch)
+
+
+def _may_tell_of_the_rest(batch: Batch) -> bool:
+    """Whether lines of requests that were not run may be missing, which no provider counts.
+
+    Who writes such lines writes one for each, and the error file is there to hold them.
+    """
+    if batch.report is None or batch.status not in (BatchStatus.EXPIRED, BatchStatus.CANCELED):
+        return False
+    outcomes = batch.totals.outcomes
+    is_unread = not batch.positions[ResultFile.ERROR].offset
+    return outcomes.expired + outcomes.canceled > 0 or (
+        bool(batch.report.error_file_id) and is_unread
     )
 
 

@@ -85,7 +85,7 @@ async def test_the_log_in_order(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(projecting, "_PAGE_EVENTS", 3)
     service = lab.service()
     ids = [await live(lab, service, *names) for names in ("abc", "de")]
-    seen = [recorded async for recorded in service.log()]
+    seen = [recorded async for recorded in service.log(bodies=True)]
     assert [each.position for each in seen] == list(range(1, len(seen) + 1))
     for batch_id in ids:
         events = [each.event for each in seen if each.event.originator_id == batch_id]
