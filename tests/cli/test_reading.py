@@ -133,10 +133,11 @@ def test_history(finished: Finished) -> None:
     shown = finished.cli("history", finished.id, OPENAI_API_KEY=None)
     assert shown.status == 0
     names = [line.split()[4] for line in shown.out.splitlines()]
-    assert names[:6] == [
+    assert names[:7] == [
         "Drafted",
         "RequestsAdded",
         "SubmissionStarted",
+        "UploadStarted",
         "InputUploaded",
         "CreateStarted",
         "Submitted",
