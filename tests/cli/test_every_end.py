@@ -133,7 +133,7 @@ async def test_fifty_batches(tmp_path: Path, warm: Warm) -> None:
         {
             "BATCHTRAIL_POLL_SCHEDULE": "0.3",
             "BATCHTRAIL_MAX_AGE": "5",
-            "BATCHTRAIL_LEASE": "3",
+            "BATCHTRAIL_LEASE": "8",
             "BATCHTRAIL_HANDLERS": "shop",
         },
     )

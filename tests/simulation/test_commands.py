@@ -17,7 +17,7 @@ from tests.simulation.matrix import Bench, Told, first_broken, one, verdict
 from tests.simulation.progress import Progress
 
 ROOT = Path(__file__).parents[2]
-CELL = "crash/memory/failed/waiting/11"
+CELL = "crash/memory/failed/waiting/13"
 
 
 class Terminal(StringIO):
@@ -60,7 +60,7 @@ def test_one_cell_alone(
     assert capsys.readouterr().out == f"{CELL} (before create): held\n"
     monkeypatch.setattr(CrashLives, "check", lambda _, point: demand(False, "lines win", point))
     assert one(Bench(""), CELL) == 1
-    assert "before create): BrokenPromiseError: lines win: 11" in capsys.readouterr().out
+    assert "before create): BrokenPromiseError: lines win: 13" in capsys.readouterr().out
 
 
 def test_first_broken_cell_is_named(capsys: pytest.CaptureFixture[str]) -> None:
