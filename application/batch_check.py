@@ -11,7 +11,7 @@ from ..domain.events import BatchEvent, ResultsCollected
 from .differences import Difference
 from .errors import StoreError
 from .records import EventRecord
-from .replaying import Replay
+from .scratch_replay import ScratchReplay
 from .stored_log import StoredLog
 from .transcoding import BatchMapper, SnapshotMapper
 from .views import BatchSummary
@@ -32,7 +32,7 @@ class CheckedBatch:
     batch_id: UUID
     version: int = 0
     summary: BatchSummary | None = None
-    replay: Replay = field(factory=Replay)
+    replay: ScratchReplay = field(factory=ScratchReplay)
     is_broken: bool = False
     bad_snapshots: list[int] = field(factory=list)
     differences: list[Difference] = field(factory=list)

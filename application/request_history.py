@@ -17,6 +17,7 @@ _MILESTONES = (
     events.Submitted,
     events.SubmissionFailed,
     events.InputNotVisible,
+    events.TokenLimitReached,
     events.CancelRequested,
     events.Canceled,
     events.GivenUp,

@@ -72,16 +72,21 @@ def inputs(lab: Lab) -> list[str]:
     return list(lab.provider._account.inputs)
 
 
-async def test_crash_behind_the_upload(lab: Lab) -> None:
-    """The next process finds the file by its name, and sends nothing twice."""
+async def crash_at(lab: Lab, where: str) -> None:
+    """Submit in a process that dies at a boundary of its provider calls."""
 
     async def crash(boundary: str) -> None:
-        if boundary == "after upload":
+        if boundary == where:
             raise lab.Crash
 
     with pytest.raises(lab.Crash):
         await lab.watched(crash).submit(lab.lines())
     lab.close()
+
+
+async def test_crash_behind_the_upload(lab: Lab) -> None:
+    """The next process finds the file by its name, and sends nothing twice."""
+    await crash_at(lab, "after upload")
     service = lab.service()
     batch_id = await service.submit(lab.lines())
     assert (lab.provider.count("upload"), lab.provider.count("delete")) == (1, 0)
@@ -93,14 +98,7 @@ async def test_crash_behind_the_upload(lab: Lab) -> None:
 
 async def test_crash_before_the_upload(lab: Lab) -> None:
     """Where nothing has arrived, the file is sent."""
-
-    async def crash(boundary: str) -> None:
-        if boundary == "before upload":
-            raise lab.Crash
-
-    with pytest.raises(lab.Crash):
-        await lab.watched(crash).submit(lab.lines())
-    lab.close()
+    await crash_at(lab, "before upload")
     service = lab.service()
     batch_id = await service.submit(lab.lines())
     assert await uploads(service, batch_id) == [(inputs(lab)[0], False)]
@@ -160,14 +158,7 @@ async def test_a_list_that_cannot_be_read_now(lab: Lab) -> None:
 
 async def test_canceled_after_a_lost_upload(lab: Lab) -> None:
     """Nothing stays at the provider of a batch that nobody wants any more."""
-
-    async def crash(boundary: str) -> None:
-        if boundary == "after upload":
-            raise lab.Crash
-
-    with pytest.raises(lab.Crash):
-        await lab.watched(crash).submit(lab.lines())
-    lab.close()
+    await crash_at(lab, "after upload")
     service = lab.service()
     (summary,) = await service.batches()
     await service.cancel(summary.id)

@@ -1,7 +1,5 @@
 """Stores on a server, and what stands in their tables."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.laboratory.store_processes import Spawn, spawning
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.store_contract import Author
@@ -16,7 +15,6 @@ from batchtrail.application.store import Batches
 
 OpenURL = Callable[[str], Batches]
 Query = Callable[..., list[tuple[Any, ...]]]
-Spawn = Callable[..., subprocess.Popen[str]]
 
 _SCRIPT = Path(__file__).with_name("store_process.py")
 
@@ -55,20 +53,5 @@ def query(postgres_url: str) -> Query:
 @pytest.fixture
 def spawn(postgres_url: str) -> Iterator[Spawn]:
     """Give what starts another process at work; it waits for a line to begin."""
-    processes = []
-
-    def spawn(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", _SCRIPT, postgres_url, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield spawn
-    for process in processes:
-        process.kill()
-        process.communicate()
+    with spawning(_SCRIPT, postgres_url) as spawn:
+        yield spawn

@@ -1,55 +1,20 @@
 """Several processes on one database, and processes that are killed at work."""
 
 import signal
-import subprocess
 from collections import Counter
 
 import pytest
-from tests.postgres.conftest import OpenURL, Query, Spawn
-
-from batchtrail.adapters.store_contract import (
-    Author,
-    forget_snapshots,
-    forget_views,
-    image_of,
-    positions_of,
-    request_line,
-    state_of,
+from tests.laboratory.store_processes import (
+    SHARED,
+    Spawn,
+    check_whole,
+    run_together,
+    start_together,
 )
-from batchtrail.application.store import Batches
+from tests.postgres.conftest import OpenURL, Query
+
+from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.domain import events
-
-_PREFIX = "batchtrail_"
-
-
-def start_together(processes: list[subprocess.Popen[str]]) -> None:
-    """Let all begin when all are ready."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-
-
-def run_together(processes: list[subprocess.Popen[str]]) -> None:
-    """Wait until all have done their work without a word."""
-    start_together(processes)
-    reports = [(*process.communicate(), process.returncode) for process in processes]
-    assert reports == [("", "", 0)] * len(processes)
-
-
-def check_whole(store: Batches) -> None:
-    """Log, snapshots and views agree."""
-    assert positions_of(store)[0] == positions_of(store)[1]
-    image = image_of(store)
-    ids = [summary.id for summary in store.views.summaries(limit=999)]
-    states = [state_of(store.get(batch_id)) for batch_id in ids]
-    forget_snapshots(store, _PREFIX)
-    assert [state_of(store.get(batch_id)) for batch_id in ids] == states
-    forget_views(store, _PREFIX)
-    assert image_of(store) == image
 
 
 def test_processes_begin_on_an_empty_database(
@@ -60,7 +25,7 @@ def test_processes_begin_on_an_empty_database(
     store = open_url(postgres_url)
     assert len(store.views.summaries(limit=99)) == 4
     assert query("SELECT schema_version, last_position FROM batchtrail_log") == [(1, 8)]
-    check_whole(store)
+    check_whole(store, "batchtrail_")
 
 
 def test_processes_save_at_once(
@@ -69,7 +34,7 @@ def test_processes_save_at_once(
     """Three processes, batches of their own and one in common: no event is lost or doubled."""
     names, count = "abc", 8
     store = open_url(postgres_url)
-    batch = author.draft([request_line("x")], identity="shared")
+    batch = author.draft([request_line("x")], identity=SHARED)
     store.save_batch(batch)
     run_together([spawn("save", name, count) for name in names])
     history = list(store.history(batch.id))
@@ -79,7 +44,7 @@ def test_processes_save_at_once(
     assert len(store.views.summaries(limit=999)) == len(names) * count + 1
     found = query("SELECT notification_id FROM batchtrail_events ORDER BY notification_id")
     assert [position for (position,) in found] == list(range(1, len(found) + 1))
-    check_whole(store)
+    check_whole(store, "batchtrail_")
 
 
 @pytest.mark.parametrize(("number", "left"), [(1, 0), (3, 1)])
@@ -94,4 +59,4 @@ def test_killed_before_a_commit(
     store = open_url(postgres_url)
     assert len(store.views.summaries(limit=9)) == left
     store.save_batch(Author().draft([request_line("a")]))
-    check_whole(store)
+    check_whole(store, "batchtrail_")

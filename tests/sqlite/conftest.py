@@ -1,14 +1,13 @@
 """Stores on files, and what stands in the files."""
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.laboratory.store_processes import Spawn, spawning
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import Author
@@ -16,7 +15,6 @@ from batchtrail.application.store import Batches
 
 OpenFile = Callable[[Path | str], Batches]
 Query = Callable[..., list[tuple[Any, ...]]]
-Spawn = Callable[..., subprocess.Popen[str]]
 
 _SCRIPT = Path(__file__).with_name("store_process.py")
 
@@ -60,20 +58,5 @@ def query(path: Path) -> Query:
 @pytest.fixture
 def spawn(path: Path) -> Iterator[Spawn]:
     """Give what starts another process at work on the file; it waits for a line to begin."""
-    processes = []
-
-    def spawn(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", _SCRIPT, path, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield spawn
-    for process in processes:
-        process.kill()
-        process.communicate()
+    with spawning(_SCRIPT, path) as spawn:
+        yield spawn

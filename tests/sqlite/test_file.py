@@ -3,21 +3,18 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sqlite.conftest import OpenFile, Query
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.application.errors import StoreError
 from batchtrail.application.store import Batches
-
-OpenFile = Callable[[Path | str], Batches]
-Query = Callable[..., list[tuple[Any, ...]]]
 
 
 def refusal(path: Path | str) -> str:

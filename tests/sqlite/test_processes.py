@@ -1,62 +1,22 @@
 """Several processes on one file, and processes that are killed at work."""
 
 import signal
-import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from batchtrail.adapters.store_contract import (
-    Author,
-    forget_views,
-    image_of,
-    positions_of,
-    request_line,
-    run_sql,
-    state_of,
+from tests.laboratory.store_processes import (
+    SHARED,
+    Spawn,
+    check_whole,
+    run_together,
+    start_together,
 )
-from batchtrail.application.store import Batches
+from tests.sqlite.conftest import OpenFile, Query
+
+from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.domain import events
 from batchtrail.domain.batch import Batch
-
-OpenFile = Callable[[Path | str], Batches]
-Query = Callable[..., list[tuple[Any, ...]]]
-Spawn = Callable[..., subprocess.Popen[str]]
-
-_SHARED = "shared"
-
-
-def start_together(processes: list[subprocess.Popen[str]]) -> None:
-    """Let all begin when all are ready."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-
-
-def run_together(processes: list[subprocess.Popen[str]]) -> None:
-    """Wait until all have done their work without a word."""
-    start_together(processes)
-    reports = [(*process.communicate(), process.returncode) for process in processes]
-    assert reports == [("", "", 0)] * len(processes)
-
-
-def check_whole(store: Batches) -> None:
-    """Log, snapshots and views agree."""
-    assert positions_of(store)[0] == positions_of(store)[1]
-    image = image_of(store)
-    ids = [summary.id for summary in store.views.summaries(limit=999)]
-    states = [state_of(store.get(batch_id)) for batch_id in ids]
-    run_sql(store, "DELETE FROM snapshots")
-    assert [state_of(store.get(batch_id)) for batch_id in ids] == states
-    forget_views(store)
-    assert image_of(store) == image
 
 
 def test_eight_processes_open_a_new_file(
@@ -76,7 +36,7 @@ def test_processes_save_at_once(
     """Four processes, batches of their own and one in common: no event is lost or doubled."""
     names, count = "abcd", 6
     store = open_file(path)
-    batch = author.draft([request_line("x")], identity=_SHARED)
+    batch = author.draft([request_line("x")], identity=SHARED)
     store.save_batch(batch)
     run_together([spawn("save", name, count) for name in names])
     history = list(store.history(batch.id))
@@ -112,11 +72,11 @@ def test_killed_at_work(
     _, complaints = process.communicate()
     assert (complaints, process.returncode) == ("", -signal.SIGKILL)
     store = open_file(path)
-    history = list(store.history(Batch.id_for(_SHARED)))
+    history = list(store.history(Batch.id_for(SHARED)))
     assert [event.originator_version for event in history] == list(range(1, left + 1))
     check_whole(store)
     if history:
-        batch = store.get(Batch.id_for(_SHARED))
+        batch = store.get(Batch.id_for(SHARED))
         Author().discard(batch, "later")
         store.save_batch(batch)
         check_whole(store)

@@ -2,21 +2,17 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.sqlite.conftest import OpenFile, Query
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import Author, request_line, save_all
 from batchtrail.application.errors import StoreError
 from batchtrail.application.store import Batches
 from batchtrail.application.verification import verify_store
-
-OpenFile = Callable[[Path | str], Batches]
-Query = Callable[..., list[tuple[Any, ...]]]
 
 
 @pytest.fixture

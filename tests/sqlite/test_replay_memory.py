@@ -1,4 +1,4 @@
-"""A log of 50,000 results is replayed, visited and projected in constant memory."""
+"""A log of 20,000 results is replayed, visited and projected in constant memory."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import Author
 from batchtrail.application.store import Batches
 
-RESULTS = 50_000
+RESULTS = 20_000
 MEGABYTE = 1 << 20
 SCRIPT = Path(__file__).with_name("replay_process.py")
 
@@ -30,5 +30,5 @@ def test_constant_memory(tmp_path: Path) -> None:
         text=True,
     )
 
-    assert path.stat().st_size > 24 * MEGABYTE
-    assert int(done.stdout) < 8 * MEGABYTE
+    assert path.stat().st_size > 10 * MEGABYTE
+    assert int(done.stdout) < 4 * MEGABYTE

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sqlite.conftest import OpenFile, Query
 
 from batchtrail.adapters.store_contract import (
     AWKWARD_IDS,
@@ -20,8 +21,6 @@ from batchtrail.application.request_lines import checked_chunks
 from batchtrail.application.store import Batches
 from batchtrail.domain.requests import RequestCheck, RequestIndex
 
-OpenFile = Callable[[Path | str], Batches]
-Query = Callable[..., list[tuple[Any, ...]]]
 Reopen = Callable[..., Batches]
 
 _ROWS = (

@@ -63,7 +63,7 @@ class ScratchRows:
         ]
 
 
-class Replay:
+class ScratchReplay:
     """A batch that is replayed event by event, with the rows that the views must have.
 
     `result_versions` tells by request which event brought its result.
