@@ -8,6 +8,7 @@ import pytest
 
 from batchtrail.adapters.fake.script import TOKEN_LIMIT
 from batchtrail.application.progress import Delayed
+from batchtrail.domain.events import TokenLimitReached
 from batchtrail.domain.status import BatchStatus
 
 if TYPE_CHECKING:
@@ -115,3 +116,12 @@ def test_a_worker_goes_on_by_itself(world: Lab, live: Live) -> None:
         assert world.provider.count("create") == 5
 
     live(life())
+
+
+async def test_a_request_tells_of_the_wait(lab: Lab) -> None:
+    """What its batch ran into belongs to the history of each of its requests."""
+    service = lab.watched(FullQueue(lab, times=2).note)
+    batch_id = await service.submit(lab.lines())
+    await service.wait(batch_id)
+    (life,) = await service.request_history(batch_id, "b")
+    assert sum(isinstance(event, TokenLimitReached) for event in life.events) == 2
