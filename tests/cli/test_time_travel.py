@@ -52,7 +52,6 @@ def test_moments_of_a_life(
     store: str,
     moments: int,
     request: pytest.FixtureRequest,
-    tmp_path: Path,
 ) -> None:
     """Moments of a life come back as they were printed, by moment and by event."""
     cli.base_url = lasting.base_url
@@ -74,7 +73,7 @@ def test_moments_of_a_life(
     assert len(seen) == moments
     assert len({each.version for each in seen}) > moments // 2
     if store == "sqlite":
-        spoil_snapshots(tmp_path / "batchtrail.db")
+        spoil_snapshots(cli.home / "batchtrail.db")
     for each in seen:
         for words, before in each.printed.items():
             assert cli(*words, "--at", each.moment).stdout == before
