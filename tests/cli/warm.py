@@ -15,7 +15,12 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-IMPORTS = ("batchtrail.adapters.cli.batches", "batchtrail.adapters.openai", "typer._adapters")
+IMPORTS = (
+    "batchtrail.adapters.cli.batches",
+    "batchtrail.adapters.openai",
+    "batchtrail.adapters.postgres",
+    "typer._adapters",
+)
 """What a command imports, also while it runs; what a version of a library lacks is left out."""
 
 
