@@ -85,6 +85,10 @@ fmt: $(VENV)/installed-dev ## format the code and apply safe fixes
 docs: $(VENV)/installed ## write the reference pages that follow from the code
 	@$(BIN)/python docs/build_reference.py
 
+.PHONY: golden
+golden: $(VENV)/installed-dev ## write the golden files of new event versions; none is changed
+	@$(BIN)/python -m tests.evolution
+
 .PHONY: dist
 dist: $(VENV)/installed-dev ## build the wheel and the source distribution
 	@rm -rf dist build
