@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
+from batchtrail.application.errors import StoreError
 from batchtrail.application.leases import DEFAULT_LEASE, Leases, batch_lease, polls_lease
 
 if TYPE_CHECKING:
@@ -150,3 +153,86 @@ async def _failing(leases: Leases) -> None:
     async with leases.held("a") as is_mine:
         assert is_mine
         raise RuntimeError
+
+
+async def test_a_submission_is_nobody_elses_meanwhile(lab: Lab) -> None:
+    """Who submits holds the batch, and gives it back."""
+    taken: list[bool] = []
+
+    async def note(boundary: str) -> None:
+        if boundary == "before create":
+            (summary,) = await other.batches()
+            taken.append(not await worker.claim(batch_lease(summary.id)))
+
+    other = lab.service()
+    worker = Leases(lab.runtimes[-1])
+    batch_id = await lab.watched(note).submit(lab.lines())
+    assert taken == [True]
+    assert await worker.claim(batch_lease(batch_id))
+
+
+def test_what_somebody_else_has_done_is_looked_at_soon(world: Lab, live: Live) -> None:
+    """A batch that was in somebody's hands is taken up within seconds of its release."""
+
+    async def life() -> None:
+        world.provider.fail_next("upload", world.Crash())
+        with pytest.raises(world.Crash):
+            await world.service().submit(world.lines())
+        world.close()
+        service = world.service()
+        (summary,) = await service.batches()
+        other = Leases(world.runtimes[-1])
+        begin = world.clock.elapsed
+        assert await other.claim(batch_lease(summary.id))
+        release = partial(world.batches.recorder.release, batch_lease(summary.id), other._holder)
+        world.clock.after(20, release)
+        uploaded: list[float] = []
+
+        async def note(boundary: str) -> None:
+            if boundary == "before upload":
+                uploaded.append(world.clock.elapsed - begin)
+                world.clock.after(10, world.complete_all)
+
+        await workers(world.watched(note, lease=DEFAULT_LEASE))
+        assert len(uploaded) == 1
+        assert 20 <= uploaded[0] <= 30
+
+    live(life())
+
+
+async def test_a_renewal_that_fails_is_tried_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is out of reach for a moment costs nobody the lease."""
+    lab.service()
+    leases = Leases(lab.runtimes[-1], seconds=0.003)
+    recorder, claims = lab.batches.recorder, count()
+    claim, is_renewed = recorder.claim, asyncio.Event()
+
+    def failing_once(*args: Any, **options: Any) -> bool:
+        number = next(claims)
+        if number == 1:
+            raise StoreError("gone for a moment")
+        if number == 2:
+            is_renewed.set()
+        return claim(*args, **options)
+
+    monkeypatch.setattr(recorder, "claim", failing_once)
+    async with leases.held("a") as is_mine, asyncio.timeout(10):
+        assert is_mine
+        await is_renewed.wait()
+
+
+async def test_a_release_that_fails(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was done under the lease is done; the lease ends by itself."""
+    service = lab.service()
+
+    def fail(*_: Any) -> None:
+        raise StoreError("gone for a moment")
+
+    monkeypatch.setattr(lab.batches.recorder, "release", fail)
+    batch_id = await service.submit(lab.lines())
+    assert (await service.status(batch_id)).submitted_at is not None
+    assert "a lease ends by itself only: gone for a moment" in caplog.text

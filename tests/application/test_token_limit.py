@@ -48,13 +48,14 @@ async def test_it_waits_and_creates_again(lab: Lab) -> None:
     """The waits follow the poll schedule, the upload is made once, and each wait is told."""
     told: list[Progress] = []
     queue = FullQueue(lab, times=3)
-    service = lab.watched(queue.note)
+    schedule = (50.0, 70.0, 130.0)
+    service = lab.watched(queue.note, poll_schedule=schedule)
     batch_id = await service.submit(lab.lines())
     summary = await service.wait(batch_id, told.append)
     assert (summary.status, summary.deferral) == (BatchStatus.ENDED, None)
     assert (lab.provider.count("upload"), lab.provider.count("create")) == (1, 4)
     again = zip(queue.failures, queue.creates[1:], strict=True)
-    assert [create - failure for failure, create in again] == pytest.approx(SCHEDULE[:3])
+    assert [create - failure for failure, create in again] == pytest.approx(schedule)
     words = {each.reason for each in told if isinstance(each, Delayed)}
     assert words == {TOKEN_LIMIT.message}
     await lab.assert_each_once(service, batch_id)

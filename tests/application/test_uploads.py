@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,41 +17,53 @@ from batchtrail.application.errors import (
     RefusedError,
     UnavailableError,
 )
+from batchtrail.application.ports import StoredFile
 from batchtrail.domain.events import InputDiscarded, InputUploaded
 from batchtrail.domain.status import BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from tests.application.conftest import Lab, VirtualClock
 
-    from batchtrail.application.ports import StoredFile, UploadedFile
+    from batchtrail.application.ports import CreateRequest, ProviderBatch, UploadedFile
     from batchtrail.application.service import BatchService
 
 
 class OddProvider(FakeBatchProvider):
-    """Cuts off the first uploads, or hides every file from the first walks through the list."""
+    """Loses bytes of the first upload, hides files from the first walks, or has others' files."""
 
-    def __init__(self, clock: VirtualClock, *, cut: int = 0, blind_walks: int = 0) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        *,
+        cut: int = 0,
+        blind_walks: int = 0,
+        others: Sequence[StoredFile] = (),
+    ) -> None:
         super().__init__(now=clock.now)
         self.cut = cut
         self.blind_walks = blind_walks
+        self.others = others
 
     async def upload(
         self, lines: AsyncIterable[bytes], *, filename: str, size: int
     ) -> UploadedFile:
         uploaded = await super().upload(lines, filename=filename, size=size)
         if self.cut:
-            self.cut -= 1
             self._account.inputs[uploaded.id] = evolve(
-                self._account.inputs[uploaded.id], size=size - 1
+                self._account.inputs[uploaded.id], size=size - self.cut
             )
+            self.cut = 0
             raise OutcomeUnknownError("reset")
         return uploaded
 
     async def list_files(self) -> AsyncGenerator[StoredFile, None]:
         self.blind_walks -= 1
+        for file in self.others:
+            yield file
         async for file in super().list_files():
             if self.blind_walks < 0:
                 yield file
@@ -109,15 +122,17 @@ async def test_an_undisturbed_submission_lists_nothing(lab: Lab) -> None:
     assert [call.operation for call in lab.provider.calls] == ["upload", "create"]
 
 
-async def test_half_a_file_is_deleted(lab: Lab, clock: VirtualClock) -> None:
-    """A file of another size is not what was sent."""
-    lab.provider = OddProvider(clock, cut=1)
+@pytest.mark.parametrize("cut", [1, -1])
+async def test_a_file_of_another_size_is_deleted(lab: Lab, clock: VirtualClock, cut: int) -> None:
+    """It is not what was sent."""
+    lab.provider = OddProvider(clock, cut=cut)
     service = lab.service()
     batch_id = await service.submit(lab.lines())
     assert lab.provider.count("upload") == 2
-    half, whole = "file-00000001", "file-00000002"
-    assert await uploads(service, batch_id) == [(half, None), (whole, False)]
+    odd, whole = "file-00000001", "file-00000002"
+    assert await uploads(service, batch_id) == [(odd, None), (whole, False)]
     assert inputs(lab) == [whole]
+    assert lab.provider.count("list_files") == 2  # before the second upload and behind it
 
 
 @pytest.mark.parametrize("lost", [1, 3])
@@ -156,6 +171,53 @@ async def test_a_list_that_cannot_be_read_now(lab: Lab) -> None:
     assert await uploads(service, batch_id) == [(inputs(lab)[0], True)]
 
 
+async def test_what_is_left_over_cannot_be_looked_for(lab: Lab, clock: VirtualClock) -> None:
+    """Behind an upload that was answered nothing depends on the list."""
+    lab.provider = OddProvider(clock, blind_walks=1)
+    lab.provider.lose_next_answer("upload")
+
+    async def go_down(boundary: str) -> None:
+        if boundary == "after upload":
+            lab.provider.fail_next("list_files", UnavailableError("down"))
+
+    service = lab.watched(go_down)
+    batch_id = await service.submit(lab.lines())
+    assert await uploads(service, batch_id) == [("file-00000002", False)]
+    assert len(inputs(lab)) == 2
+
+
+def others(count: int, created_at: datetime | None) -> list[StoredFile]:
+    """List files of somebody else."""
+    return [StoredFile(f"file-other-{n}", f"{n}.jsonl", 7, created_at) for n in range(count)]
+
+
+@pytest.mark.parametrize(("older", "is_found"), [(999, True), (1_000, False)])
+async def test_the_search_ends_among_older_files(
+    lab: Lab, clock: VirtualClock, *, older: int, is_found: bool
+) -> None:
+    """A thousand files in a row from before the upload end it; the list may be endless."""
+    past = clock.now() - timedelta(hours=2)
+    lab.provider = OddProvider(
+        clock, others=[*others(older, past), *others(1, clock.now()), *others(1, past)]
+    )
+    lab.provider.lose_next_answer("upload")
+    service = lab.service()
+    await service.submit(lab.lines())
+    assert lab.provider.count("upload") == (1 if is_found else 2)
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=59), None])
+async def test_a_file_that_is_not_surely_older(
+    lab: Lab, clock: VirtualClock, age: timedelta | None
+) -> None:
+    """The provider's clock may be another one, and some lists show no moment."""
+    created_at = None if age is None else clock.now() - age
+    lab.provider = OddProvider(clock, others=others(1_000, created_at))
+    lab.provider.lose_next_answer("upload")
+    await lab.service().submit(lab.lines())
+    assert lab.provider.count("upload") == 1
+
+
 async def test_canceled_after_a_lost_upload(lab: Lab) -> None:
     """Nothing stays at the provider of a batch that nobody wants any more."""
     await crash_at(lab, "after upload")
@@ -174,6 +236,68 @@ async def test_a_refused_create_leaves_no_file(lab: Lab) -> None:
     assert (await service.status(batch_id)).status is BatchStatus.FAILED
     assert inputs(lab) == []
     assert [deleted for _, deleted in await uploads(service, batch_id)] == [False, None]
+    assert [call.operation for call in lab.provider.calls] == ["upload", "create", "delete"]
+
+
+async def test_a_refused_upload_leaves_nothing_to_look_for(lab: Lab) -> None:
+    """The provider took no file."""
+    lab.provider.fail_next("upload", RefusedError("not a JSONL file"))
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (await service.status(batch_id)).status is BatchStatus.FAILED
+    assert [call.operation for call in lab.provider.calls] == ["upload"]
+
+
+@pytest.mark.parametrize("error", [NotFoundError("gone"), UnavailableError("down")])
+async def test_a_file_that_cannot_be_deleted(lab: Lab, error: ProviderError) -> None:
+    """Another process was first, or it stays: it costs nothing, and the end is recorded."""
+    lab.provider.fail_next("create", RefusedError("no batches for you"))
+    lab.provider.fail_next("delete", error)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (await service.status(batch_id)).status is BatchStatus.FAILED
+    assert [deleted for _, deleted in await uploads(service, batch_id)] == [False]
+
+
+async def test_each_file_is_deleted_once(lab: Lab, clock: VirtualClock) -> None:
+    """A refused create after two uploads: the first was deleted before, the second is now."""
+    lab.provider = OddProvider(clock, blind_walks=1)
+    lab.provider.lose_next_answer("upload")
+    lab.provider.fail_next("create", RefusedError("no batches for you"))
+    service = lab.service()
+    await service.submit(lab.lines())
+    assert (inputs(lab), lab.provider.count("delete")) == ([], 2)
+
+
+class LateRefusal(FakeBatchProvider):
+    """Refuses the first create when another process has had its own accepted meanwhile."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(now=lab.clock.now)
+        self.lab = lab
+        self.creates = 0
+
+    async def create_batch(self, request: CreateRequest) -> ProviderBatch:
+        self.creates += 1
+        if self.creates > 1:
+            return await super().create_batch(request)
+        await self.lab.service().submit(self.lab.lines())
+        raise RefusedError("no batches for you")
+
+    async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
+        nothing: list[ProviderBatch] = []
+        for batch in nothing:
+            yield batch
+
+
+async def test_a_refusal_that_comes_too_late(lab: Lab) -> None:
+    """The file of a batch that another process submitted is not deleted."""
+    lab.provider = LateRefusal(lab)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (await service.status(batch_id)).status is BatchStatus.SUBMITTED
+    assert len(inputs(lab)) == 1
+    assert lab.provider.count("delete") == 0
 
 
 async def test_the_file_of_another_database_is_left_alone(lab: Lab) -> None:
