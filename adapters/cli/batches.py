@@ -64,14 +64,14 @@ class SubmitOptions:
     path: Path
     new: bool
     why: str | None
-    metadata: Sequence[str] | None
+    metadata: Sequence[str]
     handler: str | None = None
     max_cost: str | None = None
 
     def labels(self) -> dict[str, str]:
         """The metadata as a mapping. Raises `InputError` for one that is no KEY=VALUE."""
         labels = {}
-        for label in self.metadata or ():
+        for label in self.metadata:
             key, separator, value = label.partition("=")
             if not separator or not key:
                 raise InputError(f"--metadata {label!r} is no label; write KEY=VALUE")
@@ -81,7 +81,7 @@ class SubmitOptions:
     def check(self) -> None:
         """Raise `InputError` for a value of the command line that cannot be used or stored."""
         parse_max_cost(self.max_cost)
-        for text in (self.why, *(self.metadata or ())):
+        for text in (self.why, *self.metadata):
             try:
                 (text or "").encode()
             except UnicodeEncodeError:
@@ -174,7 +174,7 @@ def _show_submitted(summary: BatchSummary, *, as_json: bool) -> ExitStatus:
 
 
 async def retry_batch(
-    batch: str, place: Place, *, only: Sequence[str] | None, new: bool, as_json: bool
+    batch: str, place: Place, *, only: Sequence[str], new: bool, as_json: bool
 ) -> ExitStatus:
     """Submit once more what had no success, and print the new batch's id."""
     outcomes = outcomes_of(only)
@@ -187,9 +187,9 @@ async def retry_batch(
     return _show_submitted(summary, as_json=as_json)
 
 
-def outcomes_of(only: Sequence[str] | None) -> set[Outcome] | None:
-    """The outcomes that `--only` names. Raises `InputError` for a word that is none."""
-    if only is None:
+def outcomes_of(only: Sequence[str]) -> set[Outcome] | None:
+    """The outcomes that `--only` names, None without it. Raises `InputError` for another word."""
+    if not only:
         return None
     words = [word.strip() for text in only for word in text.split(",") if word.strip()]
     for word in words:
@@ -213,7 +213,7 @@ async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgr
 
 
 async def write_batch_results(
-    batch: str, place: Place, output: Path | None, *, format_: str, only: Sequence[str] | None
+    batch: str, place: Place, output: Path | None, *, format_: str, only: Sequence[str]
 ) -> ExitStatus:
     """Collect what is over, and write the results."""
     wanted = outcomes_of(only) or frozenset(Outcome)

@@ -34,15 +34,15 @@ class Selection:
     @classmethod
     def parse(
         cls,
-        only: Sequence[str] | None,
-        without: Sequence[str] | None,
+        only: Sequence[str],
+        without: Sequence[str],
         since: str | None,
         until: str | None,
     ) -> "Selection":
         """Read the options. Raises `InputError` naming the one that cannot be read."""
         now = datetime.now(UTC)
-        wanted = frozenset(EVENTS) if only is None else _kinds("--event", only)
-        left_out = frozenset() if without is None else _kinds("--without", without)
+        wanted = _kinds("--event", only) if only else frozenset(EVENTS)
+        left_out = _kinds("--without", without)
         return cls(
             wanted - left_out,
             None if since is None else parse_moment(since, now, "--since"),

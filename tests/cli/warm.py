@@ -12,11 +12,10 @@ import os
 import runpy
 import signal
 import sys
-from contextlib import suppress
 from typing import Any
 
-IMPORTS = ("batchtrail.adapters.cli.batches", "batchtrail.adapters.openai", "typer._adapters")
-"""What a command imports, also while it runs; what a version of a library lacks is left out."""
+IMPORTS = ("batchtrail.adapters.cli.batches", "batchtrail.adapters.openai")
+"""What a command imports, also while it runs."""
 
 
 def become(order: dict[str, Any]) -> None:
@@ -41,8 +40,7 @@ def tell(number: int) -> None:
 def main() -> None:
     """Serve until standard input ends."""
     for name in IMPORTS:
-        with suppress(ModuleNotFoundError):
-            importlib.import_module(name)
+        importlib.import_module(name)
     gc.freeze()
     for line in sys.stdin:
         pid = os.fork()
