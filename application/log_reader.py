@@ -1,10 +1,14 @@
-"""Reading the log: history, time travel, and users' own projections of it."""
+"""Reading the log: batches, completions, history, time travel, and users' own projections of it."""
 
 from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from ..domain.events import BatchEvent
 from . import projecting, replay
+from .completions import Completion, completions
+from .errors import InputError
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded
 from .replay import At
 from .request_history import RequestLife, request_at, request_lives
@@ -22,6 +26,35 @@ class LogReader:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
+    async def status(self, batch_id: UUID) -> BatchSummary:
+        """One batch as the log has it; nothing is asked of the provider."""
+        return BatchSummary.of(await self._runtime.load(batch_id))
+
+    async def batches(
+        self, *, limit: int = 100, until: datetime | None = None
+    ) -> list[BatchSummary]:
+        """The newest batches, `limit` at most; those that were begun `until` a moment."""
+        before = None
+        with suppress(OverflowError):  # a moment that never comes
+            before = until and until + timedelta(microseconds=1)
+        return await self._runtime.in_store(
+            lambda: self._runtime.batches.views.summaries(limit=limit, before=before)
+        )
+
+    async def find(self, reference: str) -> UUID:
+        """The id of a batch from its id or the beginning of it, if only one fits.
+
+        Raises `InputError` when none or more than one fits.
+        """
+        prefix = reference.replace("-", "").lower()
+        if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
+            raise InputError(f"{reference!r} is no batch id; `status` lists the batches")
+        ids = await self._runtime.in_store(lambda: self._runtime.batches.views.matching_ids(prefix))
+        if len(ids) != 1:
+            found = "no batch" if not ids else "more than one batch"
+            raise InputError(f"{found} has an id that begins with {reference}")
+        return ids[0]
+
     async def history(
         self, batch_id: UUID, *, after: int = 0, bodies: bool = False
     ) -> AsyncIterator[BatchEvent]:
@@ -35,6 +68,10 @@ class LogReader:
         log = self._runtime.batches.history(batch_id, after=after, bodies=bodies)
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
+
+    def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
+        """The completions of a batch in input order, in constant memory."""
+        return completions(self._runtime, batch_id)
 
     async def request_history(self, batch_id: UUID, custom_id: str) -> list[RequestLife]:
         """One request in a batch, in the batches that it retries, and in its retries.

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
+from ...version import __version__
 from . import options
 from .exits import ExitStatus, exiting_on_errors
 
@@ -55,9 +56,7 @@ class _InOrder(click.Group):
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.version_option(
-    package_name="batchtrail", message="batchtrail %(version)s", help="Print the version."
-)
+@click.version_option(__version__, message="batchtrail %(version)s", help="Print the version.")
 def app() -> None:
     """Only what must come before a command."""
 
@@ -102,7 +101,8 @@ def run(
 
         batchtrail run requests.jsonl -o results.jsonl
     """
-    from .batches import Place, SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
+    from .batches import SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
+    from .place import Place  # noqa: PLC0415
 
     place = Place(database, base_url)
     what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
@@ -133,7 +133,8 @@ def submit(
 
         batchtrail submit requests.jsonl
     """
-    from .batches import Place, SubmitOptions, submit_batch  # noqa: PLC0415
+    from .batches import SubmitOptions, submit_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
     return _run(submit_batch(what, Place(database, base_url), as_json=as_json))
@@ -199,7 +200,7 @@ def status(
 
         batchtrail status 3f2a --at 2026-11-20T03:12Z
     """
-    from .batches import Place  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
     from .status import Looked, show_status  # noqa: PLC0415
 
     what = Looked(batch, request, at, refresh, limit)
@@ -241,7 +242,8 @@ def results(
 
         batchtrail results 3f2a --format csv -o results.csv
     """
-    from .batches import Place, write_batch_results  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
+    from .results import write_batch_results  # noqa: PLC0415
 
     place = Place(database, base_url)
     return _run(write_batch_results(batch, place, _file(output), format_=format_, only=only))
@@ -267,7 +269,8 @@ def collect(
 
         batchtrail collect 3f2a
     """
-    from .batches import Place, collect_batch  # noqa: PLC0415
+    from .batches import collect_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     return _run(collect_batch(batch, Place(database, base_url), as_is=as_is, as_json=as_json))
 
@@ -301,7 +304,8 @@ def retry(
 
         batchtrail retry 3f2a
     """
-    from .batches import Place, retry_batch  # noqa: PLC0415
+    from .batches import retry_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     return _run(retry_batch(batch, Place(database, base_url), only=only, new=new, as_json=as_json))
 
@@ -335,7 +339,7 @@ def worker(
 
         batchtrail worker --log-json
     """
-    from .batches import Place  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
     from .work import run_worker  # noqa: PLC0415
 
     place = Place(database, base_url)
@@ -357,7 +361,8 @@ def cancel(*, batch: str, database: str | None, base_url: str | None, as_json: b
 
         batchtrail cancel 3f2a
     """
-    from .batches import Place, cancel_batch  # noqa: PLC0415
+    from .batches import cancel_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     return _run(cancel_batch(batch, Place(database, base_url), as_json=as_json))
 
@@ -417,8 +422,8 @@ def history(
 
         batchtrail history 3f2a --since 2h --without ResultApplied
     """
-    from .batches import Place  # noqa: PLC0415
     from .history import HistoryOptions, Selection, show_history  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     selection = Selection.parse(event, without, since, until)
     what = HistoryOptions(batch, request, selection, every, follow, as_json)
@@ -451,8 +456,8 @@ def verify(*, against: str | None, limit: int, database: str | None, as_json: bo
 
         batchtrail verify --against 1234:9f86d0…
     """
-    from .batches import Place  # noqa: PLC0415
     from .evidence import verify_log  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     return _run(verify_log(Place(database), against=against, limit=limit, as_json=as_json))
 
@@ -469,8 +474,8 @@ def seal(*, full: bool, database: str | None, as_json: bool) -> ExitStatus:
 
         batchtrail seal >> seals.txt
     """
-    from .batches import Place  # noqa: PLC0415
     from .evidence import seal_log  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     return _run(seal_log(Place(database), full=full, as_json=as_json))
 
@@ -486,8 +491,8 @@ def rebuild(*, database: str | None, as_json: bool) -> ExitStatus:
 
         batchtrail rebuild --db sqlite:///batches.db
     """
-    from .batches import Place  # noqa: PLC0415
     from .evidence import rebuild_views  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     return _run(rebuild_views(Place(database), as_json=as_json))
 

@@ -20,10 +20,10 @@ from ...application.input import (
 )
 from ...domain.costs import usd_text
 from ...domain.values import Limits
-from .batches import Place
 from .costs import usd_or_none
 from .exits import ExitStatus
 from .output import check_input as check_place
+from .place import Place
 from .render import json_text
 from .text import clean, size_text
 

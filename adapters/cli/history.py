@@ -9,13 +9,13 @@ from uuid import UUID
 from attrs import frozen
 
 from ...application.errors import InputError
+from ...application.log_reader import LogReader
 from ...application.projecting import FOLLOW_INTERVAL
 from ...application.request_history import RequestLife
-from ...application.service import BatchService
 from ...domain.events import EVENTS, BatchEvent, ResultApplied
-from .batches import Calls, Place, trail_at
 from .exits import ExitStatus
 from .moments import parse_moment
+from .place import Place, log_at
 from .render import json_text, print_lines
 from .requests import life_data, life_lines
 from .timeline import Timeline, event_data
@@ -89,13 +89,13 @@ class HistoryOptions:
 async def show_history(what: HistoryOptions, place: Place) -> ExitStatus:
     """Print the events of a batch, or of one request."""
     what.check()
-    async with trail_at(place, Calls.NEVER) as trail:
-        batch_id = await trail.find(what.batch)
+    async with log_at(place) as log:
+        batch_id = await log.find(what.batch)
         if what.request is not None:
-            _show_lives(await trail.request_history(batch_id, what.request), what)
+            _show_lives(await log.request_history(batch_id, what.request), what)
             return ExitStatus.OK
         try:
-            await _show_batch(trail, batch_id, what)
+            await _show_batch(log, batch_id, what)
         except asyncio.CancelledError:
             if not what.follow:
                 raise
@@ -103,11 +103,11 @@ async def show_history(what: HistoryOptions, place: Place) -> ExitStatus:
     return ExitStatus.OK
 
 
-async def _show_batch(trail: BatchService, batch_id: UUID, what: HistoryOptions) -> None:
-    timeline = _timeline((await trail.status(batch_id)).created_at, what)
+async def _show_batch(log: LogReader, batch_id: UUID, what: HistoryOptions) -> None:
+    timeline = _timeline((await log.status(batch_id)).created_at, what)
     after = 0
     while True:
-        async for event in trail.history(batch_id, after=after):
+        async for event in log.history(batch_id, after=after):
             after = event.originator_version
             _show_event(event, timeline, what)
         for line in timeline.rest():
