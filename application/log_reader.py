@@ -3,17 +3,20 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..domain.events import BatchEvent
-from . import projecting, replay
-from .completions import Completion, completions
+from . import projecting
 from .errors import InputError
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded
-from .replay import At
-from .request_history import RequestLife, request_at, request_lives
 from .runtime import Runtime
 from .views import BatchSummary
+
+if TYPE_CHECKING:
+    from .completions import Completion
+    from .replay import At
+    from .request_history import RequestLife
 
 
 class LogReader:
@@ -69,20 +72,24 @@ class LogReader:
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
 
-    def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
+    def completions(self, batch_id: UUID) -> AsyncIterator["Completion"]:
         """The completions of a batch in input order, in constant memory."""
+        from .completions import completions  # noqa: PLC0415 (start-up time)
+
         return completions(self._runtime, batch_id)
 
-    async def request_history(self, batch_id: UUID, custom_id: str) -> list[RequestLife]:
+    async def request_history(self, batch_id: UUID, custom_id: str) -> list["RequestLife"]:
         """One request in a batch, in the batches that it retries, and in its retries.
 
         Each is read from its events alone, in constant memory.
         """
+        from .request_history import request_lives  # noqa: PLC0415 (start-up time)
+
         return await self._runtime.in_store(
             request_lives, self._runtime.batches, batch_id, custom_id
         )
 
-    async def replay(self, batch_id: UUID, *, at: At | None = None) -> BatchSummary:
+    async def replay(self, batch_id: UUID, *, at: "At | None" = None) -> BatchSummary:
         """A batch as its events make it, up to a moment, an event's number, or the newest one.
 
         Neither snapshots nor views are read. As of a moment is after the last event whose
@@ -91,14 +98,18 @@ class LogReader:
         """
         return await self._runtime.in_store(self._replayed, batch_id, at)
 
-    def _replayed(self, batch_id: UUID, at: At | None) -> BatchSummary:
-        happened = replay.events_until(self._runtime.batches, batch_id, at)
-        return BatchSummary.of(replay.batch_after(happened))
+    def _replayed(self, batch_id: UUID, at: "At | None") -> BatchSummary:
+        from .replay import batch_after, events_until  # noqa: PLC0415 (start-up time)
+
+        happened = events_until(self._runtime.batches, batch_id, at)
+        return BatchSummary.of(batch_after(happened))
 
     async def replay_request(
-        self, batch_id: UUID, custom_id: str, *, at: At | None = None
-    ) -> RequestLife:
+        self, batch_id: UUID, custom_id: str, *, at: "At | None" = None
+    ) -> "RequestLife":
         """One request of a batch as the events make it, up to a moment or an event's number."""
+        from .request_history import request_at  # noqa: PLC0415 (start-up time)
+
         return await self._runtime.in_store(
             request_at, self._runtime.batches, batch_id, custom_id, at
         )

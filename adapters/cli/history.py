@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import frozen
@@ -11,7 +12,6 @@ from attrs import frozen
 from ...application.errors import InputError
 from ...application.log_reader import LogReader
 from ...application.projecting import FOLLOW_INTERVAL
-from ...application.request_history import RequestLife
 from ...domain.events import EVENTS, BatchEvent, ResultApplied
 from .exits import ExitStatus
 from .moments import parse_moment
@@ -19,6 +19,9 @@ from .place import Place, log_at
 from .render import json_text, print_lines
 from .requests import life_data, life_lines
 from .timeline import Timeline, event_data
+
+if TYPE_CHECKING:
+    from ...application.request_history import RequestLife
 
 _NAMES = {event.__name__.lower(): event for event in EVENTS}
 
@@ -131,7 +134,7 @@ def _show_event(event: BatchEvent, timeline: Timeline, what: HistoryOptions) -> 
         print(json_text(event_data(event)) if what.as_json else line)
 
 
-def _show_lives(lives: Sequence[RequestLife], what: HistoryOptions) -> None:
+def _show_lives(lives: Sequence["RequestLife"], what: HistoryOptions) -> None:
     """A request in each of its batches."""
     for place, life in enumerate(lives):
         shown = [event for event in life.events if what.selection.takes(event)]

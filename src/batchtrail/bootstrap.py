@@ -232,7 +232,7 @@ def _openai_settings(settings: Settings) -> "OpenAISettings":
 
 @asynccontextmanager
 async def _openai(settings: Settings) -> AsyncIterator["BatchProvider"]:
-    from .adapters.openai import connect  # noqa: PLC0415 (start-up time)
+    from .adapters.openai.provider import connect  # noqa: PLC0415 (start-up time)
 
     openai = _openai_settings(settings)
     if settings.api_key is None:

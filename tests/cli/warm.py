@@ -14,7 +14,17 @@ import signal
 import sys
 from typing import Any
 
-IMPORTS = ("batchtrail.adapters.cli.batches", "batchtrail.adapters.openai")
+IMPORTS = (
+    "batchtrail.adapters.cli.batches",
+    "batchtrail.adapters.cli.evidence",
+    "batchtrail.adapters.cli.history",
+    "batchtrail.adapters.cli.status",
+    "batchtrail.adapters.handlers",
+    "batchtrail.adapters.openai.provider",
+    "batchtrail.adapters.prices",
+    "batchtrail.adapters.sqlite",
+    "batchtrail.application.service",
+)
 """What a command imports, also while it runs."""
 
 
