@@ -1,15 +1,22 @@
-"""Reading the log: history, time travel, and users' own projections of it."""
+"""Reading the log: batches, completions, history, time travel, and users' own projections of it."""
 
 from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..domain.events import BatchEvent
-from . import projecting, replay
+from . import projecting
+from .errors import InputError
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded
-from .replay import At
-from .request_history import RequestLife, request_at, request_lives
 from .runtime import Runtime
 from .views import BatchSummary
+
+if TYPE_CHECKING:
+    from .completions import Completion
+    from .replay import At
+    from .request_history import RequestLife
 
 
 class LogReader:
@@ -21,6 +28,35 @@ class LogReader:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+
+    async def status(self, batch_id: UUID) -> BatchSummary:
+        """One batch as the log has it; nothing is asked of the provider."""
+        return BatchSummary.of(await self._runtime.load(batch_id))
+
+    async def batches(
+        self, *, limit: int = 100, until: datetime | None = None
+    ) -> list[BatchSummary]:
+        """The newest batches, `limit` at most; those that were begun `until` a moment."""
+        before = None
+        with suppress(OverflowError):  # a moment that never comes
+            before = until and until + timedelta(microseconds=1)
+        return await self._runtime.in_store(
+            lambda: self._runtime.batches.views.summaries(limit=limit, before=before)
+        )
+
+    async def find(self, reference: str) -> UUID:
+        """The id of a batch from its id or the beginning of it, if only one fits.
+
+        Raises `InputError` when none or more than one fits.
+        """
+        prefix = reference.replace("-", "").lower()
+        if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
+            raise InputError(f"{reference!r} is no batch id; `status` lists the batches")
+        ids = await self._runtime.in_store(lambda: self._runtime.batches.views.matching_ids(prefix))
+        if len(ids) != 1:
+            found = "no batch" if not ids else "more than one batch"
+            raise InputError(f"{found} has an id that begins with {reference}")
+        return ids[0]
 
     async def history(
         self, batch_id: UUID, *, after: int = 0, bodies: bool = False
@@ -36,16 +72,24 @@ class LogReader:
         while (event := await self._runtime.in_store(next, log, None)) is not None:
             yield event
 
-    async def request_history(self, batch_id: UUID, custom_id: str) -> list[RequestLife]:
+    def completions(self, batch_id: UUID) -> AsyncIterator["Completion"]:
+        """The completions of a batch in input order, in constant memory."""
+        from .completions import completions  # noqa: PLC0415 (start-up time)
+
+        return completions(self._runtime, batch_id)
+
+    async def request_history(self, batch_id: UUID, custom_id: str) -> list["RequestLife"]:
         """One request in a batch, in the batches that it retries, and in its retries.
 
         Each is read from its events alone, in constant memory.
         """
+        from .request_history import request_lives  # noqa: PLC0415 (start-up time)
+
         return await self._runtime.in_store(
             request_lives, self._runtime.batches, batch_id, custom_id
         )
 
-    async def replay(self, batch_id: UUID, *, at: At | None = None) -> BatchSummary:
+    async def replay(self, batch_id: UUID, *, at: "At | None" = None) -> BatchSummary:
         """A batch as its events make it, up to a moment, an event's number, or the newest one.
 
         Neither snapshots nor views are read. As of a moment is after the last event whose
@@ -54,14 +98,18 @@ class LogReader:
         """
         return await self._runtime.in_store(self._replayed, batch_id, at)
 
-    def _replayed(self, batch_id: UUID, at: At | None) -> BatchSummary:
-        happened = replay.events_until(self._runtime.batches, batch_id, at)
-        return BatchSummary.of(replay.batch_after(happened))
+    def _replayed(self, batch_id: UUID, at: "At | None") -> BatchSummary:
+        from .replay import batch_after, events_until  # noqa: PLC0415 (start-up time)
+
+        happened = events_until(self._runtime.batches, batch_id, at)
+        return BatchSummary.of(batch_after(happened))
 
     async def replay_request(
-        self, batch_id: UUID, custom_id: str, *, at: At | None = None
-    ) -> RequestLife:
+        self, batch_id: UUID, custom_id: str, *, at: "At | None" = None
+    ) -> "RequestLife":
         """One request of a batch as the events make it, up to a moment or an event's number."""
+        from .request_history import request_at  # noqa: PLC0415 (start-up time)
+
         return await self._runtime.in_store(
             request_at, self._runtime.batches, batch_id, custom_id, at
         )

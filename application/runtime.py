@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import PersistenceError
@@ -15,8 +15,10 @@ from ..domain.batch import Batch
 from ..domain.values import Provenance, Stamp
 from .correlation import correlation_id, new_id
 from .errors import ConflictError, StoreError
-from .ports import Clock
 from .store import Batches
+
+if TYPE_CHECKING:
+    from .ports import Clock
 
 _GRACE = 10.0
 """Seconds that work which should not be broken off gets to finish when it is cancelled."""
@@ -44,7 +46,7 @@ class Runtime:
     `actor` says who acts ("cli:ada@host", "worker:7"), `software` which version.
     """
 
-    def __init__(self, batches: Batches, clock: Clock, *, actor: str, software: str) -> None:
+    def __init__(self, batches: Batches, clock: "Clock", *, actor: str, software: str) -> None:
         self.batches = batches
         self.clock = clock
         self._actor = actor

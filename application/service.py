@@ -1,10 +1,7 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Collection, Mapping
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,7 +12,6 @@ from ..domain.batch import Batch
 from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch
-from .completions import Completion, completions
 from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
 from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
@@ -23,10 +19,10 @@ from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
-from .log_reader import LogReader
+from .log_keeper import LogKeeper
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
-from .progress import Delayed, OnProgress, Progress, Rebuilding, Waiting, silent
+from .progress import Delayed, OnProgress, Progress, Waiting, silent
 from .retrying import requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
@@ -35,12 +31,9 @@ from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
 
 if TYPE_CHECKING:
     from .endpoints import Answer, EndpointRequest
-    from .rebuilding import Rebuilt
-    from .sealing import Seal
-    from .verification import Verification
 
 
-class BatchService(LogReader):
+class BatchService(LogKeeper):
     """Runs batches, and goes on from what the log says; a repeat is safe unless a method denies it.
 
     Methods raise `BatchNotFoundError` for an unknown batch, `InputError` for input that breaks a
@@ -345,35 +338,6 @@ class BatchService(LogReader):
             batch = await self._lifecycle.collection.settle(batch_id)
         return BatchSummary.of(batch)
 
-    async def status(self, batch_id: UUID) -> BatchSummary:
-        """One batch as the log has it; nothing is asked of the provider."""
-        return BatchSummary.of(await self._runtime.load(batch_id))
-
-    async def batches(
-        self, *, limit: int = 100, until: datetime | None = None
-    ) -> list[BatchSummary]:
-        """The newest batches, `limit` at most; those that were begun `until` a moment."""
-        before = None
-        with suppress(OverflowError):  # a moment that never comes
-            before = until and until + timedelta(microseconds=1)
-        return await self._runtime.in_store(
-            lambda: self._runtime.batches.views.summaries(limit=limit, before=before)
-        )
-
-    async def find(self, reference: str) -> UUID:
-        """The id of a batch from its id or the beginning of it, if only one fits.
-
-        Raises `InputError` when none or more than one fits.
-        """
-        prefix = reference.replace("-", "").lower()
-        if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
-            raise InputError(f"{reference!r} is no batch id; `status` lists the batches")
-        ids = await self._runtime.in_store(lambda: self._runtime.batches.views.matching_ids(prefix))
-        if len(ids) != 1:
-            found = "no batch" if not ids else "more than one batch"
-            raise InputError(f"{found} has an id that begins with {reference}")
-        return ids[0]
-
     async def complete_now(self, request: "EndpointRequest") -> "Answer":
         """Have one request answered at once, at the full price and outside every batch.
 
@@ -384,50 +348,6 @@ class BatchService(LogReader):
         from .direct import complete_now  # noqa: PLC0415 (start-up time)
 
         return await complete_now(self._provider, request)
-
-    def completions(self, batch_id: UUID) -> AsyncIterator[Completion]:
-        """The completions of a batch in input order, in constant memory."""
-        return completions(self._runtime, batch_id)
-
-    async def verify(self, *, against: "Seal | None" = None, limit: int = 100) -> "Verification":
-        """Compare everything in the database with what was recorded; nothing is written.
-
-        The digests of events and bodies, the streams and positions for gaps, inputs, totals,
-        snapshots and every row of the views, as all of it stood at one moment. With `against` the
-        log must still bear a seal that was taken of it. At most `limit` differences are kept.
-        Constant memory; whoever works on the database goes on. Raises `StoreError` when the
-        database cannot be read at all.
-        """
-        from .verification import verify_store  # noqa: PLC0415 (start-up time)
-
-        return await self._runtime.in_store(
-            partial(verify_store, self._runtime.batches, against=against, limit=limit)
-        )
-
-    async def seal(self, *, full: bool = False) -> "Seal":
-        """One digest of the whole log up to now, computed from what is stored and then kept.
-
-        Continued from the last seal; with `full` from the first event. Raises `StoreError` for a
-        log that is damaged or is not what was sealed before. The same log has the same seal.
-        """
-        from .sealing import seal_store  # noqa: PLC0415 (start-up time)
-
-        stamp = self._runtime.stamp()
-        return await self._runtime.in_store(
-            partial(seal_store, self._runtime.batches, stamp, full=full)
-        )
-
-    async def rebuild_views(self, on_progress: OnProgress = silent) -> "Rebuilt":
-        """Replace every row of the views by what the log gives, beside whoever is at work.
-
-        Damaged batches keep the rows that they have. Safe to repeat.
-        """
-        from .rebuilding import rebuild  # noqa: PLC0415 (start-up time)
-
-        def tell(batches: int, of: int) -> None:
-            on_progress(Rebuilding(batches, of))
-
-        return await self._runtime.in_store(rebuild, self._runtime.batches, tell)
 
     def worker(
         self, *, parallel: int = DEFAULT_PARALLEL, look_interval: float = LOOK_INTERVAL

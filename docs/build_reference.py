@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from batchtrail.adapters.cli.app import app
 from batchtrail.domain.events import EVENTS
@@ -66,9 +66,7 @@ def cli_page() -> str:
 
 def _command_sections() -> Iterator[str]:
     yield _section("batchtrail", [])
-    for command in app.registered_commands:
-        assert command.callback is not None
-        name = command.name or command.callback.__name__
+    for name in app.commands:
         yield _section(f"batchtrail {name}", [name])
 
 

@@ -1,12 +1,14 @@
 """The commands and what their `--help` teaches; the work is imported when a command runs."""
 
-import asyncio
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NoReturn
 
-import typer
+import click
 
+from ...version import __version__
+from . import options
 from .exits import ExitStatus, exiting_on_errors
 
 _HELP = """Run large sets of LLM requests through the OpenAI Batch API, from an event log.
@@ -26,89 +28,37 @@ Exit status: 0 every request succeeded; 3 the batch is over and some request has
 2 bad usage or bad input; 1 anything else, also what `verify` finds; 130 interrupted.
 """
 
-app = typer.Typer(
-    help=_HELP,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
 
-_Database = Annotated[
-    str | None,
-    typer.Option(
-        "--db",
-        metavar="URL",
-        help="Database, as sqlite:///FILE (relative), sqlite:////FILE (absolute) or "
-        "postgresql://HOST/NAME. "
-        "Default: BATCHTRAIL_DB, else sqlite:///batchtrail.db.",
-    ),
-]
-_BaseURL = Annotated[
-    str | None,
-    typer.Option(
-        "--base-url",
-        metavar="URL",
-        help="Where the API is. Default: OPENAI_BASE_URL, else https://api.openai.com/v1.",
-    ),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program on standard output.")]
-_Input = Annotated[
-    Path,
-    typer.Argument(
-        metavar="INPUT.jsonl",
-        help='One request a line: {"custom_id": "a", "method": "POST", '
-        '"url": "/v1/responses", "body": {"model": …, "input": …}}.',
-    ),
-]
-_Output = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="OUT.jsonl",
-        help="Where the results go, written whole or not at all. Default: standard output.",
-    ),
-]
-_Batch = Annotated[
-    str, typer.Argument(metavar="BATCH", help="A batch id, or its first characters.")
-]
-_New = Annotated[
-    bool,
-    typer.Option(
-        "--new", help="Make a new batch, even though this input was submitted before (and paid)."
-    ),
-]
-_Why = Annotated[
-    str | None, typer.Option("--why", metavar="TEXT", help="A note for the log: what this is for.")
-]
-_MaxCost = Annotated[
-    str | None,
-    typer.Option(
-        "--max-cost",
-        metavar="USD",
-        help="Refuse an input that may cost more, or of which nobody can say; see `estimate`. "
-        "What was submitted before goes on.",
-    ),
-]
-_Handler = Annotated[
-    str | None,
-    typer.Option(
-        "--handler",
-        metavar="PACKAGE.MODULE:NAME",
-        help="A class to call when every request has its outcome; BATCHTRAIL_HANDLERS must "
-        "name its package where it runs.",
-    ),
-]
-_Metadata = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--metadata",
-        metavar="KEY=VALUE",
-        help="A label for the batch in the log; not sent to the provider. May be repeated.",
-    ),
-]
+class _Command(click.Command):
+    """Ends with the status that its function gives, or with our sentence for what went wrong.
+
+    Not only around the whole: click has its own idea of what an interrupt prints.
+    """
+
+    def invoke(self, ctx: click.Context) -> NoReturn:
+        with exiting_on_errors():
+            status: ExitStatus = super().invoke(ctx)
+        sys.exit(status)
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order of this module, which is that of their use."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(__version__, message="batchtrail %(version)s", help="Print the version.")
+def app() -> None:
+    """Only what must come before a command."""
 
 
 def _file(output: Path | None) -> Path | None:
@@ -116,26 +66,31 @@ def _file(output: Path | None) -> Path | None:
     return None if output == Path("-") else output
 
 
-def _run(work: Coroutine[Any, Any, ExitStatus]) -> None:
-    # Here and not only around the whole: typer has its own idea of what an interrupt prints.
-    with exiting_on_errors():
-        status = asyncio.run(work)
-    raise typer.Exit(status)
+def _run(work: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
+    import asyncio  # noqa: PLC0415 (start-up time)
+
+    return asyncio.run(work)
 
 
 @app.command()
+@options.input_file
+@options.output
+@options.submission
+@options.place
+@options.as_json
 def run(
-    input_path: _Input,
-    output: _Output = None,
-    new: _New = False,
-    why: _Why = None,
-    metadata: _Metadata = None,
-    handler: _Handler = None,
-    max_cost: _MaxCost = None,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-    json: _Json = False,
-) -> None:
+    *,
+    input_path: Path,
+    output: Path | None,
+    new: bool,
+    why: str | None,
+    metadata: Sequence[str],
+    handler: str | None,
+    max_cost: str | None,
+    database: str | None,
+    base_url: str | None,
+    as_json: bool,
+) -> ExitStatus:
     """Submit a file, wait, and write the results.
 
     Progress goes to standard error; the results go to OUT.jsonl or to standard output, one line
@@ -146,25 +101,31 @@ def run(
 
         batchtrail run requests.jsonl -o results.jsonl
     """
-    from .batches import Place, SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
+    from .batches import SubmitOptions, run_batch  # noqa: PLC0415 (start-up time)
+    from .place import Place  # noqa: PLC0415
 
     place = Place(database, base_url)
     what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
-    _run(run_batch(what, place, _file(output), as_json=json))
+    return _run(run_batch(what, place, _file(output), as_json=as_json))
 
 
 @app.command()
+@options.input_file
+@options.submission
+@options.place
+@options.as_json
 def submit(
-    input_path: _Input,
-    new: _New = False,
-    why: _Why = None,
-    metadata: _Metadata = None,
-    handler: _Handler = None,
-    max_cost: _MaxCost = None,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-    json: _Json = False,
-) -> None:
+    *,
+    input_path: Path,
+    new: bool,
+    why: str | None,
+    metadata: Sequence[str],
+    handler: str | None,
+    max_cost: str | None,
+    database: str | None,
+    base_url: str | None,
+    as_json: bool,
+) -> ExitStatus:
     """Submit a file and print the batch id, without waiting.
 
     The same file is submitted once, however often this is typed. `run` with the same file, or
@@ -172,14 +133,17 @@ def submit(
 
         batchtrail submit requests.jsonl
     """
-    from .batches import Place, SubmitOptions, submit_batch  # noqa: PLC0415
+    from .batches import SubmitOptions, submit_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
     what = SubmitOptions(input_path, new, why, metadata, handler, max_cost)
-    _run(submit_batch(what, Place(database, base_url), as_json=json))
+    return _run(submit_batch(what, Place(database, base_url), as_json=as_json))
 
 
 @app.command()
-def estimate(input_path: _Input, json: _Json = False) -> None:
+@options.input_file
+@options.as_json
+def estimate(*, input_path: Path, as_json: bool) -> ExitStatus:
     """Say what a file would cost, before it is sent.
 
     Checks it as `run` does and needs no key. The price goes from the input tokens alone to all
@@ -189,36 +153,46 @@ def estimate(input_path: _Input, json: _Json = False) -> None:
     """
     from .estimate import show_estimate  # noqa: PLC0415
 
-    with exiting_on_errors():
-        show_estimate(input_path, as_json=json)
+    return show_estimate(input_path, as_json=as_json)
 
 
 @app.command()
+@click.argument(
+    "batch", metavar="[BATCH]", required=False, help="A batch id, or its first characters."
+)
+@click.argument(
+    "request",
+    metavar="[REQUEST]",
+    required=False,
+    help="The custom_id of one request of the batch.",
+)
+@click.option(
+    "--at",
+    metavar="WHEN",
+    help="As it was then: 2026-11-20T03:12Z (without a zone, UTC is meant), 2h or 3d "
+    "(ago), or the number of an event.",
+)
+@click.option("--refresh", is_flag=True, help="Ask the provider first, and record what it says.")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    help="How many batches to list at most.",
+)
+@options.place
+@options.as_json
 def status(
-    batch: Annotated[
-        str | None, typer.Argument(metavar="[BATCH]", help="A batch id, or its first characters.")
-    ] = None,
-    request: Annotated[
-        str | None,
-        typer.Argument(metavar="[REQUEST]", help="The custom_id of one request of the batch."),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            metavar="WHEN",
-            help="As it was then: 2026-11-20T03:12Z (without a zone, UTC is meant), 2h or 3d "
-            "(ago), or the number of an event.",
-        ),
-    ] = None,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Ask the provider first, and record what it says.")
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many batches to list at most.")] = 20,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-    json: _Json = False,
-) -> None:
+    *,
+    batch: str | None,
+    request: str | None,
+    at: str | None,
+    refresh: bool,
+    limit: int,
+    database: str | None,
+    base_url: str | None,
+    as_json: bool,
+) -> ExitStatus:
     """Show one batch, one of its requests, or list the newest batches.
 
     Reads the log alone and needs no key, unless --refresh is given. With --at it prints what it
@@ -226,38 +200,41 @@ def status(
 
         batchtrail status 3f2a --at 2026-11-20T03:12Z
     """
-    from .batches import Place  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
     from .status import Looked, show_status  # noqa: PLC0415
 
     what = Looked(batch, request, at, refresh, limit)
-    _run(show_status(what, Place(database, base_url), as_json=json))
+    return _run(show_status(what, Place(database, base_url), as_json=as_json))
 
 
 @app.command()
+@options.batch
+@options.output
+@click.option(
+    "--format",
+    "format_",
+    metavar="FORMAT",
+    default="lines",
+    help="lines: as the provider sent them. jsonl, csv or parquet: a row for each "
+    "request with text, value, finish reason, tokens, cost (USD) and error.",
+)
+@click.option(
+    "--only",
+    metavar="OUTCOME",
+    multiple=True,
+    help="Write the requests with this outcome alone: succeeded, failed, expired, "
+    "canceled or missing. May be repeated, or name several with commas.",
+)
+@options.place
 def results(
-    batch: _Batch,
-    output: _Output = None,
-    format_: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="lines: as the provider sent them. jsonl, csv or parquet: a row for each "
-            "request with text, value, finish reason, tokens, cost (USD) and error.",
-        ),
-    ] = "lines",
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only",
-            metavar="OUTCOME",
-            help="Write the requests with this outcome alone: succeeded, failed, expired, "
-            "canceled or missing. May be repeated, or name several with commas.",
-        ),
-    ] = None,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-) -> None:
+    *,
+    batch: str,
+    output: Path | None,
+    format_: str,
+    only: Sequence[str],
+    database: str | None,
+    base_url: str | None,
+) -> ExitStatus:
     """Write the results of a batch.
 
     One line for each request, in input order. A batch that is over at the provider is collected
@@ -265,25 +242,25 @@ def results(
 
         batchtrail results 3f2a --format csv -o results.csv
     """
-    from .batches import Place, write_batch_results  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
+    from .results import write_batch_results  # noqa: PLC0415
 
     place = Place(database, base_url)
-    _run(write_batch_results(batch, place, _file(output), format_=format_, only=only))
+    return _run(write_batch_results(batch, place, _file(output), format_=format_, only=only))
 
 
 @app.command()
+@options.batch
+@click.option(
+    "--as-is",
+    is_flag=True,
+    help="Do not wait for result files that are out of reach or cut short.",
+)
+@options.place
+@options.as_json
 def collect(
-    batch: _Batch,
-    as_is: Annotated[
-        bool,
-        typer.Option(
-            "--as-is", help="Do not wait for result files that are out of reach or cut short."
-        ),
-    ] = False,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-    json: _Json = False,
-) -> None:
+    *, batch: str, as_is: bool, database: str | None, base_url: str | None, as_json: bool
+) -> ExitStatus:
     """Fetch the results of a batch that is over.
 
     `run`, `results` and the worker do so by themselves. This asks once more for the rows of
@@ -292,30 +269,33 @@ def collect(
 
         batchtrail collect 3f2a
     """
-    from .batches import Place, collect_batch  # noqa: PLC0415
+    from .batches import collect_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    _run(collect_batch(batch, Place(database, base_url), as_is=as_is, as_json=json))
+    return _run(collect_batch(batch, Place(database, base_url), as_is=as_is, as_json=as_json))
 
 
 @app.command()
+@options.batch
+@click.option(
+    "--only",
+    metavar="OUTCOME",
+    multiple=True,
+    help="Take every request with this outcome instead: failed, expired, canceled, "
+    "missing or succeeded. May be repeated, or name several with commas.",
+)
+@click.option("--new", is_flag=True, help="Make another batch, even though one was made before.")
+@options.place
+@options.as_json
 def retry(
-    batch: _Batch,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only",
-            metavar="OUTCOME",
-            help="Take every request with this outcome instead: failed, expired, canceled, "
-            "missing or succeeded. May be repeated, or name several with commas.",
-        ),
-    ] = None,
-    new: Annotated[
-        bool, typer.Option("--new", help="Make another batch, even though one was made before.")
-    ] = False,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-    json: _Json = False,
-) -> None:
+    *,
+    batch: str,
+    only: Sequence[str],
+    new: bool,
+    database: str | None,
+    base_url: str | None,
+    as_json: bool,
+) -> ExitStatus:
     """Submit the requests of a batch that had no success once more.
 
     They become a batch of their own, whose id is printed. Taken are those that expired, were
@@ -324,26 +304,33 @@ def retry(
 
         batchtrail retry 3f2a
     """
-    from .batches import Place, retry_batch  # noqa: PLC0415
+    from .batches import retry_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    _run(retry_batch(batch, Place(database, base_url), only=only, new=new, as_json=json))
+    return _run(retry_batch(batch, Place(database, base_url), only=only, new=new, as_json=as_json))
 
 
 @app.command()
+@click.option("--until-idle", is_flag=True, help="End when nothing is left to do.")
+@click.option(
+    "--parallel",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=8,
+    help="How many batches to submit or collect at once.",
+)
+@click.option("--log-json", is_flag=True, help="Log a JSON object a line, for programs.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
+@options.place
 def worker(
-    until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="End when nothing is left to do.")
-    ] = False,
-    parallel: Annotated[
-        int, typer.Option(min=1, help="How many batches to submit or collect at once.")
-    ] = 8,
-    log_json: Annotated[
-        bool, typer.Option("--log-json", help="Log a JSON object a line, for programs.")
-    ] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every detail.")] = False,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-) -> None:
+    *,
+    until_idle: bool,
+    parallel: int,
+    log_json: bool,
+    verbose: bool,
+    database: str | None,
+    base_url: str | None,
+) -> ExitStatus:
     """Keep all open batches going.
 
     Goes on with submissions that were interrupted, polls, collects results and calls completion
@@ -352,23 +339,21 @@ def worker(
 
         batchtrail worker --log-json
     """
-    from .batches import Place  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
     from .work import run_worker  # noqa: PLC0415
 
     place = Place(database, base_url)
     work = run_worker(
         place, until_idle=until_idle, parallel=parallel, log_json=log_json, verbose=verbose
     )
-    _run(work)
+    return _run(work)
 
 
 @app.command()
-def cancel(
-    batch: _Batch,
-    database: _Database = None,
-    base_url: _BaseURL = None,
-    json: _Json = False,
-) -> None:
+@options.batch
+@options.place
+@options.as_json
+def cancel(*, batch: str, database: str | None, base_url: str | None, as_json: bool) -> ExitStatus:
     """Ask the provider to stop a batch.
 
     Finished requests keep their results, and are paid. The provider may take ten minutes. A
@@ -376,61 +361,59 @@ def cancel(
 
         batchtrail cancel 3f2a
     """
-    from .batches import Place, cancel_batch  # noqa: PLC0415
+    from .batches import cancel_batch  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    _run(cancel_batch(batch, Place(database, base_url), as_json=json))
+    return _run(cancel_batch(batch, Place(database, base_url), as_json=as_json))
 
 
 @app.command()
+@options.batch
+@click.argument(
+    "request",
+    metavar="[REQUEST]",
+    required=False,
+    help="The custom_id of one request: it alone, with its retries in other batches.",
+)
+@click.option("--all", "every", is_flag=True, help="Show every applied result, not only how many.")
+@click.option(
+    "--event",
+    metavar="EVENT",
+    multiple=True,
+    help="Show this kind of event alone, for example WorkFailed. May be repeated, or "
+    "name several with commas.",
+)
+@click.option(
+    "--without",
+    metavar="EVENT",
+    multiple=True,
+    help="Leave this kind of event out, for example ResultApplied.",
+)
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="Show what was recorded then or later: 2026-11-20T03:12Z (without a zone, UTC "
+    "is meant), or 2h or 3d (ago).",
+)
+@click.option("--until", metavar="WHEN", help="Show what was recorded then or earlier.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on with what any process records, until Ctrl-C."
+)
+@options.database
+@options.as_json
 def history(
-    batch: _Batch,
-    request: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[REQUEST]",
-            help="The custom_id of one request: it alone, with its retries in other batches.",
-        ),
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Show every applied result, not only how many.")
-    ] = False,
-    event: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--event",
-            metavar="EVENT",
-            help="Show this kind of event alone, for example WorkFailed. May be repeated, or "
-            "name several with commas.",
-        ),
-    ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--without",
-            metavar="EVENT",
-            help="Leave this kind of event out, for example ResultApplied.",
-        ),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since",
-            metavar="WHEN",
-            help="Show what was recorded then or later: 2026-11-20T03:12Z (without a zone, UTC "
-            "is meant), or 2h or 3d (ago).",
-        ),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="WHEN", help="Show what was recorded then or earlier."),
-    ] = None,
-    follow: Annotated[
-        bool,
-        typer.Option("--follow", "-f", help="Go on with what any process records, until Ctrl-C."),
-    ] = False,
-    database: _Database = None,
-    json: _Json = False,
-) -> None:
+    *,
+    batch: str,
+    request: str | None,
+    every: bool,
+    event: Sequence[str],
+    without: Sequence[str],
+    since: str | None,
+    until: str | None,
+    follow: bool,
+    database: str | None,
+    as_json: bool,
+) -> ExitStatus:
     """Show everything that happened to a batch, or to one of its requests.
 
     Read from the log: when, what, the provider's request ids, and who did it; what one command
@@ -439,31 +422,30 @@ def history(
 
         batchtrail history 3f2a --since 2h --without ResultApplied
     """
-    from .batches import Place  # noqa: PLC0415
     from .history import HistoryOptions, Selection, show_history  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    with exiting_on_errors():
-        selection = Selection.parse(event, without, since, until)
-    what = HistoryOptions(batch, request, selection, every, follow, json)
-    _run(show_history(what, Place(database)))
+    selection = Selection.parse(event, without, since, until)
+    what = HistoryOptions(batch, request, selection, every, follow, as_json)
+    return _run(show_history(what, Place(database)))
 
 
 @app.command()
-def verify(
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            metavar="POSITION:HEX",
-            help="A seal that `seal` printed: the log up to there must still bear it.",
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=0, help="Print so many differences.")
-    ] = 100,
-    database: _Database = None,
-    json: _Json = False,
-) -> None:
+@click.option(
+    "--against",
+    metavar="POSITION:HEX",
+    help="A seal that `seal` printed: the log up to there must still bear it.",
+)
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=100,
+    help="Print so many differences.",
+)
+@options.database
+@options.as_json
+def verify(*, against: str | None, limit: int, database: str | None, as_json: bool) -> ExitStatus:
     """Check that the database is what was recorded.
 
     Every digest, every stream and position for gaps, inputs, totals and each row of the views.
@@ -474,20 +456,17 @@ def verify(
 
         batchtrail verify --against 1234:9f86d0…
     """
-    from .batches import Place  # noqa: PLC0415
     from .evidence import verify_log  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    _run(verify_log(Place(database), against=against, limit=limit, as_json=json))
+    return _run(verify_log(Place(database), against=against, limit=limit, as_json=as_json))
 
 
 @app.command()
-def seal(
-    full: Annotated[
-        bool, typer.Option("--full", help="Begin at the first event, not at the last seal.")
-    ] = False,
-    database: _Database = None,
-    json: _Json = False,
-) -> None:
+@click.option("--full", is_flag=True, help="Begin at the first event, not at the last seal.")
+@options.database
+@options.as_json
+def seal(*, full: bool, database: str | None, as_json: bool) -> ExitStatus:
     """Print one digest of the whole log, as POSITION:HEX.
 
     Computed from everything that is stored up to now. Keep it elsewhere: `verify --against`
@@ -495,14 +474,16 @@ def seal(
 
         batchtrail seal >> seals.txt
     """
-    from .batches import Place  # noqa: PLC0415
     from .evidence import seal_log  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    _run(seal_log(Place(database), full=full, as_json=json))
+    return _run(seal_log(Place(database), full=full, as_json=as_json))
 
 
 @app.command()
-def rebuild(database: _Database = None, json: _Json = False) -> None:
+@options.database
+@options.as_json
+def rebuild(*, database: str | None, as_json: bool) -> ExitStatus:
     """Write the views anew from the log.
 
     Beside running workers: batch by batch, and nothing that they save is lost. A damaged batch
@@ -510,54 +491,85 @@ def rebuild(database: _Database = None, json: _Json = False) -> None:
 
         batchtrail rebuild --db sqlite:///batches.db
     """
-    from .batches import Place  # noqa: PLC0415
     from .evidence import rebuild_views  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    _run(rebuild_views(Place(database), as_json=json))
+    return _run(rebuild_views(Place(database), as_json=as_json))
 
 
-_SECONDS = {"metavar": "SECONDS", "min": 0.0}
+def _seconds(name: str, default: float, what: str) -> Callable[[options.Command], options.Command]:
+    return click.option(
+        name, metavar="SECONDS", type=click.FloatRange(min=0), default=default, help=what
+    )
 
 
 @app.command()
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(min=0, max=65_535),
+    default=0,
+    help="0 takes a free port.",
+)
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on.")
+@click.option(
+    "--data-dir",
+    metavar="DIRECTORY",
+    type=options.PATH,
+    help="Keep files and batches here. Default: a temporary directory.",
+)
+@_seconds("--validating", 1.0, "Time to check the input.")
+@_seconds("--in-progress", 3.0, "Time to answer it.")
+@_seconds("--finalizing", 0.5, "Time to write files.")
+@_seconds("--cancelling", 1.0, "Time a cancel takes.")
+@_seconds("--completion-window", 86_400.0, "Time until an unfinished batch expires.")
+@click.option(
+    "--answer-bytes",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Bytes of text in each answer. Default: a few lines.",
+)
+@click.option(
+    "--fail-every",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Let each N-th request fail with HTTP 500.",
+)
+@click.option(
+    "--dialect",
+    metavar="openai|azure",
+    default="openai",
+    help="Whose spelling of the API it speaks.",
+)
+@click.option(
+    "--deployment",
+    metavar="NAME=MODEL",
+    multiple=True,
+    help="A deployment and the model behind it. May be repeated.",
+)
+@click.option(
+    "--fault",
+    metavar="JSON",
+    multiple=True,
+    help='Something that goes wrong, for example {"op": "create", "kind": "reset_after"}. '
+    "May be repeated.",
+)
 def emulator(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free port.")] = 0,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Keep files and batches here. Default: a temporary directory."),
-    ] = None,
-    validating: Annotated[float, typer.Option(help="Time to check the input.", **_SECONDS)] = 1.0,
-    in_progress: Annotated[float, typer.Option(help="Time to answer it.", **_SECONDS)] = 3.0,
-    finalizing: Annotated[float, typer.Option(help="Time to write files.", **_SECONDS)] = 0.5,
-    cancelling: Annotated[float, typer.Option(help="Time a cancel takes.", **_SECONDS)] = 1.0,
-    completion_window: Annotated[
-        float, typer.Option(help="Time until an unfinished batch expires.", **_SECONDS)
-    ] = 86_400.0,
-    answer_bytes: Annotated[
-        int | None, typer.Option(min=0, help="Bytes of text in each answer. Default: a few lines.")
-    ] = None,
-    fail_every: Annotated[
-        int | None, typer.Option(min=1, help="Let each N-th request fail with HTTP 500.")
-    ] = None,
-    dialect: Annotated[
-        str, typer.Option(metavar="openai|azure", help="Whose spelling of the API it speaks.")
-    ] = "openai",
-    deployment: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=MODEL", help="A deployment and the model behind it. May be repeated."
-        ),
-    ] = None,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="JSON",
-            help='Something that goes wrong, for example {"op": "create", "kind": "reset_after"}. '
-            "May be repeated.",
-        ),
-    ] = None,
-) -> None:
+    *,
+    port: int,
+    host: str,
+    data_dir: Path | None,
+    validating: float,
+    in_progress: float,
+    finalizing: float,
+    cancelling: float,
+    completion_window: float,
+    answer_bytes: int | None,
+    fail_every: int | None,
+    dialect: str,
+    deployment: Sequence[str],
+    fault: Sequence[str],
+) -> ExitStatus:
     """Serve a stand-in for OpenAI's batch API.
 
     It runs on this machine and costs nothing. Prints its base URL when it listens, and stops on
@@ -584,28 +596,7 @@ def emulator(
         fail_every=fail_every,
         faults=parse_faults(fault),
     )
-    _run(serve(settings))
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version  # noqa: PLC0415
-
-        print(f"batchtrail {version('batchtrail')}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
-    """Only what must come before a command."""
-    del version
+    return _run(serve(settings))
 
 
 def run_command_line() -> None:

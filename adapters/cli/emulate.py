@@ -18,10 +18,10 @@ def parse_dialect(text: str) -> Dialect:
         raise InputError(f"--dialect is {text!r}; write {' or '.join(Dialect)}") from None
 
 
-def parse_deployments(texts: Sequence[str] | None) -> dict[str, str]:
+def parse_deployments(texts: Sequence[str]) -> dict[str, str]:
     """Deployments and their models. Raises `InputError` for a text that does not name both."""
     deployments = {}
-    for text in texts or ():
+    for text in texts:
         name, _, model = text.partition("=")
         if not name or not model:
             raise InputError(
@@ -31,10 +31,10 @@ def parse_deployments(texts: Sequence[str] | None) -> dict[str, str]:
     return deployments
 
 
-def parse_faults(texts: Sequence[str] | None) -> tuple[Fault, ...]:
+def parse_faults(texts: Sequence[str]) -> tuple[Fault, ...]:
     """Faults from their JSON texts. Raises `InputError` for one that does not exist."""
     faults = []
-    for text in texts or ():
+    for text in texts:
         try:
             faults.append(Fault(**json.loads(text)))
         except TypeError:

@@ -20,16 +20,17 @@ from ...application.input import (
 )
 from ...domain.costs import usd_text
 from ...domain.values import Limits
-from .batches import Place
 from .costs import usd_or_none
+from .exits import ExitStatus
 from .output import check_input as check_place
+from .place import Place
 from .render import json_text
 from .text import clean, size_text
 
 _ENQUEUED = "the account's enqueued tokens for each model cannot be asked for, and are not checked"
 
 
-def show_estimate(path: Path, *, as_json: bool) -> None:
+def show_estimate(path: Path, *, as_json: bool) -> ExitStatus:
     """Check a file as `run` does, and print what it would cost."""
     place = Place()
     check_place(path, place.taken())
@@ -40,9 +41,10 @@ def show_estimate(path: Path, *, as_json: bool) -> None:
         found = estimate(checked, prices, offline_counter)
     if as_json:
         print(json_text(_data(found, limits)))
-        return
-    for name, value in _lines(found, limits):
-        print(f"{name:<10} {clean(value)}")
+    else:
+        for name, value in _lines(found, limits):
+            print(f"{name:<10} {clean(value)}")
+    return ExitStatus.OK
 
 
 @contextmanager

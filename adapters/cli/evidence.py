@@ -6,20 +6,20 @@ from typing import Any
 
 from ... import bootstrap
 from ...application.differences import Difference
+from ...application.log_keeper import LogKeeper
 from ...application.rebuilding import Rebuilt
 from ...application.sealing import Seal
-from ...application.service import BatchService
 from ...application.verification import Verification
-from .batches import Place
 from .exits import ExitStatus
 from .logs import warnings_to_stderr
+from .place import Place
 from .progress import showing_progress
 from .render import json_text
 from .text import clean
 
 
 @asynccontextmanager
-async def _log(place: Place, *, read_only: bool) -> AsyncIterator[BatchService]:
+async def _log(place: Place, *, read_only: bool) -> AsyncIterator[LogKeeper]:
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
             place.settings().database, actor=bootstrap.command_line_actor(), read_only=read_only

@@ -4,21 +4,24 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import frozen
 
 from ...application.errors import InputError
+from ...application.log_reader import LogReader
 from ...application.projecting import FOLLOW_INTERVAL
-from ...application.request_history import RequestLife
-from ...application.service import BatchService
 from ...domain.events import EVENTS, BatchEvent, ResultApplied
-from .batches import Calls, Place, trail_at
 from .exits import ExitStatus
 from .moments import parse_moment
+from .place import Place, log_at
 from .render import json_text, print_lines
 from .requests import life_data, life_lines
 from .timeline import Timeline, event_data
+
+if TYPE_CHECKING:
+    from ...application.request_history import RequestLife
 
 _NAMES = {event.__name__.lower(): event for event in EVENTS}
 
@@ -34,15 +37,15 @@ class Selection:
     @classmethod
     def parse(
         cls,
-        only: Sequence[str] | None,
-        without: Sequence[str] | None,
+        only: Sequence[str],
+        without: Sequence[str],
         since: str | None,
         until: str | None,
     ) -> "Selection":
         """Read the options. Raises `InputError` naming the one that cannot be read."""
         now = datetime.now(UTC)
-        wanted = frozenset(EVENTS) if only is None else _kinds("--event", only)
-        left_out = frozenset() if without is None else _kinds("--without", without)
+        wanted = _kinds("--event", only) if only else frozenset(EVENTS)
+        left_out = _kinds("--without", without)
         return cls(
             wanted - left_out,
             None if since is None else parse_moment(since, now, "--since"),
@@ -89,13 +92,13 @@ class HistoryOptions:
 async def show_history(what: HistoryOptions, place: Place) -> ExitStatus:
     """Print the events of a batch, or of one request."""
     what.check()
-    async with trail_at(place, Calls.NEVER) as trail:
-        batch_id = await trail.find(what.batch)
+    async with log_at(place) as log:
+        batch_id = await log.find(what.batch)
         if what.request is not None:
-            _show_lives(await trail.request_history(batch_id, what.request), what)
+            _show_lives(await log.request_history(batch_id, what.request), what)
             return ExitStatus.OK
         try:
-            await _show_batch(trail, batch_id, what)
+            await _show_batch(log, batch_id, what)
         except asyncio.CancelledError:
             if not what.follow:
                 raise
@@ -103,11 +106,11 @@ async def show_history(what: HistoryOptions, place: Place) -> ExitStatus:
     return ExitStatus.OK
 
 
-async def _show_batch(trail: BatchService, batch_id: UUID, what: HistoryOptions) -> None:
-    timeline = _timeline((await trail.status(batch_id)).created_at, what)
+async def _show_batch(log: LogReader, batch_id: UUID, what: HistoryOptions) -> None:
+    timeline = _timeline((await log.status(batch_id)).created_at, what)
     after = 0
     while True:
-        async for event in trail.history(batch_id, after=after):
+        async for event in log.history(batch_id, after=after):
             after = event.originator_version
             _show_event(event, timeline, what)
         for line in timeline.rest():
@@ -131,7 +134,7 @@ def _show_event(event: BatchEvent, timeline: Timeline, what: HistoryOptions) -> 
         print(json_text(event_data(event)) if what.as_json else line)
 
 
-def _show_lives(lives: Sequence[RequestLife], what: HistoryOptions) -> None:
+def _show_lives(lives: Sequence["RequestLife"], what: HistoryOptions) -> None:
     """A request in each of its batches."""
     for place, life in enumerate(lives):
         shown = [event for event in life.events if what.selection.takes(event)]

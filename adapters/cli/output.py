@@ -12,7 +12,7 @@ from typing import BinaryIO
 from ...application.completions import Completion, output_line
 from ...application.errors import InputError
 from ...domain.status import Outcome
-from .tables import Format, writing
+from .formats import Format
 
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -97,6 +97,7 @@ def _writing(format_: Format, file: BinaryIO) -> Iterator[Callable[[Completion],
         yield lambda completion: file.write(output_line(completion))
         return
     from ...application.tables import row_of  # noqa: PLC0415 (start-up time)
+    from .tables import writing  # noqa: PLC0415
 
     with writing(format_, file) as write:
         yield lambda completion: write(row_of(completion))

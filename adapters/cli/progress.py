@@ -5,17 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress as Bar,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
-
 from ...application.progress import (
     Applying,
     Delayed,
@@ -67,37 +56,10 @@ def showing_progress() -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield _on_lines()
         return
-    bar = _bar()
-    try:
-        yield _on_bar(bar)
-    finally:
-        bar.stop()
+    from .bar import showing_bar  # noqa: PLC0415 (start-up time)
 
-
-def _bar() -> Bar:
-    return Bar(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True, highlight=False),
-        transient=True,
-    )
-
-
-def _on_bar(bar: Bar) -> OnProgress:
-    task = bar.add_task("starting", total=None)
-
-    def show(progress: Progress) -> None:
-        text, done, total = describe(progress)
-        bar.start()  # not before there is something to show; again is nothing
-        if isinstance(progress, Delayed):
-            bar.console.print(Text(text))
-            return
-        bar.update(task, description=text, completed=done or 0, total=total)
-
-    return show
+    with showing_bar() as show:
+        yield show
 
 
 def _on_lines() -> OnProgress:

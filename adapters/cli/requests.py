@@ -1,19 +1,21 @@
 """One request as text for people and as JSON for programs."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...application.request_history import RequestLife
 from ...domain.costs import usd_text
 from ...domain.values import TokenUsage
 from .costs import usd_or_none
 from .text import clean, size_text
 
+if TYPE_CHECKING:
+    from ...application.request_history import RequestLife
+
 _SHOWN = 300
 """Characters of a body for people; programs get all of it."""
 
 
-def life_lines(life: RequestLife) -> Iterator[tuple[str, str]]:
+def life_lines(life: "RequestLife") -> Iterator[tuple[str, str]]:
     """A request in one batch for people: what, and its value."""
     completion, batch = life.completion, life.batch
     yield "batch", str(batch.id)
@@ -50,7 +52,7 @@ def _body_text(body: bytes) -> str:
     return clean(text[:_SHOWN]) + f"… ({size_text(len(body))}; --json shows all)"
 
 
-def life_data(life: RequestLife) -> dict[str, Any]:
+def life_data(life: "RequestLife") -> dict[str, Any]:
     """A request in one batch for a program: the lines as they were sent and as they came back."""
     from ...application.tables import row_of  # noqa: PLC0415 (start-up time)
 

@@ -1,20 +1,25 @@
 """What `status` prints: batches and requests, as they are or as they were."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import frozen
 
 from ...application.errors import InputError, ProviderError
-from ...application.service import BatchService
+from ...application.log_reader import LogReader
 from ...application.views import BatchSummary
-from .batches import Calls, Place, say, trail_at
 from .exits import ExitStatus
 from .moments import parse_at
+from .place import Place, log_at, say, trail_at
 from .render import json_text, outcomes_text, print_lines, summary_data, summary_lines
 from .requests import life_data, life_lines
 from .text import clean, moment_text
+
+if TYPE_CHECKING:
+    from ...application.service import BatchService
 
 At = datetime | int
 
@@ -46,19 +51,19 @@ class Looked:
 async def show_status(what: Looked, place: Place, *, as_json: bool) -> ExitStatus:
     """Show one batch, one request or a list."""
     at = what.moment()
-    async with trail_at(place, Calls.SURELY if what.refresh else Calls.NEVER) as trail:
+    async with _refreshed_log(what, place) as log:
         if what.batch is None:
-            _show_list(await _listed(trail, what, at), as_json=as_json)
+            _show_list(await _listed(log, what, at), as_json=as_json)
             return ExitStatus.OK
-        batch_id = await trail.find(what.batch)
+        batch_id = await log.find(what.batch)
         if what.request is not None:
-            life = await trail.replay_request(batch_id, what.request, at=at)
+            life = await log.replay_request(batch_id, what.request, at=at)
             seen, data, lines = life.batch, life_data(life), life_lines(life)
         else:
-            seen = await _summary(trail, batch_id, what, at)
+            seen = await _summary(log, batch_id, at)
             data, lines = summary_data(seen), summary_lines(seen)
         if at is not None:
-            await _say_as_of(trail, seen)
+            await _say_as_of(log, seen)
     if as_json:
         print(json_text(data))
     else:
@@ -66,38 +71,46 @@ async def show_status(what: Looked, place: Place, *, as_json: bool) -> ExitStatu
     return ExitStatus.OK
 
 
-async def _summary(
-    trail: BatchService, batch_id: UUID, what: Looked, at: At | None
-) -> BatchSummary:
-    if at is not None:
-        return await trail.replay(batch_id, at=at)
-    return await (trail.refresh(batch_id) if what.refresh else trail.status(batch_id))
+@asynccontextmanager
+async def _refreshed_log(what: Looked, place: Place) -> AsyncIterator[LogReader]:
+    """The log; with --refresh, when it has what the provider says now."""
+    if not what.refresh:
+        async with log_at(place) as log:
+            yield log
+        return
+    async with trail_at(place) as trail:
+        if what.batch is None:
+            await _refresh_all(trail, what.limit)
+        else:
+            await trail.refresh(await trail.find(what.batch))
+        yield trail
 
 
-async def _say_as_of(trail: BatchService, seen: BatchSummary) -> None:
-    newest = (await trail.status(seen.id)).version
+async def _refresh_all(trail: "BatchService", limit: int) -> None:
+    """Ask for each batch of the list; one that cannot be had is shown as it was."""
+    for summary in await trail.batches(limit=limit):
+        try:
+            await trail.refresh(summary.id)
+        except (InputError, ProviderError) as error:
+            say(clean(str(error)))
+
+
+async def _summary(log: LogReader, batch_id: UUID, at: At | None) -> BatchSummary:
+    return await (log.status(batch_id) if at is None else log.replay(batch_id, at=at))
+
+
+async def _say_as_of(log: LogReader, seen: BatchSummary) -> None:
+    newest = (await log.status(seen.id)).version
     last = moment_text(seen.updated_at)
     say(f"as of event {seen.version:,} of {newest:,}, recorded at {last}")
 
 
-async def _listed(trail: BatchService, what: Looked, at: At | None) -> list[BatchSummary]:
+async def _listed(log: LogReader, what: Looked, at: At | None) -> list[BatchSummary]:
     """The newest batches, or those that were the newest."""
     if isinstance(at, datetime):
-        there = await trail.batches(limit=what.limit, until=at)
-        return [await trail.replay(summary.id, at=at) for summary in there]
-    summaries = await trail.batches(limit=what.limit)
-    if what.refresh:
-        return [await _refreshed(trail, summary) for summary in summaries]
-    return summaries
-
-
-async def _refreshed(trail: BatchService, summary: BatchSummary) -> BatchSummary:
-    """The batch as the provider shows it, or as it was when that is not to be had."""
-    try:
-        return await trail.refresh(summary.id)
-    except (InputError, ProviderError) as error:
-        say(clean(str(error)))
-        return summary
+        there = await log.batches(limit=what.limit, until=at)
+        return [await log.replay(summary.id, at=at) for summary in there]
+    return await log.batches(limit=what.limit)
 
 
 def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:

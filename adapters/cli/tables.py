@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, BinaryIO
 
 import msgspec
@@ -13,6 +12,7 @@ from attrs import fields
 
 from ...application.errors import InputError
 from ...application.tables import Row
+from .formats import Format
 
 COLUMNS = tuple(field.name for field in fields(Row))
 
@@ -30,15 +30,6 @@ _COST_DIGITS = (38, 18)
 """Digits in all, and behind the point: enough for any price of a token."""
 
 
-class Format(StrEnum):
-    """How results are written."""
-
-    LINES = "lines"
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
 WriteRow = Callable[[Row], None]
 
 
@@ -48,18 +39,6 @@ def writing(format_: Format, file: BinaryIO) -> AbstractContextManager[WriteRow]
     Raises `InputError` when Parquet's library is not installed.
     """
     return _WRITERS[format_](file)
-
-
-def format_of(word: str, *, to_file: bool) -> Format:
-    """The format of this name. Raises `InputError` for none, and for one that cannot be written."""
-    if word not in list(Format):
-        known = ", ".join(Format)
-        raise InputError(f"--format {word!r} is no format; write one of {known}")
-    if word == Format.PARQUET:
-        if not to_file:
-            raise InputError("a Parquet table is no text; name a file for it with -o")
-        _parquet()
-    return Format(word)
 
 
 @contextmanager
@@ -93,7 +72,7 @@ def _csv(file: BinaryIO) -> Iterator[WriteRow]:
 
 @contextmanager
 def _parquet_table(file: BinaryIO) -> Iterator[WriteRow]:
-    pa, parquet = _parquet()
+    pa, parquet = load_parquet()
     schema = _schema(pa)
     group: list[Mapping[str, Any]] = []
     size = 0
@@ -125,7 +104,8 @@ def _schema(pa: Any) -> Any:
     return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
 
 
-def _parquet() -> tuple[Any, Any]:
+def load_parquet() -> tuple[Any, Any]:
+    """Parquet's library. Raises `InputError` when it is not installed."""
     try:
         # An extra, whose types nobody has written down.
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415

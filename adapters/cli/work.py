@@ -9,9 +9,10 @@ from contextlib import suppress
 
 from ... import bootstrap
 from ...application.errors import InputError
-from .batches import Place, allow_modules_here
+from .batches import allow_modules_here
 from .exits import ExitStatus
 from .logs import logging_to_stderr
+from .place import Place
 
 _LONGEST_STOP = 15.0
 """Seconds. A create call that was sent gets ten of them to be answered."""

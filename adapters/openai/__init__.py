@@ -1,7 +1,9 @@
-"""The `BatchProvider` that talks to OpenAI and to servers like it."""
+"""The `BatchProvider` that talks to OpenAI and to servers like it.
+
+What makes the calls is in `provider`: it imports aiohttp, which settings do without.
+"""
 
 from .dialect import Dialect
-from .provider import OpenAIBatchProvider, connect
 from .settings import AuthStyle, OpenAISettings
 
-__all__ = ["AuthStyle", "Dialect", "OpenAIBatchProvider", "OpenAISettings", "connect"]
+__all__ = ["AuthStyle", "Dialect", "OpenAISettings"]

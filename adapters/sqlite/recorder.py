@@ -5,24 +5,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
-from ...application.batch_check import CheckedBatch
-from ...application.checkpoints import Checkpoints
 from ...application.records import EventRecord
-from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, WriteViews
-from ...application.stored_log import StoredLog
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
 from .database import MEMORY
-from .reader import SQLiteStoredLog, reading
 from .views import SQLiteViewReader, SQLiteViewWriter, moment_key, prepare_views
+
+if TYPE_CHECKING:
+    from ...application.batch_check import CheckedBatch
+    from ...application.checkpoints import Checkpoints
+    from ...application.sealing import KeptSeal
+    from ...application.stored_log import StoredLog
 
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
 _STREAM = (
@@ -91,7 +92,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         return self._reader
 
     @property
-    def checkpoints(self) -> Checkpoints:
+    def checkpoints(self) -> "Checkpoints":
         """How far users' own projections have come."""
         return self._checkpoints
 
@@ -214,8 +215,10 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         return page
 
     @contextmanager
-    def reading(self) -> Iterator[StoredLog]:
+    def reading(self) -> Iterator["StoredLog"]:
         """The log and the views as they are now; a memory database is locked meanwhile."""
+        from .reader import SQLiteStoredLog, reading  # noqa: PLC0415 (start-up time)
+
         path = self.datastore.pool.db_name
         if path == MEMORY:
             with self.datastore.transaction(commit=False) as cursor:
@@ -224,7 +227,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             with reading(Path(path)) as reader:
                 yield reader
 
-    def rewrite_views(self, batches: Sequence[CheckedBatch]) -> Sequence[UUID]:
+    def rewrite_views(self, batches: Sequence["CheckedBatch"]) -> Sequence[UUID]:
         """Put the rows of batches in the place of what the views hold."""
         with self.datastore.transaction(commit=True) as cursor:
             views = SQLiteViewWriter(cursor)
@@ -251,7 +254,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                     views.drop_rows(batch_id)
             views.drop_strays()
 
-    def keep_seal(self, kept: KeptSeal) -> None:
+    def keep_seal(self, kept: "KeptSeal") -> None:
         """Remember a seal; one of the same position stays."""
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute(
@@ -314,7 +317,7 @@ def _has_events(cursor: SQLiteCursor, batch_id: UUID, after: int, to: int) -> bo
     return cursor.fetchone() is not None
 
 
-def _forget_snapshots(cursor: SQLiteCursor, checked: CheckedBatch) -> None:
+def _forget_snapshots(cursor: SQLiteCursor, checked: "CheckedBatch") -> None:
     cursor.executemany(
         "DELETE FROM snapshots WHERE originator_id=? AND originator_version=?",
         [(checked.batch_id.hex, version) for version in checked.bad_snapshots],

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 
-from ...application.stored_log import ViewRow
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
+
+if TYPE_CHECKING:
+    from ...application.stored_log import ViewRow
 
 _VERSION = 4
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
@@ -129,7 +131,7 @@ class SQLiteViewWriter:
         self._cursor.execute(_PUT_BATCH, batch_row(summary, first_position))
 
     def replace_rows(
-        self, summary: BatchSummary, first_position: int, rows: Iterable[ViewRow]
+        self, summary: BatchSummary, first_position: int, rows: Iterable["ViewRow"]
     ) -> None:
         """Put a batch's rows in the place of all that it has."""
         self.drop_rows(summary.id)

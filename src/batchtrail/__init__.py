@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .application.completions import Completion
     from .application.correlation import correlated
@@ -130,8 +132,6 @@ if TYPE_CHECKING:
         Totals,
     )
     from .settings import Settings
-
-    __version__: str
 
 __all__ = [
     "AlreadyCancelingError",
@@ -284,10 +284,6 @@ _HOMES = (
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 (start-up time)
-
-        return version("batchtrail")
     if name in __all__:
         for home in _HOMES:
             found = getattr(import_module(f"{__name__}.{home}"), name, None)

@@ -10,25 +10,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from . import __version__
-from .adapters.handlers import ImportedHandlers
-from .adapters.prices import GenaiPrices, offline_counter, read_prices
-from .adapters.sqlite import SQLiteBatchFactory
 from .application.errors import InputError
-from .application.leases import DEFAULT_LEASE
-from .application.lifecycle import DEFAULT_MAX_AGE, ServiceSettings
-from .application.polling import DEFAULT_SCHEDULE
-from .application.ports import OPENAI_LIMITS, BatchProvider, Clock, PriceBook
+from .application.log_reader import LogReader
 from .application.runtime import Runtime
-from .application.service import BatchService
 from .application.store import Batches
 from .domain.values import Limits
 from .settings import Settings, is_postgresql, sqlite_path
+from .version import __version__
 
+# Each opener imports what it wires: who reads the log waits for nothing that writes it.
 if TYPE_CHECKING:
     from eventsourcing.persistence import InfrastructureFactory
 
     from .adapters.openai import OpenAISettings
+    from .application.lifecycle import ServiceSettings
+    from .application.log_keeper import LogKeeper
+    from .application.ports import BatchProvider, Clock, PriceBook
+    from .application.service import BatchService
 
 _log = logging.getLogger(__name__)
 
@@ -71,21 +69,21 @@ class _NoProvider:
         raise InputError(NO_KEY)
 
 
-def no_provider(name: str = "no provider", limits: Limits = OPENAI_LIMITS) -> BatchProvider:
-    """A provider for reading the log alone: every call raises `InputError`."""
-    return cast(BatchProvider, _NoProvider(name, limits))
+def no_provider(name: str, limits: Limits) -> "BatchProvider":
+    """A provider without a key: every call raises `InputError`."""
+    return cast("BatchProvider", _NoProvider(name, limits))
 
 
 @asynccontextmanager
 async def open_trail(
     database: str | None = None,
     *,
-    provider: BatchProvider | None = None,
+    provider: "BatchProvider | None" = None,
     actor: str | None = None,
     settings: Settings | None = None,
-    clock: Clock | None = None,
-    prices: PriceBook | None = None,
-) -> AsyncIterator[BatchService]:
+    clock: "Clock | None" = None,
+    prices: "PriceBook | None" = None,
+) -> AsyncIterator["BatchService"]:
     """Open a database and give the service over it.
 
     `database` is a URL such as `sqlite:///batches.db` or `postgresql://host/batches`; without it
@@ -97,6 +95,10 @@ async def open_trail(
     Raises `InputError` for malformed settings and `StoreError` for a database that cannot be
     used.
     """
+    from .adapters.handlers import ImportedHandlers  # noqa: PLC0415 (start-up time)
+    from .adapters.prices import offline_counter  # noqa: PLC0415
+    from .application.service import BatchService  # noqa: PLC0415
+
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
     batches = Batches(_factory(database or settings.database))
@@ -117,22 +119,37 @@ async def open_trail(
 
 
 @asynccontextmanager
+async def open_log(settings: Settings, *, actor: str) -> AsyncIterator[LogReader]:
+    """Open a database to read its log; nothing here knows of a provider or of prices.
+
+    Raises `StoreError` for a database that cannot be used, and `InputError` for its URL.
+    """
+    runtime = _runtime(Batches(_factory(settings.database)), None, actor)
+    try:
+        yield LogReader(runtime)
+    finally:
+        runtime.close()
+
+
+@asynccontextmanager
 async def open_as_it_is(
     database: str, *, actor: str, read_only: bool
-) -> AsyncIterator[BatchService]:
+) -> AsyncIterator["LogKeeper"]:
     """Open a database that may be damaged, to verify, seal or rebuild it, and for nothing else.
 
     Its views are not brought up to date, and with `read_only` nothing in it is changed. Raises
     as `open_trail` does, and `StoreError` when there is no database to read.
     """
+    from .application.log_keeper import LogKeeper  # noqa: PLC0415 (start-up time)
+
     runtime = _runtime(Batches(_factory(database, read_only=read_only), as_it_is=True), None, actor)
     try:
-        yield BatchService(runtime, no_provider())
+        yield LogKeeper(runtime)
     finally:
         runtime.close()
 
 
-def _runtime(batches: Batches, clock: Clock | None, actor: str | None) -> Runtime:
+def _runtime(batches: Batches, clock: "Clock | None", actor: str | None) -> Runtime:
     return Runtime(
         batches,
         clock or SystemClock(),
@@ -144,6 +161,8 @@ def _runtime(batches: Batches, clock: Clock | None, actor: str | None) -> Runtim
 def _factory(url: str, *, read_only: bool = False) -> "InfrastructureFactory":
     """What makes the store at a database URL. Raises as `open_trail` does."""
     if not is_postgresql(url):
+        from .adapters.sqlite import SQLiteBatchFactory  # noqa: PLC0415 (start-up time)
+
         return SQLiteBatchFactory(sqlite_path(url), read_only=read_only)
     try:
         from .adapters.postgres import PostgresBatchFactory  # noqa: PLC0415 (an extra)
@@ -152,17 +171,23 @@ def _factory(url: str, *, read_only: bool = False) -> "InfrastructureFactory":
     return PostgresBatchFactory(url, read_only=read_only)
 
 
-def price_book(settings: Settings) -> PriceBook:
+def price_book(settings: Settings) -> "PriceBook":
     """OpenAI's list prices, beneath the user's own where a setting names them.
 
     Raises `InputError` for a file of prices that cannot be used.
     """
+    from .adapters.prices import GenaiPrices, read_prices  # noqa: PLC0415 (start-up time)
+
     listed = GenaiPrices()
     return listed if settings.prices is None else read_prices(settings.prices, listed)
 
 
-def service_settings(settings: Settings) -> ServiceSettings:
+def service_settings(settings: Settings) -> "ServiceSettings":
     """The part of the settings that the service needs."""
+    from .application.leases import DEFAULT_LEASE  # noqa: PLC0415 (start-up time)
+    from .application.lifecycle import DEFAULT_MAX_AGE, ServiceSettings  # noqa: PLC0415
+    from .application.polling import DEFAULT_SCHEDULE  # noqa: PLC0415
+
     return ServiceSettings(
         poll_schedule=settings.poll_schedule or DEFAULT_SCHEDULE,
         reconcile_wait=_reconcile_wait(settings),
@@ -206,8 +231,8 @@ def _openai_settings(settings: Settings) -> "OpenAISettings":
 
 
 @asynccontextmanager
-async def _openai(settings: Settings) -> AsyncIterator[BatchProvider]:
-    from .adapters.openai import connect  # noqa: PLC0415 (start-up time)
+async def _openai(settings: Settings) -> AsyncIterator["BatchProvider"]:
+    from .adapters.openai.provider import connect  # noqa: PLC0415 (start-up time)
 
     openai = _openai_settings(settings)
     if settings.api_key is None:

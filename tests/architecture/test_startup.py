@@ -1,40 +1,132 @@
-"""What the command imports before it knows what to do."""
+"""What a command imports: nothing heavy that it does not use."""
 
+import asyncio
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("aiohttp", "eventsourcing", "sqlite3", "openai", "pydantic", "genai_prices", "tiktoken")
+import pytest
+
+from batchtrail import open_trail
+from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
+
+HEAVY = {
+    "aiohttp",
+    "asyncio",
+    "eventsourcing",
+    "genai_prices",
+    "httpx2",
+    "hypothesis",
+    "importlib.metadata",
+    "openai",
+    "psycopg",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "sqlite3",
+    "tiktoken",
+    "tomllib",
+    "typer",
+    "batchtrail.adapters.prices",
+    "batchtrail.application.endpoints",
+    "batchtrail.application.service",
+}
+LOG = {"asyncio", "eventsourcing", "sqlite3"}
+ROWS = {*LOG, "batchtrail.application.endpoints"}
+PRICES = {
+    "asyncio",
+    "batchtrail.adapters.prices",
+    "eventsourcing",
+    "genai_prices",
+    "httpx2",
+    "importlib.metadata",
+    "pydantic",
+    "tiktoken",
+    "tomllib",
+}
+PROVIDER = {
+    *LOG,
+    "aiohttp",
+    "tomllib",
+    "batchtrail.adapters.prices",
+    "batchtrail.application.service",
+}
+REQUEST = {
+    "custom_id": "a",
+    "method": "POST",
+    "url": "/v1/responses",
+    "body": {"model": "gpt-5-nano", "input": "Say hello."},
+}
+CODE = """
+import json, sys
+from batchtrail.adapters.cli import main
+heavy, sys.argv = json.loads(sys.argv[1]), ["batchtrail", *sys.argv[2:]]
+try:
+    main()
+except SystemExit as end:
+    loaded = [name for name in heavy if name in sys.modules]
+    print(json.dumps([end.code or 0, loaded]), file=sys.stderr)
+"""
 
 
-def test_help_imports_nothing_heavy() -> None:
-    """`batchtrail --help` answers without the event store and without HTTP."""
-    code = (
-        "import sys\n"
-        "from batchtrail.adapters.cli import main\n"
-        "sys.argv = ['batchtrail', '--help']\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
-    )
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stderr.strip().splitlines()[-1] == "[]"
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with an input file and a database that has its finished batch."""
+    directory = tmp_path_factory.mktemp("home")
+    path = directory / "in.jsonl"
+    path.write_text(json.dumps(REQUEST) + "\n", encoding="utf-8")
+    asyncio.run(_finish_batch(path))
+    return directory
 
 
-def test_reading_the_log_needs_no_prices(tmp_path: Path) -> None:
-    """Costs are in the log; the price table is imported when something is priced."""
-    code = (
-        "import asyncio, sys\n"
-        "from batchtrail.adapters.cli.batches import Place\n"
-        "from batchtrail.adapters.cli.status import Looked, show_status\n"
-        "what = Looked(None, None, None, refresh=False, limit=1)\n"
-        "asyncio.run(show_status(what, Place(), as_json=True))\n"
-        "print([name for name in ('genai_prices', 'pydantic') if name in sys.modules])"
-    )
+async def _finish_batch(path: Path) -> None:
+    url = f"sqlite:///{path.with_name('batchtrail.db')}"
+    provider = FakeBatchProvider(auto=True)
+    async with open_trail(url, provider=provider, clock=VirtualClock()) as trail:
+        batch_id = await trail.submit(path)
+        await trail.wait(batch_id)
+    path.with_name("id").write_text(str(batch_id), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("command", "used"),
+    [
+        ("--help", set()),
+        ("--version", set()),
+        ("run --help", set()),
+        ("status --help", set()),
+        ("status", LOG),
+        ("status BATCH", LOG),
+        ("status BATCH --at 5", LOG),
+        ("history BATCH", LOG),
+        ("history BATCH a", LOG),
+        ("results BATCH", LOG),
+        ("verify", LOG),
+        ("seal", LOG),
+        ("rebuild", LOG),
+        ("status BATCH a", ROWS),
+        ("results BATCH --format csv", ROWS),
+        ("results BATCH --format parquet -o out.parquet", {*ROWS, "pyarrow"}),
+        ("estimate in.jsonl", PRICES),
+        ("status --refresh", PROVIDER),
+    ],
+)
+def test_nothing_is_imported_in_vain(home: Path, command: str, used: set[str]) -> None:
+    """Each command loads the heavy modules that it uses, and no other."""
+    words = command.replace("BATCH", (home / "id").read_text(encoding="utf-8")).split()
+    keyless = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
 
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", CODE, json.dumps(sorted(HEAVY)), *words],
+        cwd=home,
+        env={**keyless, "OPENAI_API_KEY": "none"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
-    assert done.stdout.strip() == "[]"
+    status, loaded = json.loads(done.stderr.splitlines()[-1])
+    assert status == 0, done.stderr
+    assert set(loaded) <= used

@@ -141,7 +141,7 @@ def test_metadata(cli: Cli, emulator: Emulator, label: str) -> None:
     [
         ([], "Usage: batchtrail [OPTIONS] COMMAND"),
         (["run"], "Missing argument 'INPUT.jsonl'"),
-        (["run", "in.jsonl", "--fast"], "No such option: --fast"),
+        (["run", "in.jsonl", "--fast"], "No such option '--fast'"),
         (["run", "in.jsonl", "more"], "unexpected extra argument"),
         (["run", "in.jsonl", "-o"], "requires an argument"),
         (["launch"], "No such command 'launch'"),

@@ -12,16 +12,21 @@ import os
 import runpy
 import signal
 import sys
-from contextlib import suppress
 from typing import Any
 
 IMPORTS = (
     "batchtrail.adapters.cli.batches",
-    "batchtrail.adapters.openai",
+    "batchtrail.adapters.cli.evidence",
+    "batchtrail.adapters.cli.history",
+    "batchtrail.adapters.cli.status",
+    "batchtrail.adapters.handlers",
+    "batchtrail.adapters.openai.provider",
     "batchtrail.adapters.postgres",
-    "typer._adapters",
+    "batchtrail.adapters.prices",
+    "batchtrail.adapters.sqlite",
+    "batchtrail.application.service",
 )
-"""What a command imports, also while it runs; what a version of a library lacks is left out."""
+"""What a command imports, also while it runs."""
 
 
 def become(order: dict[str, Any]) -> None:
@@ -46,8 +51,7 @@ def tell(number: int) -> None:
 def main() -> None:
     """Serve until standard input ends."""
     for name in IMPORTS:
-        with suppress(ModuleNotFoundError):
-            importlib.import_module(name)
+        importlib.import_module(name)
     gc.freeze()
     for line in sys.stdin:
         pid = os.fork()

@@ -22,7 +22,8 @@ from batchtrail.adapters.emulator import (
 )
 from batchtrail.adapters.fake.contract import BatchProviderContract
 from batchtrail.adapters.fake.stage import ProviderStage
-from batchtrail.adapters.openai import Dialect as AdapterDialect, OpenAISettings, connect
+from batchtrail.adapters.openai import Dialect as AdapterDialect, OpenAISettings
+from batchtrail.adapters.openai.provider import connect
 from batchtrail.application.ports import BatchProvider
 
 _VALIDATING = 1.0

@@ -17,7 +17,8 @@ from batchtrail import (
 )
 from batchtrail.adapters.emulator import EmulatorSettings, running_emulator
 from batchtrail.adapters.fake import VirtualClock
-from batchtrail.adapters.openai import OpenAISettings, connect
+from batchtrail.adapters.openai import OpenAISettings
+from batchtrail.adapters.openai.provider import connect
 
 
 @frozen

@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from batchtrail.adapters.openai import OpenAIBatchProvider, OpenAISettings, connect
+from batchtrail.adapters.openai import OpenAISettings
+from batchtrail.adapters.openai.provider import OpenAIBatchProvider, connect
 
 KEY = "sk-test-4f9a1c7e2b"
 

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import pytest
 from aiohttp import web
 
-from batchtrail.adapters.openai import AuthStyle, OpenAIBatchProvider
+from batchtrail.adapters.openai import AuthStyle
+from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import (
     NotFoundError,
     OutcomeUnknownError,

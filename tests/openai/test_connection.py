@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from batchtrail.adapters.openai import OpenAIBatchProvider, OpenAISettings
+from batchtrail.adapters.openai import OpenAISettings
+from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import (
     OutcomeUnknownError,
     ProviderError,

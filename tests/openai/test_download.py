@@ -9,7 +9,8 @@ from contextlib import aclosing
 import pytest
 from aiohttp import web
 
-from batchtrail.adapters.openai import AuthStyle, OpenAIBatchProvider
+from batchtrail.adapters.openai import AuthStyle
+from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import ProviderError, RefusedError, UnavailableError
 from batchtrail.application.ports import CreateRequest
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import BodyPartReader, web
 
-from batchtrail.adapters.openai import OpenAIBatchProvider
+from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import (
     OutcomeUnknownError,
     ProviderError,

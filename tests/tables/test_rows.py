@@ -13,7 +13,8 @@ from pyarrow import parquet  # type: ignore[import-untyped]
 
 from batchtrail import Completion, Outcome, RequestProblem, TokenUsage
 from batchtrail.adapters.cli import tables
-from batchtrail.adapters.cli.tables import COLUMNS, Format, format_of, writing
+from batchtrail.adapters.cli.formats import Format, format_of
+from batchtrail.adapters.cli.tables import COLUMNS, writing
 from batchtrail.application.errors import InputError
 from batchtrail.application.tables import Row, row_of
 

@@ -1,0 +1,70 @@
+"""Where the commands work: which database, which API, and how both are opened."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from ... import bootstrap
+from ...application.errors import InputError
+from ...application.log_reader import LogReader
+from ...settings import Settings, is_postgresql, sqlite_path
+from .logs import warnings_to_stderr
+
+if TYPE_CHECKING:
+    from ...application.service import BatchService
+
+_DATABASE_FILES = ("", "-wal", "-shm", "-journal")
+
+
+@frozen
+class Place:
+    """Which database and which API; None leaves it to the settings."""
+
+    database: str | None = None
+    base_url: str | None = None
+
+    def settings(self) -> Settings:
+        """The settings, with these before all others."""
+        return Settings.load(database=self.database, base_url=self.base_url)
+
+    def taken(self) -> dict[Path, str]:
+        """The files that hold the log, and what to call them."""
+        url = self.settings().database
+        if is_postgresql(url):
+            return {}
+        path = sqlite_path(url)
+        return {Path(f"{path}{suffix}"): "the database" for suffix in _DATABASE_FILES}
+
+
+@asynccontextmanager
+async def log_at(place: Place) -> AsyncIterator[LogReader]:
+    """The log alone; it needs no key and knows of no provider."""
+    with warnings_to_stderr():
+        async with bootstrap.open_log(
+            place.settings(), actor=bootstrap.command_line_actor()
+        ) as log:
+            yield log
+
+
+@asynccontextmanager
+async def trail_at(place: Place, *, needs_key: bool = True) -> AsyncIterator["BatchService"]:
+    """The service; a missing key is an error before anything else where one is surely needed."""
+    from ...application.correlation import correlated  # noqa: PLC0415 (start-up time)
+
+    settings = place.settings()
+    if needs_key and settings.api_key is None:
+        raise InputError(bootstrap.NO_KEY)
+    with warnings_to_stderr(), correlated():
+        async with bootstrap.open_trail(
+            settings=settings, actor=bootstrap.command_line_actor()
+        ) as trail:
+            yield trail
+
+
+def say(text: str) -> None:
+    """Print a sentence on standard error."""
+    print(f"batchtrail: {text}", file=sys.stderr)

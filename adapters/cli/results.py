@@ -1,0 +1,66 @@
+"""What `results` does: write what came back, from the log where it is all there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from ...application.errors import InputError
+from ...application.views import BatchSummary
+from ...domain.status import Outcome
+from .exits import ExitStatus
+from .formats import format_of
+from .output import check_output, check_standard_output, write_results
+from .place import Place, log_at, trail_at
+from .render import OUTCOMES
+from .summing_up import exit_status, sum_up
+
+
+async def write_batch_results(
+    batch: str, place: Place, output: Path | None, *, format_: str, only: Sequence[str]
+) -> ExitStatus:
+    """Collect what is over, and write the results."""
+    wanted = outcomes_of(only) or frozenset(Outcome)
+    shape = format_of(format_, to_file=output is not None)
+    if output is None:
+        check_standard_output()
+    else:
+        check_output(output, place.taken())
+    async with log_at(place) as log:
+        summary = await log.status(await log.find(batch))
+    if not summary.results_collected:
+        summary = await _collected(summary.id, place)
+    async with log_at(place) as log:
+        await write_results(log.completions(summary.id), output, only=wanted, format_=shape)
+    if output is not None:
+        sum_up(summary, output)
+    return exit_status(summary)
+
+
+async def _collected(batch_id: UUID, place: Place) -> BatchSummary:
+    """A batch whose results are in the log; asks the provider for them if it is over."""
+    async with trail_at(place, needs_key=False) as trail:
+        summary = await trail.refresh(batch_id)
+        if not summary.status.is_terminal:
+            raise InputError(
+                f"batch {batch_id} is {summary.status.value}; its results come with its end, "
+                "`run` with the same input waits for it"
+            )
+        if summary.results_collected:
+            return summary
+        from .progress import showing_progress  # noqa: PLC0415 (start-up time)
+
+        with showing_progress() as on_progress:
+            return await trail.collect(batch_id, on_progress)
+
+
+def outcomes_of(only: Sequence[str]) -> set[Outcome] | None:
+    """The outcomes that `--only` names, None without it. Raises `InputError` for another word."""
+    if not only:
+        return None
+    words = [word.strip() for text in only for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in OUTCOMES:
+            raise InputError(f"--only {word!r} is no outcome; write some of {', '.join(OUTCOMES)}")
+    if not words:
+        raise InputError(f"--only names no outcome; write some of {', '.join(OUTCOMES)}")
+    return {Outcome(word) for word in words}

@@ -1,0 +1,46 @@
+"""What came of a batch: a summary on standard error, and the exit status."""
+
+from pathlib import Path
+
+from ...application.views import BatchSummary
+from ...domain.status import BatchStatus
+from .costs import cost_text
+from .exits import ExitStatus
+from .place import say
+from .render import error_text, outcomes_text, tokens_text
+from .text import clean
+
+_SHOWN_ERRORS = 10
+
+
+def sum_up(summary: BatchSummary, output: Path | None) -> None:
+    """What came of a batch, on standard error."""
+    target = "" if output is None else f" -> {clean(str(output))}"
+    say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
+    say(f"tokens: {tokens_text(summary)}")
+    say(f"cost: {cost_text(summary.totals)}")
+    if summary.totals.skipped_lines:
+        say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
+    show_errors(summary)
+
+
+def show_errors(summary: BatchSummary) -> None:
+    """The first errors of a whole batch, and what to do about them."""
+    for error in summary.errors[:_SHOWN_ERRORS]:
+        say(error_text(error))
+    left = summary.error_count - len(summary.errors[:_SHOWN_ERRORS])
+    if left > 0:
+        say(f"and {left:,} more errors; `history {summary.id} --json` shows all")
+    if summary.given_up:
+        say(f"`retry {summary.id}` submits the requests without success once more")
+    elif summary.status is BatchStatus.FAILED:
+        say("mend the input and run it again; --new submits the same input once more")
+
+
+def exit_status(summary: BatchSummary) -> ExitStatus:
+    """What the end of a batch tells the shell."""
+    if summary.totals.outcomes.succeeded == summary.request_count:
+        return ExitStatus.OK
+    if summary.status is BatchStatus.FAILED and not summary.given_up:
+        return ExitStatus.BAD_INPUT
+    return ExitStatus.INCOMPLETE
