@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from batchtrail.adapters.store_contract import (
     Author,
@@ -22,6 +23,9 @@ from batchtrail.application.store import Batches
 
 StoreProcess = subprocess.Popen[str]
 Spawn = Callable[..., StoreProcess]
+
+_ROOT = Path(__file__).parents[2]
+"""Where `tests` can be imported from."""
 
 IDS = [f"r{n}" for n in range(30)]
 SHARED = "shared"
@@ -73,13 +77,14 @@ def shared_batch(store: Batches, name: str, count: int) -> None:
 
 
 @contextmanager
-def spawning(script: os.PathLike[str], database: object) -> Iterator[Spawn]:
-    """Give what starts a script at work on a database; what still runs at the end is killed."""
+def spawning(module: str, database: object) -> Iterator[Spawn]:
+    """Give what starts a module at work on a database; what still runs at the end is killed."""
     processes: list[StoreProcess] = []
 
     def spawn(*arguments: object) -> StoreProcess:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", script, str(database), *map(str, arguments)],
+            [sys.executable, "-W", "error", "-m", module, str(database), *map(str, arguments)],
+            cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,7 +15,7 @@ from batchtrail.application.store import Batches
 OpenURL = Callable[[str], Batches]
 Query = Callable[..., list[tuple[Any, ...]]]
 
-_SCRIPT = Path(__file__).with_name("store_process.py")
+_PROCESS = "tests.postgres.store_process"
 
 
 @pytest.fixture
@@ -53,5 +52,5 @@ def query(postgres_url: str) -> Query:
 @pytest.fixture
 def spawn(postgres_url: str) -> Iterator[Spawn]:
     """Give what starts another process at work; it waits for a line to begin."""
-    with spawning(_SCRIPT, postgres_url) as spawn:
+    with spawning(_PROCESS, postgres_url) as spawn:
         yield spawn

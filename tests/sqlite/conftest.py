@@ -16,7 +16,7 @@ from batchtrail.application.store import Batches
 OpenFile = Callable[[Path | str], Batches]
 Query = Callable[..., list[tuple[Any, ...]]]
 
-_SCRIPT = Path(__file__).with_name("store_process.py")
+_PROCESS = "tests.sqlite.store_process"
 
 
 @pytest.fixture
@@ -58,5 +58,5 @@ def query(path: Path) -> Query:
 @pytest.fixture
 def spawn(path: Path) -> Iterator[Spawn]:
     """Give what starts another process at work on the file; it waits for a line to begin."""
-    with spawning(_SCRIPT, path) as spawn:
+    with spawning(_PROCESS, path) as spawn:
         yield spawn
