@@ -516,6 +516,65 @@ def rebuild(database: _Database = None, json: _Json = False) -> None:
     _run(rebuild_views(Place(database), as_json=json))
 
 
+@app.command("export")
+def export_(
+    batches: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BATCH]...",
+            help="Batch ids, or their first characters. Default: the whole log.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="LOG.jsonl",
+            help="Where the lines go, written whole or not at all. Default: standard output.",
+        ),
+    ] = None,
+    database: _Database = None,
+) -> None:
+    """Write the log as JSON lines that `import` and other programs can read.
+
+    One event a line with everything that it holds, and checksums at the end. Reads only, beside
+    whoever is at work. The same log gives the same bytes from any database. A damaged log is not
+    exported.
+
+        batchtrail export -o log.jsonl
+    """
+    from .batches import Place  # noqa: PLC0415
+    from .moving import export_log  # noqa: PLC0415
+
+    _run(export_log(batches or [], _file(output), Place(database)))
+
+
+@app.command("import")
+def import_(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOG.jsonl", help="What `export` wrote; a dash reads standard input."
+        ),
+    ],
+    database: _Database = None,
+    json: _Json = False,
+) -> None:
+    """Make the log of an empty database from an export.
+
+    Every line is checked, and all of them become the log at once, or none does. `verify`, `seal`
+    and `results` then say what they said before, and `run` with the same input finds its batch.
+    Go on with one of the two databases only: two would submit and pay twice.
+
+        batchtrail import log.jsonl --db postgresql://localhost/batches
+    """
+    from .batches import Place  # noqa: PLC0415
+    from .moving import import_log  # noqa: PLC0415
+
+    _run(import_log(path, Place(database), as_json=json))
+
+
 _SECONDS = {"metavar": "SECONDS", "min": 0.0}
 
 

@@ -6,14 +6,14 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from . import __version__
 from .adapters.handlers import ImportedHandlers
 from .adapters.prices import GenaiPrices, offline_counter, read_prices
-from .adapters.sqlite import SQLiteBatchFactory
+from .adapters.sqlite import SQLiteBatchFactory, new_file
 from .application.errors import InputError
 from .application.leases import DEFAULT_LEASE
 from .application.lifecycle import DEFAULT_MAX_AGE, ServiceSettings
@@ -130,6 +130,26 @@ async def open_as_it_is(
         yield BatchService(runtime, no_provider())
     finally:
         runtime.close()
+
+
+@asynccontextmanager
+async def open_new(database: str, *, actor: str) -> AsyncIterator[BatchService]:
+    """Open a database to import a log into it, and for nothing else.
+
+    A SQLite file that is not there yet comes to be at the end of the block, whole, and not at all
+    when the block fails. Raises as `open_trail` does.
+    """
+    with ExitStack() as stack:
+        if not is_postgresql(database):
+            path = stack.enter_context(new_file(sqlite_path(database)))
+            factory: InfrastructureFactory = SQLiteBatchFactory(path)
+        else:
+            factory = _factory(database)
+        runtime = _runtime(Batches(factory, as_it_is=True), None, actor)
+        try:
+            yield BatchService(runtime, no_provider())
+        finally:
+            runtime.close()
 
 
 def _runtime(batches: Batches, clock: Clock | None, actor: str | None) -> Runtime:
