@@ -102,8 +102,7 @@ class _Export:
             ) from error
         fault = checks.fault(plain)
         if fault is not None:
-            where = f"the event at position {record.position}"
-            raise _refused(f"{where} is not as it should be: its {fault.field} {fault.what}")
+            raise _refused(f"the event at position {record.position} {fault}")
         self._write(EventLine.of(plain))
 
     def _write_seal(self, kept: KeptSeal, seal: Seal) -> None:

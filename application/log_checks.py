@@ -22,6 +22,12 @@ class Fault:
     what: str
     is_unknown: bool = False
 
+    def __str__(self) -> str:
+        """What is wrong, in words that follow the name of an event."""
+        if self.field in {"position", "version", "topic"}:
+            return f"cannot be there: its {self.field} {self.what}"
+        return self.what
+
 
 class LogChecks:
     """Looks at plain events one by one, in the order of positions; keeps a number a batch.

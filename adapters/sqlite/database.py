@@ -37,6 +37,7 @@ _LOCK_PAUSE = 0.01
 _HEADER_BYTES = 100
 """A database that holds anything is longer; SQLite takes some shorter files for its own."""
 
+_FILES = ("", "-wal", "-shm", "-journal")
 _MAY_MAKE = os.R_OK | os.W_OK | os.X_OK
 
 MEMORY = ":memory:"
@@ -201,17 +202,23 @@ def new_file(path: Path | str) -> Iterator[Path | str]:
     that nobody begins to work in a database that is taken away again. Raises
     `DatabaseRefusedError` when another process made one meanwhile.
     """
-    if str(path) == MEMORY or os.path.lexists(path) or not os.access(Path(path).parent, _MAY_MAKE):
+    target = Path(path)
+    if str(path) == MEMORY or not _is_free(target):
         yield path
         return
-    path = Path(path)
-    made = path.with_name(f".{path.name}-{token_hex(4)}")
+    made = target.with_name(f".{target.name}-{token_hex(4)}")
     try:
         yield made
-        _give_name(made, path)
+        _give_name(made, target)
     finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in _FILES:
             Path(f"{made}{suffix}").unlink(missing_ok=True)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a finished file can be put there; SQLite would play old logs beside it into it."""
+    taken = any(os.path.lexists(f"{path}{suffix}") for suffix in _FILES)
+    return not taken and os.access(path.parent, _MAY_MAKE)
 
 
 def _give_name(made: Path, path: Path) -> None:
