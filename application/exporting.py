@@ -1,6 +1,6 @@
 """Exporting: the log, or some batches of it, as lines that any program can read and check."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from heapq import merge
@@ -35,16 +35,21 @@ class Exported:
 
 
 def export_store(
-    batches: Batches, file: IO[bytes], references: Collection[UUID | str], *, software: str
+    batches: Batches,
+    file: IO[bytes],
+    references: Collection[UUID | str],
+    software: str,
+    check: Callable[[], None],
 ) -> Exported:
     """Write the log of a store as it is now, or only the batches that are named.
 
     A reference is a batch's id or the beginning of it. Raises `InputError` for one that does not
     fit one batch, and `StoreError` for what is damaged: a copy would not show that it is.
+    `check` raises when nobody wants the export any longer.
     """
     with batches.recorder.reading() as reader:
         batch_ids = [_find(reader, each) for each in references]
-        export = _Export(reader, batches.batch_mapper, file)
+        export = _Export(reader, batches.batch_mapper, file, check)
         return export.some(batch_ids, software) if references else export.whole(software)
 
 
@@ -64,7 +69,10 @@ def _find(reader: StoredLog, reference: UUID | str) -> UUID:
 
 
 class _Export:
-    def __init__(self, reader: StoredLog, mapper: BatchMapper, file: IO[bytes]) -> None:
+    def __init__(
+        self, reader: StoredLog, mapper: BatchMapper, file: IO[bytes], check: Callable[[], None]
+    ) -> None:
+        self._check = check
         self._reader = reader
         self._mapper = mapper
         self._file = file
@@ -94,6 +102,7 @@ class _Export:
         return self._end(checks)
 
     def _write_event(self, record: EventRecord, checks: LogChecks) -> None:
+        self._check()
         try:
             plain = self._mapper.plain(record)
         except ValueError as error:

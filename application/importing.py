@@ -1,6 +1,6 @@
 """Importing: an export file becomes the log of an empty database, whole or not at all."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import IO
 from uuid import UUID
@@ -28,19 +28,22 @@ class Imported:
     seal: Seal
 
 
-def import_into_store(batches: Batches, file: IO[bytes], name: str) -> Imported:
+def import_into_store(
+    batches: Batches, file: IO[bytes], name: str, check: Callable[[], None]
+) -> Imported:
     """Fill the empty database of a store from an export file, in one transaction.
 
     Each event is checked as `verify` does, before it and its views are there for others. Raises
     `InputError` for a database that is not empty, and for a file that differs anywhere from what
-    was exported: the database is then as empty as before. `name` names the file in errors.
+    was exported: the database is then as empty as before. `name` names the file in errors;
+    `check` raises when nobody wants the import any longer.
     """
     source = ExportFile(file, name)
     header = source.header()
     with batches.recorder.filling() as new:
         if new.log.last_position():
             raise InputError("the database has events already; import into an empty one")
-        return _Import(batches, new, source, header.batches).run()
+        return _Import(batches, new, source, header.batches, check).run()
 
 
 class _Import:
@@ -50,7 +53,9 @@ class _Import:
         new: NewLog,
         source: ExportFile,
         batch_ids: Collection[UUID] | None,
+        check: Callable[[], None],
     ) -> None:
+        self._check = check
         self._batches = batches
         self._new = new
         self._source = source
@@ -62,6 +67,7 @@ class _Import:
     def run(self) -> Imported:
         """Read the file to its end, then write the views."""
         for line in self._source.lines():
+            self._check()
             if isinstance(line, SealLine):
                 self._take_seal(line)
             else:
@@ -71,6 +77,7 @@ class _Import:
         self._source.end(events=self._checks.events, seal=str(seal))
         self._check_batches()
         for batch_id in each_id(self._new.log.next_batch):
+            self._check()
             self._write_views(batch_id)
         self._new.end(seal.position)
         return Imported(self._checks.events, len(self._checks.batch_ids), seal)

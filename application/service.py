@@ -445,8 +445,8 @@ class BatchService(LogReader):
         from .exporting import export_store  # noqa: PLC0415 (start-up time)
 
         software = self._runtime.stamp().by.software
-        return await self._runtime.in_store(
-            partial(export_store, self._runtime.batches, file, batches, software=software)
+        return await self._runtime.in_store_while_wanted(
+            partial(export_store, self._runtime.batches, file, batches, software)
         )
 
     async def import_log(self, file: IO[bytes], *, name: str = "the export") -> "Imported":
@@ -462,7 +462,7 @@ class BatchService(LogReader):
         """
         from .importing import import_into_store  # noqa: PLC0415 (start-up time)
 
-        return await self._runtime.in_store(
+        return await self._runtime.in_store_while_wanted(
             partial(import_into_store, self._runtime.batches, file, name)
         )
 

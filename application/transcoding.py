@@ -127,6 +127,8 @@ class BatchMapper(Mapper[UUID]):
 
         Raises `ValueError` when it cannot be decoded.
         """
+        if self.cipher is None and self.compressor is None:
+            return stored
         body = None if stored.body is None else self.plain_body(stored.body)
         return replace(stored, state=self.plain_state(stored.state), body=body)
 

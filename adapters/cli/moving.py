@@ -53,8 +53,8 @@ async def import_log(path: Path, place: Place, *, as_json: bool) -> ExitStatus:
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
     """The file to import, and what to call it; a dash stands for standard input."""
     if path == Path("-"):
-        if sys.__stdin__ is None:
-            raise InputError("standard input is closed; name the file to import")
+        if sys.__stdin__ is None or sys.stdin.isatty():
+            raise InputError("nothing is piped into standard input; name the file to import")
         yield sys.stdin.buffer, "standard input"
         return
     try:

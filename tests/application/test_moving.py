@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import Coroutine
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -252,6 +255,69 @@ async def test_through_the_service(lab: Lab, tmp_path: Path) -> None:
         again = BytesIO()
         await new.export_log(again, [str(batch_id)[:8]])
         assert again.getvalue().count(b"\n") == found.events + 2
+
+
+class Interrupting(BytesIO):
+    """A file whose reader is cancelled in the midst of a call; it goes on when that is over."""
+
+    def __init__(self, content: bytes, method: str) -> None:
+        super().__init__(content)
+        self.loop = asyncio.get_running_loop()
+        self.method = method
+        self.task: asyncio.Future[Any] | None = None
+        self.is_over = Event()
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Interrupted at the end of the second line."""
+        line = super().readline(size)
+        if self.method == "readline" and line.startswith(b'{"kind":"event","position":2,'):
+            self.interrupt()
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Interrupted at the end of the file."""
+        if self.method == "read":
+            self.interrupt()
+        return super().read(size)
+
+    def write(self, content: Any, /) -> int:
+        """Interrupted at once."""
+        if self.method == "write":
+            self.interrupt()
+        return super().write(content)
+
+    def interrupt(self) -> None:
+        """Cancel who waits, in its own thread."""
+        assert self.task is not None
+        self.loop.call_soon_threadsafe(self.task.cancel)
+        assert self.is_over.wait(30)
+
+
+async def interrupted(lab: Lab, file: Interrupting, move: Coroutine[Any, Any, Any]) -> None:
+    """Let a move be cancelled by its own file, and wait for the store's thread."""
+    file.task = asyncio.ensure_future(move)
+    with pytest.raises(asyncio.CancelledError):
+        await file.task
+    file.is_over.set()
+    await lab.runtimes[0].in_store(lambda: None)
+
+
+@pytest.mark.parametrize("method", ["readline", "read"])
+async def test_an_interrupted_import(lab: Lab, method: str) -> None:
+    """It is given up where it is, also behind the last line, and leaves nothing."""
+    file = Interrupting(EVERYTHING, method)
+    await interrupted(lab, file, lab.service().import_log(file))
+    assert await lab.service().batches() == []
+    assert await lab.service().import_log(BytesIO(EVERYTHING))
+
+
+async def test_an_interrupted_export(lab: Lab) -> None:
+    """It ends where it is."""
+    service = lab.service()
+    await service.import_log(BytesIO(EVERYTHING))
+    file = Interrupting(b"", "write")
+    await interrupted(lab, file, service.export_log(file))
+    assert file.getvalue().count(b"\n") == 1
 
 
 def test_the_check_of_the_reference(tmp_path: Path) -> None:
