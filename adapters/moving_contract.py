@@ -5,6 +5,7 @@ other side of each move is a SQLite database in memory.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from io import BytesIO
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from ..application import exporting, importing
 from ..application.errors import BatchNotFoundError, ConflictError, InputError, StoreError
@@ -358,6 +360,34 @@ class MovingContract:
         with pytest.raises(InputError, match=r"event 1: cannot follow .* before it was exported"):
             imported(store, rewritten(exported(source), without_draft))
         assert positions_of(store) == (0, 0)
+
+    def test_totals_that_somebody_forged_are_refused(self, store: Batches) -> None:
+        """With the digest of the event, and nothing else in the log that would show it."""
+        source = in_memory()
+        save_all(source, Author().interleaved())
+        with source.recorder.reading() as reader:
+            log = reader.log_page(after=0, max_bytes=1 << 30)
+        record = next(each for each in log if each.topic.endswith("results_collected"))
+        event: Any = source.mapper.to_domain_event(record)
+        vars(event)["totals"] = evolve(event.totals, unpriced=event.totals.unpriced + 1)
+        forged = source.batch_mapper.to_stored_event(event)
+        run_sql(
+            source,
+            f"UPDATE events SET state=x'{forged.state.hex()}', digest=x'{forged.digest.hex()}' "
+            f"WHERE position={record.position}",
+        )
+        where = f"batch {record.originator_id}, event {record.originator_version}: has totals"
+        with pytest.raises(InputError, match=where):
+            imported(store, exported(source))
+        assert positions_of(store) == (0, 0)
+
+    def test_moments_of_seals_are_in_utc(self, store: Batches) -> None:
+        """Wherever the seal was taken, and whatever time zone a server is set to."""
+        begin = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=9)))
+        store.save_batch(Author().draft([request_line("a")]))
+        seal_store(store, Author(begin).stamp(), full=False)
+        lines = [msgspec.json.decode(line) for line in exported(store).splitlines()]
+        assert lines[-2]["sealed_at"] == "2025-12-31T16:00:00.000001+00:00"
 
     def test_little_memory(self, store: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
         """Moving a log of many large events holds few of them at a time."""

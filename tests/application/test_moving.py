@@ -307,6 +307,7 @@ async def test_an_interrupted_import(lab: Lab, method: str) -> None:
     """It is given up where it is, also behind the last line, and leaves nothing."""
     file = Interrupting(EVERYTHING, method)
     await interrupted(lab, file, lab.service().import_log(file))
+    assert (file.tell() < len(EVERYTHING) // 2) is (method == "readline")
     assert await lab.service().batches() == []
     assert await lab.service().import_log(BytesIO(EVERYTHING))
 
