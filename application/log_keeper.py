@@ -1,12 +1,16 @@
-"""Keeping the log: verify it, seal it, and write its views anew."""
+"""Keeping the log: verify it, seal it, write its views anew, and move it."""
 
+from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+from uuid import UUID
 
 from .log_reader import LogReader
 from .progress import OnProgress, Rebuilding, silent
 
 if TYPE_CHECKING:
+    from .exporting import Exported
+    from .importing import Imported
     from .rebuilding import Rebuilt
     from .sealing import Seal
     from .verification import Verification
@@ -54,3 +58,38 @@ class LogKeeper(LogReader):
             on_progress(Rebuilding(batches, of))
 
         return await self._runtime.in_store(rebuild, self._runtime.batches, tell)
+
+    async def export_log(self, file: IO[bytes], batches: Collection[UUID | str] = ()) -> "Exported":
+        """Write the log as it is now, or some batches of it, as the lines of an export file.
+
+        `batches` are ids or the beginnings of them; without any the whole log is written, with
+        the seals that were kept. The same log gives the same bytes, whatever database it is in.
+        Every event is checked while it is written. Nothing in the database is changed. Constant
+        memory.
+
+        Raises `InputError` for a batch that is not there, and `StoreError` for a damaged log. The
+        file then lacks its last line, and cannot be imported.
+        """
+        from .exporting import export_store  # noqa: PLC0415 (start-up time)
+
+        software = self._runtime.stamp().by.software
+        return await self._runtime.in_store_while_wanted(
+            partial(export_store, self._runtime.batches, file, batches, software)
+        )
+
+    async def import_log(self, file: IO[bytes], *, name: str = "the export") -> "Imported":
+        """Make the log of this empty database from an export file, with its views.
+
+        All of it or nothing: every byte of the file is vouched for by its last line, and every
+        event is checked as `verify` does. Positions, digests, seals and batch ids stay what they
+        were; of some batches the positions are counted anew. `name` names the file in errors.
+        Constant memory but for the rows of one batch. A repeat after success is refused.
+
+        Raises `InputError` for a file that is not as it was written or is of a newer version, and
+        for a database that has events.
+        """
+        from .importing import import_into_store  # noqa: PLC0415 (start-up time)
+
+        return await self._runtime.in_store_while_wanted(
+            partial(import_into_store, self._runtime.batches, file, name)
+        )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -62,6 +63,22 @@ class Runtime:
             )
         except PersistenceError as error:
             raise StoreError(f"the database cannot be used: {error}") from error
+
+    async def in_store_while_wanted(self, call: Callable[[Callable[[], None]], _T]) -> _T:
+        """Run a long store call, which asks again and again whether it is still wanted.
+
+        What it is given raises when the caller was cancelled, so that nobody waits for its end.
+        """
+        unwanted = Event()
+
+        def check() -> None:
+            if unwanted.is_set():
+                raise StoreError("interrupted")
+
+        try:
+            return await self.in_store(call, check)
+        finally:
+            unwanted.set()
 
     def stamp(self) -> Stamp:
         """The stamp of one decision: its id is what its events name as their cause."""

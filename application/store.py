@@ -38,6 +38,7 @@ from .views import BatchSummary, CompletionRow, ViewReader, ViewWriter
 
 if TYPE_CHECKING:
     from .batch_check import CheckedBatch
+    from .new_log import NewLog
     from .sealing import KeptSeal
     from .stored_log import StoredLog
 
@@ -127,6 +128,13 @@ class BatchRecorder(ApplicationRecorder):
         """Take out batches that the log has not, and rows of requests that belong to none.
 
         A checkpoint behind the end of the log is moved there.
+        """
+
+    @abstractmethod
+    def filling(self) -> "AbstractContextManager[NewLog]":
+        """One transaction in which an empty database is filled with a log, whole or not at all.
+
+        All other writers wait until the block is over; whoever reads sees an empty log.
         """
 
     @abstractmethod
@@ -247,14 +255,15 @@ class Batches(Application[UUID]):
             views.put_batch(BatchSummary.of(batch), positions[0] if is_first else None)
             completions.write(views)
 
-        snapshot = self._snapshot(batch) if _wants_snapshot(batch, pending) else None
+        snapshot = self.snapshot_of(batch) if _wants_snapshot(batch, pending) else None
         try:
             self.recorder.insert_events(stored, snapshot=snapshot, write_views=write_views)
         except IntegrityError as error:
             raise ConflictError(f"batch {batch.id} was changed by another process") from error
         batch.collect_events()
 
-    def _snapshot(self, batch: Batch) -> StoredEvent:
+    def snapshot_of(self, batch: Batch) -> StoredEvent:
+        """The snapshot of a batch as it is now, as it is stored."""
         state = dict(vars(batch))
         for name in ("_id", "_version", "_pending_events"):
             del state[name]

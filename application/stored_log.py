@@ -60,8 +60,13 @@ class StoredLog(Protocol):
         """The events behind a position, with bodies; ended by the one that passes `max_bytes`."""
         ...
 
-    def stream_page(self, batch_id: UUID, *, after: int, max_bytes: int) -> Sequence[EventRecord]:
-        """The events of a batch behind a version, without bodies."""
+    def stream_page(
+        self, batch_id: UUID, *, after: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events of a batch behind a version, ended as those of the log are.
+
+        Without their bodies, unless these are asked for.
+        """
         ...
 
     def snapshots(self, batch_id: UUID, *, after: int, to: int) -> Sequence[StoredEvent]:

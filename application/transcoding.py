@@ -1,7 +1,7 @@
 """How events become bytes: MessagePack of their fields, typed again by what the events declare."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import EnumType
 from functools import cache, partial
 from types import UnionType
@@ -70,9 +70,9 @@ class BatchMapper(Mapper[UUID]):
             originator_id=originator_id,
             originator_version=version,
             topic=topic,
-            state=plain if self.cipher is None else self.cipher.encrypt(plain),
+            state=self._sealed_state(plain),
             digest=event_digest(originator_id, version, topic, plain),
-            body=None if content is None else self._seal(content),
+            body=None if content is None else self._sealed_body(content),
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
@@ -122,7 +122,25 @@ class BatchMapper(Mapper[UUID]):
             stored = _attempt(self.cipher.decrypt, stored)
         return stored if self.compressor is None else _attempt(self.compressor.decompress, stored)
 
-    def _seal(self, body: bytes) -> bytes:
+    def plain(self, stored: EventRecord) -> EventRecord:
+        """An event as it is in no database: neither compressed nor encrypted.
+
+        Raises `ValueError` when it cannot be decoded.
+        """
+        if self.cipher is None and self.compressor is None:
+            return stored
+        body = None if stored.body is None else self.plain_body(stored.body)
+        return replace(stored, state=self.plain_state(stored.state), body=body)
+
+    def sealed(self, plain: EventRecord, *, position: int) -> EventRecord:
+        """A plain event as this database stores it at a position; its digest is what it was."""
+        body = None if plain.body is None else self._sealed_body(plain.body)
+        return replace(plain, state=self._sealed_state(plain.state), body=body, position=position)
+
+    def _sealed_state(self, state: bytes) -> bytes:
+        return state if self.cipher is None else self.cipher.encrypt(state)
+
+    def _sealed_body(self, body: bytes) -> bytes:
         if self.compressor is not None:
             body = self.compressor.compress(body)
         return body if self.cipher is None else self.cipher.encrypt(body)

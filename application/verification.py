@@ -1,15 +1,12 @@
 """Verifying: every event, every stream and every view row against what was recorded."""
 
-from collections.abc import Iterator
-from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 from attrs import frozen
 
-from ..domain.events import RequestsAdded, SubmissionStarted
 from .differences import Difference, Differences
-from .inspection import Finding, Inspector
+from .input_checks import InputChecks
+from .inspection import Inspector
 from .records import EventRecord
 from .seal_checks import SealChecks
 from .sealing import PAGE_BYTES, Seal
@@ -84,7 +81,7 @@ class _LogCheck:
         self._reader = reader
         self._inspector = Inspector(mapper)
         self._found = found
-        self._inputs = _Inputs()
+        self._inputs = InputChecks()
         self._seals = SealChecks(reader, found, against)
         self.seal = self.by_column = Seal()
         self.events = self.removed_bodies = self.redacted_lines = 0
@@ -128,32 +125,3 @@ def _difference(record: EventRecord, what: str) -> Difference:
         version if type(version) is int else None,
         record.position,
     )
-
-
-class _Inputs:
-    """The SHA-256 of each input that is not submitted yet, by its requests in the log."""
-
-    def __init__(self) -> None:
-        self._digests: dict[UUID, Any] = {}
-
-    def problems(self, record: EventRecord, finding: Finding) -> Iterator[str]:
-        """Take in an event; what was submitted must be what was added."""
-        event, batch_id = finding.event, record.originator_id
-        if not isinstance(batch_id, UUID):
-            return
-        if event is None or (isinstance(event, RequestsAdded) and finding.problems):
-            self._digests[batch_id] = None
-        elif isinstance(event, RequestsAdded):
-            self._add(batch_id, event)
-        elif isinstance(event, SubmissionStarted):
-            digest = self._digests.pop(batch_id, None)
-            if digest is not None and digest.hexdigest() != event.input_sha256:
-                yield "names an input that is not the requests before it"
-
-    def _add(self, batch_id: UUID, event: RequestsAdded) -> None:
-        """A part that was removed or redacted leaves nothing to compare."""
-        digest = self._digests.setdefault(batch_id, sha256())
-        if event.lines.content is None or event.lines.redacted:
-            self._digests[batch_id] = None
-        elif digest is not None:
-            digest.update(event.lines.content)

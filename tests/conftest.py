@@ -7,6 +7,7 @@ pytest.register_assert_rewrite(
     "batchtrail.adapters.fake.contract",
     "batchtrail.adapters.store_contract",
     "batchtrail.adapters.evidence_contract",
+    "batchtrail.adapters.moving_contract",
 )
 pytest_plugins = ["tests.postgres_server"]
 

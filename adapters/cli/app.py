@@ -497,6 +497,60 @@ def rebuild(*, database: str | None, as_json: bool) -> ExitStatus:
     return _run(rebuild_views(Place(database), as_json=as_json))
 
 
+@app.command("export")
+@click.argument(
+    "batches",
+    metavar="[BATCH]...",
+    nargs=-1,
+    help="Batch ids, or their first characters. Default: the whole log.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="LOG.jsonl",
+    type=options.PATH,
+    help="Where the lines go, written whole or not at all. Default: standard output.",
+)
+@options.database
+def export_(*, batches: Sequence[str], output: Path | None, database: str | None) -> ExitStatus:
+    """Write the log as JSON lines that `import` and other programs can read.
+
+    One event a line with everything that it holds, and checksums at the end. Reads only, beside
+    whoever is at work. The same log gives the same bytes from any database. A damaged log is not
+    exported.
+
+        batchtrail export -o log.jsonl
+    """
+    from .moving import export_log  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
+
+    return _run(export_log(batches, _file(output), Place(database)))
+
+
+@app.command("import")
+@click.argument(
+    "path",
+    metavar="LOG.jsonl",
+    type=options.PATH,
+    help="What `export` wrote; a dash reads standard input.",
+)
+@options.database
+@options.as_json
+def import_(*, path: Path, database: str | None, as_json: bool) -> ExitStatus:
+    """Make the log of an empty database from an export.
+
+    Every line is checked, and all of them become the log at once, or none does. `verify`, `seal`
+    and `results` then say what they said before, and `run` with the same input finds its batch.
+    Go on with one of the two databases only: two would submit and pay twice.
+
+        batchtrail import log.jsonl --db postgresql://localhost/batches
+    """
+    from .moving import import_log  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
+
+    return _run(import_log(path, Place(database), as_json=as_json))
+
+
 def _seconds(name: str, default: float, what: str) -> Callable[[options.Command], options.Command]:
     return click.option(
         name, metavar="SECONDS", type=click.FloatRange(min=0), default=default, help=what

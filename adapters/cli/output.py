@@ -85,7 +85,7 @@ async def write_results(
 
     `only` names the outcomes that are written. A repeat replaces the file.
     """
-    with _whole_file(path) as file, _writing(format_, file) as write:
+    with whole_file(path) as file, _writing(format_, file) as write:
         async for completion in completions:
             if completion.outcome in only:
                 write(completion)
@@ -104,8 +104,11 @@ def _writing(format_: Format, file: BinaryIO) -> Iterator[Callable[[Completion],
 
 
 @contextmanager
-def _whole_file(path: Path | None) -> Iterator[BinaryIO]:
-    """A file that stands under its name only when the block came to its end."""
+def whole_file(path: Path | None, *, private: bool = False) -> Iterator[BinaryIO]:
+    """A file that stands under its name only when the block came to its end.
+
+    A new one that is `private` is for its owner only, as a database is.
+    """
     if path is None:
         with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as file:
             yield file
@@ -115,6 +118,8 @@ def _whole_file(path: Path | None) -> Iterator[BinaryIO]:
             yield file
         return
     with _replacing(path.resolve()) as file:
+        if private:
+            os.fchmod(file.fileno(), 0o600)
         yield file
 
 

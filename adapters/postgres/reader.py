@@ -27,11 +27,15 @@ _LOG: LiteralString = (
     "octet_length(state) + coalesce(octet_length(body), 0) AS size FROM batchtrail_events "
     "WHERE notification_id>%(after)s ORDER BY notification_id LIMIT %(limit)s"
 )
-_STREAM: LiteralString = (
-    "SELECT originator_version, notification_id, topic, state, digest, "
-    "octet_length(state) AS size FROM batchtrail_events "
+_STREAM_WITH_BODIES: LiteralString = (
+    "SELECT originator_version, notification_id, topic, state, digest, body, "
+    "octet_length(state) + coalesce(octet_length(body), 0) AS size FROM batchtrail_events "
     "WHERE originator_id=%(id)s AND originator_version>%(after)s "
     "ORDER BY originator_version LIMIT %(limit)s"
+)
+_STREAM: LiteralString = _STREAM_WITH_BODIES.replace(
+    "body, octet_length(state) + coalesce(octet_length(body), 0)",
+    "NULL::bytea AS body, octet_length(state)",
 )
 _FIRST_ID = UUID(int=0)
 
@@ -86,18 +90,20 @@ class PostgresStoredLog:
             for position, batch_id, version, topic, state, digest, body in page
         ]
 
-    def stream_page(self, batch_id: UUID, *, after: int, max_bytes: int) -> Sequence[EventRecord]:
-        """The events of a batch behind a version, without bodies."""
+    def stream_page(
+        self, batch_id: UUID, *, after: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events of a batch behind a version."""
         page = read_page(
             self._cursor,
             "originator_version",
-            _STREAM,
+            _STREAM_WITH_BODIES if bodies else _STREAM,
             {"id": batch_id, "after": after},
             max_bytes=max_bytes,
         )
         return [
-            EventRecord(batch_id, version, topic, state, digest, None, position)
-            for version, position, topic, state, digest in page
+            EventRecord(batch_id, version, topic, state, digest, body, position)
+            for version, position, topic, state, digest, body in page
         ]
 
     def snapshots(self, batch_id: UUID, *, after: int, to: int) -> Sequence[StoredEvent]:

@@ -15,6 +15,7 @@ from psycopg.sql import SQL
 
 from ...application.batch_check import CheckedBatch
 from ...application.checkpoints import Checkpoints
+from ...application.new_log import NewLog
 from ...application.records import EventRecord
 from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, WriteViews
@@ -23,8 +24,10 @@ from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .checkpoints import PostgresCheckpoints
 from .database import BatchDatastore, surviving_restarts
+from .filling import PostgresNewLog
 from .pages import read_page
 from .reader import reading
+from .statements import KEEP_SEAL, PUT_SNAPSHOT, copy_events, seal_row, snapshot_row
 from .texts import bytes_of, text_of
 from .views import PostgresViewReader, PostgresViewWriter
 
@@ -35,16 +38,6 @@ _NEXT_POSITIONS = (
     "UPDATE batchtrail_log SET last_position = last_position + %s RETURNING last_position"
 )
 _LAST_POSITION = "SELECT coalesce(max(notification_id), 0) FROM batchtrail_events"
-_INSERT = (
-    "COPY batchtrail_events "
-    "(notification_id, originator_id, originator_version, topic, digest, state, body) "
-    "FROM STDIN (FORMAT BINARY)"
-)
-_PUT_SNAPSHOT = (
-    "INSERT INTO batchtrail_snapshots (originator_id, originator_version, topic, state) "
-    "VALUES (%s, %s, %s, %s) ON CONFLICT (originator_id, originator_version) "
-    "DO UPDATE SET topic=excluded.topic, state=excluded.state"
-)
 _FORGET_SNAPSHOTS = (
     "DELETE FROM batchtrail_snapshots "
     "WHERE originator_id=%s AND originator_version=ANY(%s::bigint[])"
@@ -128,17 +121,9 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
             positions = _next_positions(cursor, len(stored_events))
             views = PostgresViewWriter(cursor)
             up_to_date = views.checkpoint() >= _number(cursor, _LAST_POSITION)
-            _copy_events(cursor, cast(Sequence[EventRecord], stored_events), positions)
+            copy_events(cursor, cast(Sequence[EventRecord], stored_events), positions)
             if snapshot is not None:
-                cursor.execute(
-                    _PUT_SNAPSHOT,
-                    (
-                        snapshot.originator_id,
-                        snapshot.originator_version,
-                        snapshot.topic,
-                        snapshot.state,
-                    ),
-                )
+                cursor.execute(PUT_SNAPSHOT, snapshot_row(snapshot))
             # Views that lag are being rebuilt: the rebuild comes to these events in their order.
             if write_views is not None and up_to_date:
                 write_views(views, positions)
@@ -285,15 +270,20 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                     views.drop_rows(batch_id)
             views.drop_strays()
 
+    @contextmanager
+    def filling(self) -> Iterator[NewLog]:
+        """One transaction in which an empty database is filled with a log."""
+        with self._transaction() as cursor:
+            # Whoever writes the file that is read may be slower than the server is patient.
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")
+            yield PostgresNewLog(cursor)
+
     @surviving_restarts
     def keep_seal(self, kept: KeptSeal) -> None:
         """Remember a seal; one of the same position stays."""
-        by = bytes_of(kept.sealed_by)
         with self._cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO batchtrail_seals VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (kept.seal.position, kept.seal.link, datetime.fromisoformat(kept.sealed_at), by),
-            )
+            cursor.execute(KEEP_SEAL, seal_row(kept))
 
     @surviving_restarts
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
@@ -365,25 +355,6 @@ def _has_events(cursor: Cursor[TupleRow], batch_id: UUID, after: int, to: int) -
         (batch_id, after, to),
     )
     return cursor.fetchone() is not None
-
-
-def _copy_events(
-    cursor: Cursor[TupleRow], records: Sequence[EventRecord], positions: range
-) -> None:
-    with cursor.copy(_INSERT) as copy:
-        copy.set_types(["int8", "uuid", "int8", "text", "bytea", "bytea", "bytea"])
-        for position, record in zip(positions, records, strict=True):
-            copy.write_row(
-                (
-                    position,
-                    record.originator_id,
-                    record.originator_version,
-                    record.topic,
-                    record.digest,
-                    record.state,
-                    record.body,
-                )
-            )
 
 
 def _notification(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock
 from types import TracebackType
 
@@ -35,6 +36,9 @@ _LOCK_TIMEOUT = 60
 _LOCK_PAUSE = 0.01
 _HEADER_BYTES = 100
 """A database that holds anything is longer; SQLite takes some shorter files for its own."""
+
+_FILES = ("", "-wal", "-shm", "-journal")
+_MAY_MAKE = os.R_OK | os.W_OK | os.X_OK
 
 MEMORY = ":memory:"
 
@@ -188,6 +192,44 @@ def check_readable(path: Path) -> None:
         raise DatabaseRefusedError(
             f"cannot read {path} as a batchtrail database: {error}"
         ) from error
+
+
+@contextmanager
+def new_file(path: Path | str) -> Iterator[Path | str]:
+    """Where to make a database that is seen under its name only when the block came to its end.
+
+    When there is something under the name already, it is that. Otherwise a file beside it, so
+    that nobody begins to work in a database that is taken away again. Raises
+    `DatabaseRefusedError` when another process made one meanwhile.
+    """
+    target = Path(path)
+    if str(path) == MEMORY or not _is_free(target):
+        yield path
+        return
+    made = target.with_name(f".{target.name}-{token_hex(4)}")
+    try:
+        yield made
+        _give_name(made, target)
+    finally:
+        for suffix in _FILES:
+            Path(f"{made}{suffix}").unlink(missing_ok=True)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a finished file can be put there; SQLite would play old logs beside it into it."""
+    taken = any(os.path.lexists(f"{path}{suffix}") for suffix in _FILES)
+    return not taken and os.access(path.parent, _MAY_MAKE)
+
+
+def _give_name(made: Path, path: Path) -> None:
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        raise DatabaseRefusedError(
+            f"another process has made the database {path} meanwhile; name another file"
+        ) from None
+    except OSError:  # a file system without links
+        made.rename(path)
 
 
 def _make_private(path: Path) -> None:

@@ -23,10 +23,10 @@ _EVENT = (
     "CAST(state AS BLOB), CAST(digest AS BLOB), CAST(body AS BLOB), position FROM events "
 )
 _LOG = _EVENT + "WHERE position>? ORDER BY position"
-_STREAM = (
-    _EVENT.replace("CAST(body AS BLOB)", "NULL")
-    + "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
+_STREAM_WITH_BODIES = (
+    _EVENT + "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
 )
+_STREAM = _STREAM_WITH_BODIES.replace("CAST(body AS BLOB)", "NULL")
 
 
 # Blobs stand behind all texts, and no text is behind a blob.
@@ -89,9 +89,12 @@ class SQLiteStoredLog:
         self._cursor.execute(_LOG, (after,))
         return self._page(max_bytes)
 
-    def stream_page(self, batch_id: UUID, *, after: int, max_bytes: int) -> Sequence[EventRecord]:
-        """The events of a batch behind a version, without bodies."""
-        self._cursor.execute(_STREAM, (batch_id.hex, after))
+    def stream_page(
+        self, batch_id: UUID, *, after: int, max_bytes: int, bodies: bool = False
+    ) -> Sequence[EventRecord]:
+        """The events of a batch behind a version."""
+        statement = _STREAM_WITH_BODIES if bodies else _STREAM
+        self._cursor.execute(statement, (batch_id.hex, after))
         return self._page(max_bytes)
 
     def _page(self, max_bytes: int) -> list[EventRecord]:

@@ -17,11 +17,21 @@ from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
 from .database import MEMORY
+from .statements import (
+    INSERT_EVENT,
+    KEEP_SEAL,
+    PUT_SNAPSHOT,
+    event_row,
+    key,
+    seal_row,
+    snapshot_row,
+)
 from .views import SQLiteViewReader, SQLiteViewWriter, moment_key, prepare_views
 
 if TYPE_CHECKING:
     from ...application.batch_check import CheckedBatch
     from ...application.checkpoints import Checkpoints
+    from ...application.new_log import NewLog
     from ...application.sealing import KeptSeal
     from ...application.stored_log import StoredLog
 
@@ -45,10 +55,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
 
     def __init__(self, datastore: SQLiteDatastore) -> None:
         super().__init__(datastore, "events")
-        self.insert_events_statement = (
-            "INSERT INTO events (originator_id, originator_version, topic, digest, state, body) "
-            "VALUES (?, ?, ?, ?, ?, ?)"
-        )
+        self.insert_events_statement = INSERT_EVENT
         self.select_events_statement = (
             "SELECT originator_id, originator_version, topic, state FROM events "
             "WHERE originator_id=? "
@@ -107,21 +114,13 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     ) -> Sequence[int] | None:
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
-        rows = [_row(cast(EventRecord, stored)) for stored in stored_events]
+        rows = [event_row(cast(EventRecord, stored)) for stored in stored_events]
         c.execute(self.insert_events_statement, rows[0])
         # The write lock is held, so the positions follow the first one without a gap.
         positions = range(c.lastrowid, c.lastrowid + len(rows))
         c.executemany(self.insert_events_statement, rows[1:])
         if snapshot is not None:
-            c.execute(
-                "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
-                (
-                    _key(snapshot.originator_id),
-                    snapshot.originator_version,
-                    snapshot.topic,
-                    snapshot.state,
-                ),
-            )
+            c.execute(PUT_SNAPSHOT, snapshot_row(snapshot))
         # Views that lag are being rebuilt: the rebuild comes to these events in their order.
         if write_views is not None and up_to_date:
             try:
@@ -183,7 +182,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
                 _STREAM_WITH_BODIES if bodies else _STREAM,
-                (_key(originator_id), gt),
+                (key(originator_id), gt),
             )
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
                 record = EventRecord(originator_id, *row)
@@ -204,7 +203,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 "FROM completions AS c LEFT JOIN events AS e ON e.position=c.position "
                 "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
                 "ORDER BY number",
-                (_key(batch_id), after),
+                (key(batch_id), after),
             )
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
                 number, custom_id, outcome, position, *result = row
@@ -254,13 +253,18 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                     views.drop_rows(batch_id)
             views.drop_strays()
 
+    @contextmanager
+    def filling(self) -> Iterator["NewLog"]:
+        """One transaction in which an empty database is filled with a log."""
+        from .filling import SQLiteNewLog  # noqa: PLC0415 (start-up time)
+
+        with self.datastore.transaction(commit=True) as cursor:
+            yield SQLiteNewLog(cursor)
+
     def keep_seal(self, kept: "KeptSeal") -> None:
         """Remember a seal; one of the same position stays."""
         with self.datastore.transaction(commit=True) as cursor:
-            cursor.execute(
-                "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?)",
-                (kept.seal.position, kept.seal.link, kept.sealed_at, kept.sealed_by),
-            )
+            cursor.execute(KEEP_SEAL, seal_row(kept))
 
     def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease of this name, unless another holder has it beyond `now`."""
@@ -286,21 +290,6 @@ def _notification(row: sqlite3.Row) -> Notification:
         originator_version=row["originator_version"],
         topic=row["topic"],
         state=row["state"],
-    )
-
-
-def _key(originator_id: UUID | str) -> str:
-    return originator_id.hex if isinstance(originator_id, UUID) else originator_id
-
-
-def _row(record: EventRecord) -> tuple[Any, ...]:
-    return (
-        _key(record.originator_id),
-        record.originator_version,
-        record.topic,
-        record.digest,
-        record.state,
-        record.body,
     )
 
 

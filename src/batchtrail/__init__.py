@@ -52,6 +52,8 @@ if TYPE_CHECKING:
         UnavailableError,
     )
     from .application.estimation import Estimate
+    from .application.exporting import Exported
+    from .application.importing import Imported
     from .application.ports import (
         BatchProvider,
         Clock,
@@ -171,10 +173,12 @@ __all__ = [
     "EmbeddingsRequest",
     "EndpointRequest",
     "Estimate",
+    "Exported",
     "FilePart",
     "GivenUp",
     "HandlerDispatched",
     "ImagePart",
+    "Imported",
     "InputDiscarded",
     "InputError",
     "InputNotVisible",
@@ -263,6 +267,8 @@ _HOMES = (
     "application.endpoints",
     "application.errors",
     "application.estimation",
+    "application.exporting",
+    "application.importing",
     "application.ports",
     "application.progress",
     "application.projecting",

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -147,6 +147,30 @@ async def open_as_it_is(
         yield LogKeeper(runtime)
     finally:
         runtime.close()
+
+
+@asynccontextmanager
+async def open_new(database: str, *, actor: str) -> AsyncIterator["LogKeeper"]:
+    """Open a database to import a log into it, and for nothing else.
+
+    A SQLite file that is not there yet comes to be at the end of the block, whole, and not at all
+    when the block fails. Raises as `open_trail` does.
+    """
+    from .application.log_keeper import LogKeeper  # noqa: PLC0415 (start-up time)
+
+    with ExitStack() as stack:
+        if not is_postgresql(database):
+            from .adapters.sqlite import SQLiteBatchFactory, new_file  # noqa: PLC0415
+
+            path = stack.enter_context(new_file(sqlite_path(database)))
+            factory: InfrastructureFactory = SQLiteBatchFactory(path)
+        else:
+            factory = _factory(database)
+        runtime = _runtime(Batches(factory, as_it_is=True), None, actor)
+        try:
+            yield LogKeeper(runtime)
+        finally:
+            runtime.close()
 
 
 def _runtime(batches: Batches, clock: "Clock | None", actor: str | None) -> Runtime:

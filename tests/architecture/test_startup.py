@@ -73,7 +73,7 @@ except SystemExit as end:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with an input file and a database that has its finished batch."""
+    """A directory with an input file, a database that has its finished batch, and its export."""
     directory = tmp_path_factory.mktemp("home")
     path = directory / "in.jsonl"
     path.write_text(json.dumps(REQUEST) + "\n", encoding="utf-8")
@@ -87,6 +87,8 @@ async def _finish_batch(path: Path) -> None:
     async with open_trail(url, provider=provider, clock=VirtualClock()) as trail:
         batch_id = await trail.submit(path)
         await trail.wait(batch_id)
+        with path.with_name("log.jsonl").open("wb") as file:
+            await trail.export_log(file)
     path.with_name("id").write_text(str(batch_id), encoding="utf-8")
 
 
@@ -106,6 +108,8 @@ async def _finish_batch(path: Path) -> None:
         ("verify", LOG),
         ("seal", LOG),
         ("rebuild", LOG),
+        ("export", LOG),
+        ("import log.jsonl --db sqlite:///other.db", LOG),
         ("status BATCH a", ROWS),
         ("results BATCH --format csv", ROWS),
         ("results BATCH --format parquet -o out.parquet", {*ROWS, "pyarrow"}),

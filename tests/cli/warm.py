@@ -18,12 +18,15 @@ IMPORTS = (
     "batchtrail.adapters.cli.batches",
     "batchtrail.adapters.cli.evidence",
     "batchtrail.adapters.cli.history",
+    "batchtrail.adapters.cli.moving",
     "batchtrail.adapters.cli.status",
     "batchtrail.adapters.handlers",
     "batchtrail.adapters.openai.provider",
     "batchtrail.adapters.postgres",
     "batchtrail.adapters.prices",
     "batchtrail.adapters.sqlite",
+    "batchtrail.application.exporting",
+    "batchtrail.application.importing",
     "batchtrail.application.service",
 )
 """What a command imports, also while it runs."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 
 from batchtrail.adapters.evidence_contract import EvidenceContract
+from batchtrail.adapters.moving_contract import MovingContract
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
 from batchtrail.application.store import Batches
@@ -38,3 +39,7 @@ class TestPostgresEvidence(_OnAServer, EvidenceContract):
 
     position_column: ClassVar[str] = "notification_id"
     bytes_literal: ClassVar[str] = "'\\x{}'"
+
+
+class TestPostgresMoving(_OnAServer, MovingContract):
+    """A server's log moves."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchtrail.adapters.evidence_contract import EvidenceContract
+from batchtrail.adapters.moving_contract import MovingContract
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
 from batchtrail.application.store import Batches
@@ -58,3 +59,11 @@ class TestSQLiteFileEvidence(_OnFiles, EvidenceContract):
 
 class TestSQLiteMemoryEvidence(_InMemory, EvidenceContract):
     """Memory as evidence."""
+
+
+class TestSQLiteFileMoving(_OnFiles, MovingContract):
+    """A file moves."""
+
+
+class TestSQLiteMemoryMoving(_InMemory, MovingContract):
+    """Memory moves."""

@@ -196,7 +196,7 @@ def _state(batch: Batch) -> dict[str, Any]:
 
 def check_state_size(process: Process, seen: Inspection) -> None:
     """What a command loads stays small."""
-    size = len(process.batches._snapshot(seen.batch).state)
+    size = len(process.batches.snapshot_of(seen.batch).state)
     demand(size < _STATE_BYTES, "the state is small", size)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.sqlite.conftest import OpenFile, Query
 
-from batchtrail.adapters.sqlite import SQLiteBatchFactory
+from batchtrail.adapters.sqlite import SQLiteBatchFactory, new_file
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.application.errors import StoreError
@@ -251,3 +251,55 @@ def test_full_disk(path: Path, open_file: OpenFile, author: Author) -> None:
     assert list(store.history(batch.id)) == []
     store.save_batch(batch)
     assert store.get(batch.id) == batch
+
+
+def no_links(*_: object) -> None:
+    """What a file system without links says."""
+    raise PermissionError
+
+
+def save_one(path: Path | str) -> None:
+    """Make a database with one batch."""
+    store = Batches(SQLiteBatchFactory(path))
+    store.save_batch(Author().draft([request_line("a")]))
+    store.close()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_new_file_gets_its_name_last(
+    path: Path, open_file: OpenFile, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    """Until then nobody finds it; then it is the one file, private as all of them are."""
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    with new_file(path) as made:
+        save_one(made)
+        assert not path.exists()
+    assert list(path.parent.iterdir()) == [path]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(open_file(path).views.summaries(limit=9)) == 1
+
+
+def test_a_new_file_that_is_not_finished(path: Path) -> None:
+    """Nothing is left of it."""
+    with pytest.raises(RuntimeError), new_file(path) as made:  # noqa: PT012 (the block is the case)
+        save_one(made)
+        raise RuntimeError
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_new_file_takes_no_place_that_is_taken(path: Path, open_file: OpenFile) -> None:
+    """What another process made meanwhile stays; what is there before is used as it is."""
+    with pytest.raises(StoreError, match=f"made the database {path} meanwhile"):  # noqa: SIM117, PT012 (the block is the case)
+        with new_file(path) as made:
+            Batches(SQLiteBatchFactory(made)).close()
+            save_one(path)
+    assert list(path.parent.iterdir()) == [path]
+    assert len(open_file(path).views.summaries(limit=9)) == 1
+    other = path.with_name("other.db")
+    other.with_name("other.db-wal").write_bytes(b"an old log")
+    for there in (path, other, path.parent / "none" / "new.db"):
+        with new_file(there) as made:
+            assert made == there
+    with new_file(":memory:") as name:
+        assert name == ":memory:"

@@ -1,0 +1,52 @@
+"""How events, snapshots and seals become rows."""
+
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+
+from ...application.records import EventRecord
+from ...application.sealing import KeptSeal
+
+INSERT_EVENT = (
+    "INSERT INTO events (originator_id, originator_version, topic, digest, state, body) "
+    "VALUES (?, ?, ?, ?, ?, ?)"
+)
+INSERT_EVENT_AT = (
+    "INSERT INTO events (originator_id, originator_version, topic, digest, state, body, position) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+PUT_SNAPSHOT = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)"
+KEEP_SEAL = "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?)"
+
+
+def key(originator_id: UUID | str) -> str:
+    """A batch's id as it stands in every table."""
+    return originator_id.hex if isinstance(originator_id, UUID) else originator_id
+
+
+def event_row(record: EventRecord) -> tuple[Any, ...]:
+    """The columns of an event but for its position."""
+    return (
+        key(record.originator_id),
+        record.originator_version,
+        record.topic,
+        record.digest,
+        record.state,
+        record.body,
+    )
+
+
+def snapshot_row(snapshot: StoredEvent) -> tuple[Any, ...]:
+    """The columns of a snapshot."""
+    return (
+        key(snapshot.originator_id),
+        snapshot.originator_version,
+        snapshot.topic,
+        snapshot.state,
+    )
+
+
+def seal_row(kept: KeptSeal) -> tuple[Any, ...]:
+    """The columns of a kept seal."""
+    return kept.seal.position, kept.seal.link, kept.sealed_at, kept.sealed_by
