@@ -26,6 +26,8 @@ GUARDED, PASSWORD = "guarded", "pw-3f9c&%7e"
 _SETTINGS = {
     "fsync": "off",  # nobody needs this data after a power cut
     "full_page_writes": "off",
+    "autovacuum": "off",  # nor do its tables live long enough to be tidied
+    "jit": "off",
     "listen_addresses": "",
     "max_connections": "50",
     "shared_buffers": "32MB",

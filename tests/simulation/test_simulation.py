@@ -13,7 +13,7 @@ from tests.simulation.life import BrokenLifeError, live
 from tests.simulation.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 240
+SEEDS = 200
 PARTS = 4
 """So that several processes share them, and a failure names few seeds."""
 
