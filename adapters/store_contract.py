@@ -31,8 +31,8 @@ import pytest
 from attrs import evolve
 from eventsourcing.compressor import ZlibCompressor
 from eventsourcing.persistence import Cipher, Notification, OperationalError, StoredEvent
-from eventsourcing.utils import Environment
 
+from ..application.body_coding import AS_THEY_ARE, BodyCoding
 from ..application.errors import BatchNotFoundError, ConflictError, StoreError
 from ..application.records import EventRecord
 from ..application.request_lines import checked_chunks
@@ -454,7 +454,7 @@ def small_pages(patch: pytest.MonkeyPatch, size: int) -> None:
 class Scramble(Cipher):
     """Not a cipher, but nothing can be read that it has gone over."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self) -> None:
         """Need no key."""
 
     def encrypt(self, plaintext: bytes) -> bytes:
@@ -468,12 +468,12 @@ class Scramble(Cipher):
         return bytes(byte ^ 255 for byte in ciphertext[1:])
 
 
-def seal_bodies(store: Batches) -> None:
-    """Have a store compress and encrypt from now on."""
-    for events_store in (store.events, store.snapshots):
-        assert events_store is not None
-        events_store.mapper.cipher = Scramble(Environment())
-        events_store.mapper.compressor = ZlibCompressor()
+SEALED_BODIES = BodyCoding(ZlibCompressor(), Scramble(), compresses=True)
+
+
+def code_bodies(store: Batches, bodies: BodyCoding = SEALED_BODIES) -> None:
+    """Have a store that is open code its bodies otherwise from now on."""
+    store.batch_mapper.bodies = bodies
 
 
 class Reading:
@@ -799,11 +799,11 @@ class BatchStoreContract:
             assert record.digest == sha256(head + record.state).digest()
 
     def test_compressed_and_encrypted(self, store: Batches, author: Author) -> None:
-        """Everything comes back from a database that holds no readable body and no readable state.
+        """Everything comes back from a database that holds no readable body.
 
         Digests are those of the plain events.
         """
-        seal_bodies(store)
+        code_bodies(store)
         batch = author.draft([request_line("a", "needle " * 500)])
         author.end(batch)
         author.apply(batch, RequestIndex("a"), [answer("a", "needle " * 500)])
@@ -812,7 +812,7 @@ class BatchStoreContract:
         image = state_of(batch)
         store.save_batch(batch)
         stored = store.recorder.select_page(batch.id, gt=0, max_bytes=MEGABYTE, bodies=True)
-        assert not any(b"custom_id" in each.state + (each.body or b"") for each in stored)
+        assert not any(b"needle" in each.state + (each.body or b"") for each in stored)
         assert sum(map(size_of, stored)) < sum(map(size_of, plain)) // 2
         assert [each.digest for each in stored] == [each.digest for each in plain]
         read = [event.body for event in store.history(batch.id, bodies=True)]
@@ -821,12 +821,30 @@ class BatchStoreContract:
         self.forget_snapshots(store)
         assert state_of(store.get(batch.id))["text"] == image["text"]
 
+    def test_settings_change(self, store: Batches, author: Author) -> None:
+        """Bodies that were stored in different ways stand in one log, and all of them are read."""
+        line = request_line("a", "needle " * 50)
+        compressing = evolve(SEALED_BODIES, cipher=None)
+        reading = evolve(SEALED_BODIES, cipher=None, compresses=False)
+        batches, readable = [], []
+        for bodies in (AS_THEY_ARE, compressing, SEALED_BODIES, reading):
+            code_bodies(store, bodies)
+            batches.append(author.draft([line]))
+            store.save_batch(batches[-1])
+        code_bodies(store)
+        for batch in batches:
+            assert b"".join(store.input_lines(batch.id)) == line + b"\n"
+            page = store.recorder.select_page(batch.id, gt=0, max_bytes=MEGABYTE, bodies=True)
+            readable.append(any(b"needle" in (record.body or b"") for record in page))
+        assert readable == [True, False, False, True]
+
     def test_body_that_cannot_be_decoded(self, store: Batches, author: Author) -> None:
-        """A body of another compressor is an error that names the event."""
+        """A body that is encrypted is an error that names the event and what is missing."""
+        code_bodies(store)
         batch = author.draft([request_line("a")])
         store.save_batch(batch)
-        seal_bodies(store)
-        with pytest.raises(StoreError, match=f"event 1 of batch {batch.id}"):
+        code_bodies(store, AS_THEY_ARE)
+        with pytest.raises(StoreError, match=f"event 2 of batch {batch.id}.* no key is set"):
             list(store.history(batch.id, bodies=True))
 
     # -- snapshots -------------------------------------------------------------------------

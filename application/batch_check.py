@@ -55,7 +55,7 @@ class _Walk:
     ) -> None:
         self._reader = reader
         self._mapper = mapper
-        self._snapshots = SnapshotMapper(mapper.transcoder, mapper.compressor, mapper.cipher)
+        self._snapshots = SnapshotMapper(mapper.transcoder)
         self._checkpoint = checkpoint
         self._checked = CheckedBatch(batch_id)
         self._batch: Batch | None = None

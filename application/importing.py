@@ -89,7 +89,7 @@ class _Import:
         fault = self._checks.fault(plain)
         if fault is not None:
             raise self._source.refused_event(fault)
-        record = self._batches.batch_mapper.sealed(plain, position=self._checks.events)
+        record = self._batches.batch_mapper.stored(plain, position=self._checks.events)
         self._page.append(record)
         self._size += len(record.state) + len(record.body or b"")
         if self._size > PAGE_BYTES:

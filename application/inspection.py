@@ -59,8 +59,7 @@ class Inspector:
             raise ValueError(f"{originator_id!r} is no batch id")  # noqa: TRY004 (it was damaged)
         if type(version) is not int:
             raise ValueError(f"{version!r} is no event number")
-        state = self._mapper.plain_state(record.state)
-        return event_digest(originator_id, version, record.topic, state)
+        return event_digest(originator_id, version, record.topic, record.state)
 
     def _read(self, record: EventRecord) -> BatchEvent:
         event = self._mapper.to_domain_event(record)

@@ -29,6 +29,7 @@ from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import Outcome
 from ..domain.values import StatusReport
+from .body_coding import AS_THEY_ARE, BodyCoding
 from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
@@ -159,10 +160,6 @@ class _Snapshots(EventStore[UUID]):
             return iter(())
 
 
-def _snapshot_mapper(mapper: Mapper[UUID]) -> SnapshotMapper:
-    return SnapshotMapper(mapper.transcoder, mapper.compressor, mapper.cipher)
-
-
 class Batches(Application[UUID]):
     """Loads and saves batches, and reads their log and their views.
 
@@ -174,13 +171,21 @@ class Batches(Application[UUID]):
     is_snapshotting_enabled = True
     recorder: BatchRecorder
 
-    def __init__(self, factory: InfrastructureFactory, *, as_it_is: bool = False) -> None:
+    def __init__(
+        self,
+        factory: InfrastructureFactory,
+        *,
+        as_it_is: bool = False,
+        bodies: BodyCoding = AS_THEY_ARE,
+    ) -> None:
         """Open the database; raises `StoreError`, and closes it, when it cannot be used.
 
+        `bodies` says how new bodies are stored, and reads those that are there.
         With `as_it_is` the views are not brought up to date first, which a damaged database may
         not let happen: for verifying, sealing and rebuilding it.
         """
         self._given_factory = factory
+        self._bodies = bodies
         try:
             super().__init__()
             if not as_it_is:
@@ -210,16 +215,16 @@ class Batches(Application[UUID]):
 
     def construct_mapper(self) -> Mapper[UUID]:
         """The mapper with the closed table of topics."""
-        return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=BatchMapper)
+        return BatchMapper(self.construct_transcoder(), self._bodies)
 
     def construct_snapshot_store(self) -> EventStore[UUID]:
         """Snapshots are a cache: one that cannot be read is passed over."""
         recorder = self.factory.aggregate_recorder(purpose="snapshots")
-        return _Snapshots(_snapshot_mapper(self.mapper), recorder)
+        return _Snapshots(SnapshotMapper(self.mapper.transcoder), recorder)
 
     @property
     def batch_mapper(self) -> BatchMapper:
-        """What turns stored events into events, with the compressor and cipher of this store."""
+        """What turns stored events into events, and reads the bodies of this store."""
         assert isinstance(self.mapper, BatchMapper)
         return self.mapper
 
@@ -274,7 +279,7 @@ class Batches(Application[UUID]):
             topic=Batch.TOPIC,
             state=state,
         )
-        return _snapshot_mapper(self.mapper).to_stored_event(snapshot)
+        return SnapshotMapper(self.mapper.transcoder).to_stored_event(snapshot)
 
     def catch_up(self) -> None:
         """Bring views that lag behind the log, or are new, up to date, in constant memory."""

@@ -15,6 +15,7 @@ from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 from ..domain.batch import Batch
 from ..domain.bodies import Body
 from ..domain.events import EVENTS, Drafted
+from .body_coding import AS_THEY_ARE, BodyCoding
 from .errors import StoreError
 from .records import EventRecord, event_digest
 
@@ -43,7 +44,7 @@ class MsgpackTranscoder(Transcoder):
 
 
 class BatchMapper(Mapper[UUID]):
-    """Maps the events of this library and no others.
+    """Maps the events of this library and no others; bodies are stored as `bodies` says.
 
     The library's own mapper imports whatever a stored topic names; a database must not decide
     what code runs, so topics are looked up in a closed table here.
@@ -51,6 +52,10 @@ class BatchMapper(Mapper[UUID]):
 
     classes: ClassVar[dict[str, type[Any]]] = {event.TOPIC: event for event in EVENTS}
     topics: ClassVar[dict[type[Any], str]] = {event: event.TOPIC for event in EVENTS}
+
+    def __init__(self, transcoder: Transcoder, bodies: BodyCoding = AS_THEY_ARE) -> None:
+        super().__init__(transcoder)
+        self.bodies = bodies
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> EventRecord:
         """Encode an event; its topic, version, digest and body stand beside its state."""
@@ -70,9 +75,9 @@ class BatchMapper(Mapper[UUID]):
             originator_id=originator_id,
             originator_version=version,
             topic=topic,
-            state=self._sealed_state(plain),
+            state=plain,
             digest=event_digest(originator_id, version, topic, plain),
-            body=None if content is None else self._sealed_body(content),
+            body=None if content is None else self.bodies.stored(content),
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
@@ -112,41 +117,22 @@ class BatchMapper(Mapper[UUID]):
         """Turn maps and texts back into the types that the class declares."""
         _restore(state, _typed_fields(cls))
 
-    def plain_state(self, stored: bytes) -> bytes:
-        """The encoded state as it was before encryption. Raises `ValueError` when that fails."""
-        return stored if self.cipher is None else _attempt(self.cipher.decrypt, stored)
-
-    def plain_body(self, stored: bytes) -> bytes:
-        """A body as it was recorded. Raises `ValueError` when it cannot be decoded."""
-        if self.cipher is not None:
-            stored = _attempt(self.cipher.decrypt, stored)
-        return stored if self.compressor is None else _attempt(self.compressor.decompress, stored)
-
     def plain(self, stored: EventRecord) -> EventRecord:
-        """An event as it is in no database: neither compressed nor encrypted.
+        """An event as it is in no database: its body neither compressed nor encrypted.
 
         Raises `ValueError` when it cannot be decoded.
         """
-        if self.cipher is None and self.compressor is None:
+        if stored.body is None:
             return stored
-        body = None if stored.body is None else self.plain_body(stored.body)
-        return replace(stored, state=self.plain_state(stored.state), body=body)
+        return replace(stored, body=self.bodies.plain(stored.body))
 
-    def sealed(self, plain: EventRecord, *, position: int) -> EventRecord:
+    def stored(self, plain: EventRecord, *, position: int) -> EventRecord:
         """A plain event as this database stores it at a position; its digest is what it was."""
-        body = None if plain.body is None else self._sealed_body(plain.body)
-        return replace(plain, state=self._sealed_state(plain.state), body=body, position=position)
-
-    def _sealed_state(self, state: bytes) -> bytes:
-        return state if self.cipher is None else self.cipher.encrypt(state)
-
-    def _sealed_body(self, body: bytes) -> bytes:
-        if self.compressor is not None:
-            body = self.compressor.compress(body)
-        return body if self.cipher is None else self.cipher.encrypt(body)
+        body = None if plain.body is None else self.bodies.stored(plain.body)
+        return replace(plain, body=body, position=position)
 
     def _fields_of(self, stored: bytes) -> dict[str, Any]:
-        state = self.transcoder.decode(self.plain_state(stored))
+        state = self.transcoder.decode(stored)
         if not isinstance(state, dict):
             raise TypeError("it is no map of fields")
         return state
@@ -160,7 +146,7 @@ class BatchMapper(Mapper[UUID]):
             raise ValueError("it has no digest of its body")
         if type(size) is not int:
             raise ValueError("it does not say how large its body is")
-        content = None if stored is None else self.plain_body(stored)
+        content = None if stored is None else self.bodies.plain(stored)
         state[field] = _bodies(cls)(digest, size, content)
 
 
@@ -175,14 +161,6 @@ class SnapshotMapper(BatchMapper):
         del cls
         _check_fields(state["state"], _fields(Batch) | {"_created_on", "_modified_on"})
         _restore(state["state"], _typed_fields(Batch))
-
-
-def _attempt(decode: Callable[[bytes], bytes], stored: bytes) -> bytes:
-    """What a cipher or compressor makes of bytes; each of them fails with errors of its own."""
-    try:
-        return decode(stored)
-    except Exception as error:
-        raise ValueError(f"it cannot be decrypted or decompressed ({error})") from error
 
 
 def _check_aggregate(cls: Hashable, state: dict[str, Any]) -> None:

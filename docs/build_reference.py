@@ -49,8 +49,11 @@ newline. A `body` that is NULL was removed; no state changes by that.
 
 **Digests.** `digest` is the SHA-256 over these, one behind the other: the batch's id (16 bytes),
 `originator_version` (8 bytes, big-endian), the length of the topic in bytes (2 bytes, big-endian),
-the topic in UTF-8, and the state before encryption. With a compressor or a cipher, `state` is
-encrypted and `body` is compressed, then encrypted; all digests are those of the plain content.
+the topic in UTF-8, and the state. A `body` that begins with a zero byte is stored in another way
+than as it is: the second byte says by its bits whether it is compressed (1) with zstd and encrypted
+(2) with AES-256-GCM after that, and the rest is what came of it. Encrypted, that begins with the
+length of the key's name (1 byte), the name and the nonce (12 bytes). All digests are those of the
+plain body.
 
 **Seals.** The link behind an event is the SHA-256 over the link before it (32 bytes, zeros before
 the first event), the event's `position` (8 bytes, big-endian) and its digest, recomputed from what

@@ -23,7 +23,7 @@ async def export_log(batches: Sequence[str], output: Path | None, place: Place) 
         check_output(output, place.taken())
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
-            place.settings().database, actor=bootstrap.command_line_actor(), read_only=True
+            place.settings(), actor=bootstrap.command_line_actor(), read_only=True
         ) as trail:
             with whole_file(output, private=True) as file:
                 exported = await trail.export_log(file, batches)
@@ -37,7 +37,7 @@ async def import_log(path: Path, place: Place, *, as_json: bool) -> ExitStatus:
     check_input(path, place.taken())
     with warnings_to_stderr(), _opened(path) as (file, name):
         async with bootstrap.open_new(
-            place.settings().database, actor=bootstrap.command_line_actor()
+            place.settings(), actor=bootstrap.command_line_actor()
         ) as trail:
             imported = await trail.import_log(file, name=name)
     counts = {"events": imported.events, "batches": imported.batches}

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from .application.body_coding import BodyCoding
 from .application.errors import InputError
 from .application.log_reader import LogReader
 from .application.runtime import Runtime
@@ -101,7 +102,7 @@ async def open_trail(
 
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
-    batches = Batches(_factory(database or settings.database))
+    batches = _batches(settings, _factory(database or settings.database))
     async with AsyncExitStack() as stack:
         runtime = _runtime(batches, clock, actor)
         stack.callback(runtime.close)
@@ -124,7 +125,7 @@ async def open_log(settings: Settings, *, actor: str) -> AsyncIterator[LogReader
 
     Raises `StoreError` for a database that cannot be used, and `InputError` for its URL.
     """
-    runtime = _runtime(Batches(_factory(settings.database)), None, actor)
+    runtime = _runtime(_batches(settings, _factory(settings.database)), None, actor)
     try:
         yield LogReader(runtime)
     finally:
@@ -133,7 +134,7 @@ async def open_log(settings: Settings, *, actor: str) -> AsyncIterator[LogReader
 
 @asynccontextmanager
 async def open_as_it_is(
-    database: str, *, actor: str, read_only: bool
+    settings: Settings, *, actor: str, read_only: bool
 ) -> AsyncIterator["LogKeeper"]:
     """Open a database that may be damaged, to verify, seal or rebuild it, and for nothing else.
 
@@ -142,7 +143,8 @@ async def open_as_it_is(
     """
     from .application.log_keeper import LogKeeper  # noqa: PLC0415 (start-up time)
 
-    runtime = _runtime(Batches(_factory(database, read_only=read_only), as_it_is=True), None, actor)
+    factory = _factory(settings.database, read_only=read_only)
+    runtime = _runtime(_batches(settings, factory, as_it_is=True), None, actor)
     try:
         yield LogKeeper(runtime)
     finally:
@@ -150,7 +152,7 @@ async def open_as_it_is(
 
 
 @asynccontextmanager
-async def open_new(database: str, *, actor: str) -> AsyncIterator["LogKeeper"]:
+async def open_new(settings: Settings, *, actor: str) -> AsyncIterator["LogKeeper"]:
     """Open a database to import a log into it, and for nothing else.
 
     A SQLite file that is not there yet comes to be at the end of the block, whole, and not at all
@@ -159,14 +161,14 @@ async def open_new(database: str, *, actor: str) -> AsyncIterator["LogKeeper"]:
     from .application.log_keeper import LogKeeper  # noqa: PLC0415 (start-up time)
 
     with ExitStack() as stack:
-        if not is_postgresql(database):
+        if not is_postgresql(settings.database):
             from .adapters.sqlite import SQLiteBatchFactory, new_file  # noqa: PLC0415
 
-            path = stack.enter_context(new_file(sqlite_path(database)))
+            path = stack.enter_context(new_file(sqlite_path(settings.database)))
             factory: InfrastructureFactory = SQLiteBatchFactory(path)
         else:
-            factory = _factory(database)
-        runtime = _runtime(Batches(factory, as_it_is=True), None, actor)
+            factory = _factory(settings.database)
+        runtime = _runtime(_batches(settings, factory, as_it_is=True), None, actor)
         try:
             yield LogKeeper(runtime)
         finally:
@@ -193,6 +195,32 @@ def _factory(url: str, *, read_only: bool = False) -> "InfrastructureFactory":
     except ImportError as error:
         raise InputError(NO_POSTGRES) from error
     return PostgresBatchFactory(url, read_only=read_only)
+
+
+def _batches(
+    settings: Settings, factory: "InfrastructureFactory", *, as_it_is: bool = False
+) -> Batches:
+    """The store, with bodies as the settings want them. Raises `InputError` for a missing extra."""
+    try:
+        bodies = body_coding(settings)
+    except InputError:
+        factory.close()
+        raise
+    return Batches(factory, as_it_is=as_it_is, bodies=bodies)
+
+
+def body_coding(settings: Settings) -> BodyCoding:
+    """How bodies are stored; what is there can be read whatever the settings are for new ones.
+
+    Raises `InputError` when what the settings want is not installed.
+    """
+    from .adapters.bodies import KeyRing, ZstdCompressor  # noqa: PLC0415 (start-up time)
+
+    compressor, keys = ZstdCompressor(), settings.encryption_keys
+    compresses = settings.compression == "zstd"
+    if compresses:
+        compressor.check()
+    return BodyCoding(compressor, KeyRing(keys) if keys else None, compresses)
 
 
 def price_book(settings: Settings) -> "PriceBook":

@@ -1,5 +1,6 @@
 """What a user may set: options first, then the environment, then a `.env` file."""
 
+import base64
 import math
 import os
 from collections.abc import Mapping
@@ -12,13 +13,17 @@ from .application.errors import InputError
 DEFAULT_DATABASE = "sqlite:///batchtrail.db"
 _MEMORY = ":memory:"
 _LONGEST = 365 * 86_400.0
+_KEYS = "BATCHTRAIL_ENCRYPTION_KEYS"
+_KEY_BYTES = 32
+_LONGEST_KEY_NAME = 32
 
 
 @frozen(kw_only=True)
 class Settings:
     """All settings of one run, as text and numbers; times in seconds.
 
-    `prices` is the file of the user's own prices. `api_key` is a secret and shows in no repr.
+    `prices` is the file of the user's own prices. `encryption_keys` are keys of 32 bytes by their
+    names, the one that encrypts first. They and `api_key` are secrets and show in no repr.
     """
 
     database: str = DEFAULT_DATABASE
@@ -35,6 +40,8 @@ class Settings:
     lease: float | None = None
     handlers: tuple[str, ...] = ()
     prices: Path | None = None
+    compression: str = "none"
+    encryption_keys: Mapping[str, bytes] | None = None
 
     def __repr__(self) -> str:
         database = _without_password(self.database)
@@ -53,10 +60,12 @@ class Settings:
 
         Raises `InputError` naming the setting that is malformed.
         """
-        found = {
-            **_env_file(env_file or Path(".env")),
-            **(os.environ if environ is None else environ),
-        }
+        path = env_file or Path(".env")
+        environment = os.environ if environ is None else environ
+        beside = _env_file(path)
+        if _KEYS in beside:
+            raise InputError(f"{path} holds {_KEYS}; set it in the environment alone")
+        found = {**beside, **environment}
 
         def get(name: str) -> str | None:
             return (found.get(name) or "").strip() or None
@@ -79,6 +88,11 @@ class Settings:
             max_age=_above_zero("BATCHTRAIL_MAX_AGE", get("BATCHTRAIL_MAX_AGE")),
             lease=_above_zero("BATCHTRAIL_LEASE", get("BATCHTRAIL_LEASE")),
             handlers=_packages(get("BATCHTRAIL_HANDLERS")),
+            compression=_one_of(
+                "BATCHTRAIL_COMPRESSION", get("BATCHTRAIL_COMPRESSION"), "none", "zstd"
+            )
+            or "none",
+            encryption_keys=_keys(get(_KEYS)),
         )
 
 
@@ -133,6 +147,32 @@ def _packages(text: str | None) -> tuple[str, ...]:
                 "write names separated by commas, for example shop,billing.batches"
             )
     return names
+
+
+def _keys(text: str | None) -> dict[str, bytes] | None:
+    """Keys by their names; what is wrong is told without what may be a key."""
+    if text is None:
+        return None
+    keys: dict[str, bytes] = {}
+    for number, part in enumerate(text.split(","), 1):
+        name, separator, encoded = (word.strip() for word in part.partition(":"))
+        if not (separator and name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+            raise InputError(f"{_KEYS}, key {number}: write NAME:KEY, of letters, digits, - and _")
+        if len(name) > _LONGEST_KEY_NAME or name in keys:
+            raise InputError(
+                f"{_KEYS}, key {number}: each has another name, of at most "
+                f"{_LONGEST_KEY_NAME} letters"
+            )
+        try:
+            keys[name] = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            keys[name] = b""
+        if len(keys[name]) != _KEY_BYTES:
+            raise InputError(
+                f"{_KEYS}, key {number}: after the name come {_KEY_BYTES} random bytes in base64; "
+                "make them with: head -c 32 /dev/urandom | base64"
+            )
+    return keys
 
 
 def _schedule(text: str | None) -> tuple[float, ...] | None:

@@ -15,6 +15,8 @@ from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
 HEAVY = {
     "aiohttp",
     "asyncio",
+    "backports.zstd",
+    "cryptography",
     "eventsourcing",
     "genai_prices",
     "httpx2",

@@ -125,7 +125,9 @@ def warmed(directory: Path, patience: float = PATIENCE) -> Iterator[Warm]:
         stdout=subprocess.PIPE,
         bufsize=0,  # what is buffered here would not be seen by `select`
     ) as process:
-        yield Warm(process, directory, patience)
+        warm = Warm(process, directory, patience)
+        assert warm._number() == process.pid  # the first command takes no longer than the others
+        yield warm
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(PATIENCE) == 0

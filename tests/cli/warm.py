@@ -2,7 +2,7 @@
 
 Starting an interpreter and importing everything takes most of a second; the tables of bad input
 would take minutes. Reads orders as JSON lines, and answers each with the fork's process id at its
-beginning and with its exit status at its end.
+beginning and with its exit status at its end. Its own process id says that it is ready.
 """
 
 import atexit
@@ -80,6 +80,7 @@ def main() -> None:
     for name in IMPORTS:
         importlib.import_module(name)
     gc.freeze()
+    tell(os.getpid())
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
