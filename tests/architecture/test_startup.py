@@ -39,6 +39,7 @@ LOG = {"asyncio", "eventsourcing", "sqlite3"}
 ROWS = {*LOG, "batchtrail.application.endpoints"}
 PRICES = {
     "asyncio",
+    "backports.zstd",  # httpx2 takes it where it is installed, and so does aiohttp
     "batchtrail.adapters.prices",
     "eventsourcing",
     "genai_prices",
@@ -51,6 +52,7 @@ PRICES = {
 PROVIDER = {
     *LOG,
     "aiohttp",
+    "backports.zstd",
     "tomllib",
     "batchtrail.adapters.prices",
     "batchtrail.application.service",
