@@ -12,23 +12,30 @@ from hashlib import sha256
 from typing import Any, ClassVar
 from uuid import UUID
 
+import msgspec
 import pytest
 from attrs import evolve
 
 from ..application.differences import Difference
 from ..application.errors import InputError, StoreError
 from ..application.inspection import Inspector
+from ..application.pruning import Prunable, prunable, prune
 from ..application.rebuilding import Rebuilt, rebuild
 from ..application.records import EventRecord, event_digest
+from ..application.redacting import redact
 from ..application.sealing import Seal, seal_store
 from ..application.store import Batches
 from ..application.verification import Verification, verify_store
+from ..domain.batch import Batch
 from ..domain.bodies import Lines
+from ..domain.errors import BodyRemovedError, UnfinishedError
+from ..domain.events import BodiesPruned
 from ..domain.requests import RequestIndex
 from .store_contract import (
     SEALED_BODIES,
     Author,
     OpenStore,
+    all_rows,
     answer,
     code_bodies,
     forget_snapshots,
@@ -38,6 +45,9 @@ from .store_contract import (
     save_all,
     save_without_views,
 )
+
+LATER = datetime(2026, 6, 1, tzinfo=UTC)
+FAR = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 class EvidenceContract:
@@ -263,30 +273,104 @@ class EvidenceContract:
         (difference,) = self.verify(store, against=later).differences
         assert f"the log ends at position {seal.position}" in difference.what
 
-    def test_removed_bodies_are_no_difference(self, store: Batches) -> None:
-        """They are counted; log, seal and views are what they were."""
-        seal = self.seal(store)
+    # -- bodies that are removed -----------------------------------------------------------
+
+    def finished(self, store: Batches, *more: str) -> Batch:
+        """A batch that is done, with a result line for each request: "a", 'b"é' and more."""
+        return Author().finished(store, ["a", 'b"é', *more])
+
+    def test_pruned_bodies_are_no_difference(self, store: Batches) -> None:
+        """They are counted; the views and the seal of what was before are what they were."""
+        batch = self.finished(store)
+        seal, rows = self.seal(store), all_rows(store, batch.id)
         bodies = sum(record.body is not None for record in self.log(store))
-        self.sql(store, "UPDATE {events} SET body=NULL")
+        (old,) = [each for each in prunable(store, FAR) if each.batch_id == batch.id]
+        for _ in range(2):
+            prune(store, old, "0f" * 32, Author(LATER).stamp)
         found = self.verify(store, against=seal)
         assert found.differences == ()
-        assert found.removed_bodies == bodies > 0
-        assert self.seal(store, full=True) == seal
+        assert found.removed_bodies == len(("input", "a", "b"))
+        left = sum(record.body is not None for record in self.log(store))
+        assert left == bodies - found.removed_bodies
+        assert all_rows(store, batch.id) == rows
+        (last,) = store.history(batch.id, after=old.through)
+        assert isinstance(last, BodiesPruned)
+        assert (last.through, last.export_sha256) == (old.through, "0f" * 32)
+        assert batch.id not in {each.batch_id for each in prunable(store, FAR)}
+        with pytest.raises(BodyRemovedError):
+            list(store.input_lines(batch.id))
+
+    def test_only_what_is_done_is_pruned(self, store: Batches) -> None:
+        """What is still at work may need its bodies, and what is young may be wanted."""
+        author = Author()
+        batch = author.draft([request_line("a")])
+        author.end(batch)
+        store.save_batch(batch)
+        assert batch.id not in {each.batch_id for each in prunable(store, FAR)}
+        with pytest.raises(UnfinishedError, match="can be pruned when it is over"):
+            prune(store, Prunable(batch.id, batch.version), None, author.stamp)
+        with pytest.raises(UnfinishedError, match="can be redacted when it is over"):
+            redact(store, batch.id, "a", None, author.stamp)
+        done = self.finished(store)
+        assert done.id not in {each.batch_id for each in prunable(store, done.modified_on)}
+        assert self.verify(store).removed_bodies == 0
+
+    def test_bodies_that_nobody_removed(self, store: Batches) -> None:
+        """A body that is missing without a word is named, and so is the end of its like."""
+        batch = self.finished(store, "c")
+        old = Prunable(batch.id, 1)
+        prune(store, old, None, Author(LATER).stamp)
+        self.sql(store, "UPDATE {events} SET body=NULL")
+        differences = self.verify(store).differences
+        last = batch.version - 1
+        told = [str(each) for each in differences if each.batch_id == batch.id]
+        assert [line.partition(": ")[2] for line in told] == [
+            "misses its body, and no event says that it was removed",
+            f"misses its body, as all do up to event {last}, and no event says that it was removed",
+        ]
+        assert {each.batch_id for each in differences} > {batch.id}
 
     def test_a_redacted_request_is_no_difference(self, store: Batches) -> None:
-        """A marker stands for it; a marker with another digest is a changed body."""
-        seal = self.seal(store)
-        record = next(each for each in self.log(store) if each.topic.endswith("requests_added"))
-        line = (record.body or b"").split(b"\n")[0] + b"\n"
-        digest = Lines.of(line).sha256.hex()
-        for wrong in (False, True):
-            hashed = digest if wrong else sha256_hex(line)
-            marker = b'{"custom_id":"x","redacted":"sha256:%s"}\n' % hashed.encode()
-            body = (record.body or b"").replace(line, marker)
-            self.change(store, record.position, body=body)
-            found = self.verify(store, against=seal)
-            assert found.redacted_lines == 1
-            assert [each.position for each in found.differences] == [record.position] * wrong
+        """Nothing of it is left, all else is there, and the seal is that of the same log."""
+        batch = self.finished(store, "c")
+        seal, odd = self.seal(store), 'b"é'
+        lines = b"".join(store.input_lines(batch.id)).splitlines(keepends=True)
+        assert redact(store, batch.id, odd, "asked", Author(LATER).stamp) == len(("line", "result"))
+        assert redact(store, batch.id, odd, "asked", Author(LATER).stamp) == 0
+        found = self.verify(store, against=seal)
+        assert found.differences == ()
+        assert (found.removed_bodies, found.redacted_lines) == (1, 1)
+        added = next(event for event in store.history(batch.id, bodies=True) if event.body)
+        left = added.text.splitlines(keepends=True)
+        assert [left[0], left[2]] == [lines[0], lines[2]]
+        assert msgspec.json.decode(left[1]) == {
+            "custom_id": odd,
+            "redacted": f"sha256:{sha256_hex(lines[1])}",
+        }
+        texts = {row.custom_id: event for row, event in store.completions_page(batch.id, after=0)}
+        assert {name: event.line.content is None for name, event in texts.items() if event} == {
+            "a": False,
+            odd: True,
+            "c": False,
+        }
+        with pytest.raises(InputError, match="has no request 'z'"):
+            redact(store, batch.id, "z", None, Author(LATER).stamp)
+
+    def test_a_line_that_nobody_redacted(self, store: Batches) -> None:
+        """One marker more than events tell is named; one with another digest is a changed body."""
+        batch = self.finished(store)
+        redact(store, batch.id, "a", None, Author(LATER).stamp)
+        record = next(
+            each for each in self.log(store) if each.originator_id == batch.id and each.body
+        )
+        line = (record.body or b"").split(b"\n")[1] + b"\n"
+        for digest in (sha256_hex(line), Lines.of(line).sha256.hex()):
+            marker = b'{"custom_id":"x","redacted":"sha256:%s"}\n' % digest.encode()
+            self.change(store, record.position, body=(record.body or b"").replace(line, marker))
+            differences = self.verify(store).differences
+            assert {each.position for each in differences} == {record.position}
+            assert any("misses lines of its body" in each.what for each in differences)
+        assert any("has a body that is not the one it" in each.what for each in differences)
 
     def test_totals_are_recomputed(self, store: Batches) -> None:
         """Totals that somebody forged, with the digest, are not the sums of the results."""

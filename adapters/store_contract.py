@@ -335,6 +335,10 @@ class Author:
         yield batch
         batch.finish_collection(stamp=self.stamp())
         yield batch
+        batch.redact_request("a", [2], "asked by the cüstomer", stamp=self.stamp())
+        yield batch
+        batch.prune_bodies("0f" * 32, through=batch.version, stamp=self.stamp())
+        yield batch
 
     def withdrawn_life(self) -> Iterator[Batch]:
         """Somebody cancels the batch before it is submitted."""

@@ -152,17 +152,21 @@ def completion_of(
     )
 
 
+_PENDING = RequestProblem("pending", "The request has no result yet.")
+
+
 def output_line(completion: Completion) -> bytes:
     """A completion as a line of the results file, in the provider's own shape.
 
-    A request without a provider line gets a null response and an error with a code. Raises
-    `BodyRemovedError` for a line that was removed from the database.
+    A request without a provider line gets a null response and an error with a code; that of a
+    line that was pruned or redacted is `removed`.
     """
-    if completion.removed:
-        raise _removed(completion)
     if completion.line is not None:
         return completion.line + b"\n"
-    error = completion.error or RequestProblem("pending", "The request has no result yet.")
+    if completion.removed:
+        error = RequestProblem("removed", str(_removed(completion)))
+    else:
+        error = completion.error or _PENDING
     return (
         msgspec.json.encode(
             {

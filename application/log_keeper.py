@@ -1,6 +1,7 @@
-"""Keeping the log: verify it, seal it, write its views anew, and move it."""
+"""Keeping the log: verify it, seal it, rebuild its views, move it, and remove bodies."""
 
 from collections.abc import Collection
+from datetime import datetime
 from functools import partial
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
@@ -11,6 +12,7 @@ from .progress import OnProgress, Rebuilding, silent
 if TYPE_CHECKING:
     from .exporting import Exported
     from .importing import Imported
+    from .pruning import Prunable
     from .rebuilding import Rebuilt
     from .sealing import Seal
     from .verification import Verification
@@ -58,6 +60,40 @@ class LogKeeper(LogReader):
             on_progress(Rebuilding(batches, of))
 
         return await self._runtime.in_store(rebuild, self._runtime.batches, tell)
+
+    async def prunable(self, before: datetime) -> "list[Prunable]":
+        """The batches that were done before a moment, and whose bodies were not pruned since."""
+        from .pruning import prunable  # noqa: PLC0415 (start-up time)
+
+        return await self._runtime.in_store(prunable, self._runtime.batches, before)
+
+    async def prune_bodies(self, what: "Prunable", *, export_sha256: str | None) -> None:
+        """Remove the bodies of a batch for good; events, counts, costs and digests stay.
+
+        `export_sha256` is that of the export file which has them (64 hex digits), and is told in
+        the log. Raises `UnfinishedError` for a batch that got something to do since. Safe to
+        repeat.
+        """
+        from .pruning import prune  # noqa: PLC0415 (start-up time)
+
+        runtime = self._runtime
+        await runtime.in_store(prune, runtime.batches, what, export_sha256, runtime.stamp)
+
+    async def redact_request(
+        self, batch_id: UUID, custom_id: str, *, reason: str | None = None
+    ) -> int:
+        """Remove what one request asked and got for good; gives how many bodies were changed.
+
+        The event that says so is recorded with it, and `verify` goes on to check all else. Raises
+        `BatchNotFoundError`, `InputError` for a request that the batch does not have, and
+        `UnfinishedError` for a batch that is not done. A repeat changes nothing and gives 0.
+        """
+        from .redacting import redact  # noqa: PLC0415 (start-up time)
+
+        runtime = self._runtime
+        return await runtime.in_store(
+            redact, runtime.batches, batch_id, custom_id, reason, runtime.stamp
+        )
 
     async def export_log(self, file: IO[bytes], batches: Collection[UUID | str] = ()) -> "Exported":
         """Write the log as it is now, or some batches of it, as the lines of an export file.

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from ..domain import events
 from ..domain.batch import Batch
+from ..domain.bodies import Lines
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem
 from .completions import Completion, completion_of, errors_by_line
@@ -100,7 +101,8 @@ class RequestReplay:
         if lines is None:
             return None
         index = self._number - self._added.first_number
-        return lines.split(b"\n", index + 1)[index]
+        line = lines.split(b"\n", index + 1)[index]
+        return None if Lines.of(line + b"\n").redacted else line
 
     @property
     def batch(self) -> Batch:

@@ -22,6 +22,7 @@ _MILESTONES = (
     events.Canceled,
     events.GivenUp,
     events.Retried,
+    events.BodiesPruned,
 )
 """What happens to every request of a batch at once."""
 
@@ -130,7 +131,7 @@ def _concerns(event: events.BatchEvent, request: RequestReplay, *, is_news: bool
     match event:
         case events.RequestsAdded():
             return is_news
-        case events.ResultApplied() | events.ResultSkipped():
+        case events.ResultApplied() | events.ResultSkipped() | events.RequestRedacted():
             return event.custom_id == request.custom_id
         case events.StatusChanged():
             return event.report.status.is_terminal

@@ -29,6 +29,7 @@ from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import Outcome
 from ..domain.values import StatusReport
+from .bodies_removed import BodyWriter
 from .body_coding import AS_THEY_ARE, BodyCoding
 from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
@@ -61,13 +62,17 @@ BatchEventT = TypeVar("BatchEventT", bound=events.BatchEvent)
 WriteViews = Callable[[ViewWriter, Sequence[int]], None]
 """Writes the rows of just recorded events, given their positions."""
 
+ChangeBodies = Callable[[BodyWriter], None]
+"""Removes bodies of events that were recorded before."""
+
 
 class BatchRecorder(ApplicationRecorder):
     """What a database must offer beyond the library's recorder.
 
-    `insert_events` takes `EventRecord`s, a `snapshot` (a StoredEvent or None) and a `write_views`
+    `insert_events` takes `EventRecord`s, a `snapshot` (a StoredEvent or None), a `write_views`
     (WriteViews), which it calls inside the same transaction when the views were up to date
-    before it. The library's own `select_` methods leave bodies unread.
+    before it, and a `change_bodies` (ChangeBodies or None), called there as well. The library's
+    own `select_` methods leave bodies unread.
     """
 
     @property
@@ -247,6 +252,16 @@ class Batches(Application[UUID]):
         Raises `ConflictError` when another writer was first; the batch object is then spent:
         load it again and decide again. After any other error the same save may be repeated.
         """
+        self._save(batch, None)
+
+    def remove_bodies(self, batch: Batch, change_bodies: ChangeBodies) -> None:
+        """Record the pending events of a batch together with what they say of earlier bodies.
+
+        Without pending events nothing is removed. Raises as `save_batch` does.
+        """
+        self._save(batch, change_bodies)
+
+    def _save(self, batch: Batch, change_bodies: ChangeBodies | None) -> None:
         pending = cast(Sequence[events.BatchEvent], tuple(batch.pending_events))
         if not pending:
             return
@@ -262,7 +277,9 @@ class Batches(Application[UUID]):
 
         snapshot = self.snapshot_of(batch) if _wants_snapshot(batch, pending) else None
         try:
-            self.recorder.insert_events(stored, snapshot=snapshot, write_views=write_views)
+            self.recorder.insert_events(
+                stored, snapshot=snapshot, write_views=write_views, change_bodies=change_bodies
+            )
         except IntegrityError as error:
             raise ConflictError(f"batch {batch.id} was changed by another process") from error
         batch.collect_events()

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from .bodies_removed import RemovalChecks
 from .differences import Difference, Differences
 from .input_checks import InputChecks
 from .inspection import Inspector
@@ -21,9 +22,9 @@ class Verification:
     """What verifying came to.
 
     `seal` is the seal of the log as it was verified. `removed_bodies` and `redacted_lines` are
-    not at hand any more, which is no difference: their digests are. `broken_batches` could not be
-    followed through a damaged stream, so that nothing is said of their views. `differences` holds
-    the first of `difference_count`.
+    not at hand any more, which is no difference where an event says so: their digests are.
+    `broken_batches` could not be followed through a damaged stream, so that nothing is said of
+    their views. `differences` holds the first of `difference_count`.
     """
 
     seal: Seal
@@ -82,6 +83,7 @@ class _LogCheck:
         self._inspector = Inspector(mapper)
         self._found = found
         self._inputs = InputChecks()
+        self._removals = RemovalChecks()
         self._seals = SealChecks(reader, found, against)
         self.seal = self.by_column = Seal()
         self.events = self.removed_bodies = self.redacted_lines = 0
@@ -94,6 +96,8 @@ class _LogCheck:
                 self._check_gap(record.position)
                 self._check(record)
         self._check_gap(self._reader.last_position() + 1)
+        for difference in self._removals.untold():
+            self._found.add_event(difference)
         self._seals.judge(None, self.seal, self.by_column)
 
     def _check_gap(self, position: int) -> None:
@@ -110,6 +114,7 @@ class _LogCheck:
         if problems:
             self._found.add_event(_difference(record, "; ".join(problems)))
         self.events += 1
+        self._removals.take(record, finding)
         if finding.body is not None:
             self.removed_bodies += finding.body.content is None
             self.redacted_lines += finding.body.redacted

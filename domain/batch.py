@@ -26,6 +26,7 @@ from .errors import (
     NotTerminalError,
     OutOfOrderError,
     RequestRefusedError,
+    UnfinishedError,
 )
 from .outcomes import judge, rest_of
 from .requests import RequestIndex
@@ -115,6 +116,7 @@ class Batch(Aggregate):
     handler_dispatched: bool = _initially(False)
     trouble: Trouble | None = _initially(None)
     retries: tuple[UUID, ...] = _initially(())
+    pruned_at: int = _initially(0)
 
     @staticmethod
     def id_for(identity: str | None, generation: int = 1) -> UUID:
@@ -215,6 +217,11 @@ class Batch(Aggregate):
         if not self.results_collected:
             return WorkStep.COLLECTION
         return WorkStep.COMPLETION_HANDLER if self.awaits_handler else None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the batch is over and everything was done that follows from that."""
+        return self.status.is_terminal and self.next_step is None
 
     def add_requests(self, chunk: RequestChunk, limits: Limits, *, stamp: Stamp) -> None:
         """Add checked lines that follow the last one added."""
@@ -777,6 +784,35 @@ class Batch(Aggregate):
             raise NotCollectedError(self.id, self.status)
         if retry_id not in self.retries:
             self._trigger(events.Retried, stamp, retry_id=retry_id, count=count)
+
+    def prune_bodies(self, export_sha256: str | None, *, through: int, stamp: Stamp) -> None:
+        """Decide that the bodies up to an event are needed no more; a repeat is nothing.
+
+        Raises `UnfinishedError` while the batch may still need them.
+        """
+        self._check_at_rest("pruned")
+        if through > self.pruned_at:
+            self._trigger(events.BodiesPruned, stamp, through=through, export_sha256=export_sha256)
+
+    def redact_request(
+        self, custom_id: str, redacted: Sequence[int], reason: str | None, *, stamp: Stamp
+    ) -> None:
+        """Decide that a request's part of the bodies of some events is removed.
+
+        Raises `UnfinishedError` while the batch may still need it.
+        """
+        self._check_at_rest("redacted")
+        self._trigger(
+            events.RequestRedacted,
+            stamp,
+            custom_id=custom_id,
+            redacted=tuple(redacted),
+            reason=reason,
+        )
+
+    def _check_at_rest(self, done: str) -> None:
+        if not self.is_at_rest:
+            raise UnfinishedError(self.id, done)
 
     def _may_create_again(self) -> bool:
         return self.submission is not None and self.invisible_inputs < MAX_LEFT_BATCHES

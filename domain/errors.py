@@ -35,6 +35,16 @@ class BodyRemovedError(BatchtrailError):
         )
 
 
+class UnfinishedError(DomainError):
+    """The batch is still at work, or its results or its handler are not done with."""
+
+    def __init__(self, batch_id: UUID, done: str) -> None:
+        super().__init__(
+            f"batch {batch_id} is not done yet and may need its bodies; it can be {done} when it "
+            "is over, its results are collected and its handler has run"
+        )
+
+
 class BatchSubmittedError(DomainError):
     """The batch was submitted already: a submission happens once."""
 

@@ -528,6 +528,34 @@ class Retried(BatchEvent):
         aggregate.retries = (*aggregate.retries, self.retry_id)[-_REMEMBERED_RETRIES:]
 
 
+class BodiesPruned(BatchEvent):
+    """The bodies of all events up to `through` were removed; their digests and facts stay.
+
+    `export_sha256` is that of the export file (64 hex digits) in which they were kept; None when
+    somebody did without one.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.bodies_pruned"
+    through: int
+    export_sha256: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Remember that nothing is left to prune."""
+        aggregate.pruned_at = self.originator_version
+
+
+class RequestRedacted(BatchEvent):
+    """What one request asked and got was removed from the bodies of the events `redacted`.
+
+    Those are numbers of events. The request keeps its custom_id, its outcome and its cost.
+    """
+
+    TOPIC: ClassVar[str] = "batchtrail.batch.request_redacted"
+    custom_id: str
+    redacted: tuple[int, ...]
+    reason: str | None
+
+
 EVENTS: tuple[type[BatchEvent], ...] = (
     Drafted,
     RequestsAdded,
@@ -557,4 +585,6 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     WorkFailed,
     WorkResumed,
     Retried,
+    BodiesPruned,
+    RequestRedacted,
 )

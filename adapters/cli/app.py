@@ -552,6 +552,67 @@ def import_(*, path: Path, database: str | None, as_json: bool) -> ExitStatus:
     return _run(import_log(path, Place(database), as_json=as_json))
 
 
+@app.command()
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    required=True,
+    help="Batches to which nothing happened for so long: 90d, 12w, or since a moment.",
+)
+@click.option(
+    "--export",
+    "export_path",
+    metavar="LOG.jsonl",
+    type=options.PATH,
+    help="Export these batches there first, whole or not at all.",
+)
+@click.option("--no-export", is_flag=True, help="Remove the bodies without keeping them.")
+@options.database
+@options.as_json
+def prune(
+    *,
+    older_than: str,
+    export_path: Path | None,
+    no_export: bool,
+    database: str | None,
+    as_json: bool,
+) -> ExitStatus:
+    """Remove what old batches asked and got; keep what happened and what it cost.
+
+    Only of batches that are done. Events, counts, costs and digests stay, `verify` and `seal` say
+    what they said, and the log tells who pruned what, when, and the SHA-256 of the export. The
+    texts are gone for good but for the export.
+
+        batchtrail prune --older-than 90d --export 2026.jsonl
+    """
+    from .place import Place  # noqa: PLC0415
+    from .removal import prune_batches  # noqa: PLC0415
+
+    return _run(
+        prune_batches(older_than, export_path, Place(database), keep=not no_export, as_json=as_json)
+    )
+
+
+@app.command()
+@options.batch
+@click.argument("request", metavar="REQUEST", help="A custom_id.")
+@click.option("--why", metavar="TEXT", help="A note for the log.")
+@options.database
+def redact(*, batch: str, request: str, why: str | None, database: str | None) -> ExitStatus:
+    """Remove what one request asked and got, for good.
+
+    The batch must be done. The request keeps its custom_id, its outcome and its cost, and the log
+    tells who redacted it and when; all else can still be verified. A retry is a batch of its own:
+    `history BATCH REQUEST` lists them. Files at the provider and exports are not touched.
+
+        batchtrail redact 3f2a order-17 --why "asked by the customer"
+    """
+    from .place import Place  # noqa: PLC0415
+    from .removal import redact_one  # noqa: PLC0415
+
+    return _run(redact_one(batch, request, why, Place(database)))
+
+
 def _seconds(name: str, default: float, what: str) -> Callable[[options.Command], options.Command]:
     return click.option(
         name, metavar="SECONDS", type=click.FloatRange(min=0), default=default, help=what

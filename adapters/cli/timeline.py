@@ -97,6 +97,8 @@ def _facts(event: events.BatchEvent) -> Iterator[str]:
             yield from _result_facts(event)
         case events.HandlerDispatched() | events.WorkFailed():
             yield from _work_facts(event)
+        case events.BodiesPruned() | events.RequestRedacted():
+            yield from _removal_facts(event)
         case _:
             yield from _submission_facts(event)
 
@@ -174,6 +176,18 @@ def _work_facts(event: events.HandlerDispatched | events.WorkFailed) -> Iterator
         case events.WorkFailed():
             yield f"{event.step.value}, failure {event.failures}"
             yield event.problem
+
+
+def _removal_facts(event: events.BodiesPruned | events.RequestRedacted) -> Iterator[str]:
+    match event:
+        case events.BodiesPruned():
+            yield f"bodies up to event {event.through}"
+            kept = event.export_sha256
+            yield "not exported" if kept is None else f"exported with SHA-256 {kept}"
+        case events.RequestRedacted():
+            yield event.custom_id
+            if event.reason:
+                yield event.reason
 
 
 def _report_facts(

@@ -18,10 +18,11 @@ from ...application.checkpoints import Checkpoints
 from ...application.new_log import NewLog
 from ...application.records import EventRecord
 from ...application.sealing import KeptSeal
-from ...application.store import BatchRecorder, WriteViews
+from ...application.store import BatchRecorder, ChangeBodies, WriteViews
 from ...application.stored_log import StoredLog
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
+from .body_writer import PostgresBodyWriter
 from .checkpoints import PostgresCheckpoints
 from .database import BatchDatastore, surviving_restarts
 from .filling import PostgresNewLog
@@ -96,6 +97,7 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
         *,
         snapshot: StoredEvent | None = None,
         write_views: WriteViews | None = None,
+        change_bodies: ChangeBodies | None = None,
         **_: Any,
     ) -> Sequence[int] | None:
         """Record events; the same events twice are recorded once.
@@ -105,7 +107,7 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
         if not stored_events:
             return None
         try:
-            return self._insert(stored_events, snapshot, write_views)
+            return self._insert(stored_events, snapshot, write_views, change_bodies)
         except IntegrityError:
             if positions := self._positions_of(stored_events):
                 return positions
@@ -116,12 +118,15 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
         stored_events: Sequence[StoredEvent],
         snapshot: StoredEvent | None,
         write_views: WriteViews | None,
+        change_bodies: ChangeBodies | None,
     ) -> Sequence[int]:
         with self._transaction() as cursor:
             positions = _next_positions(cursor, len(stored_events))
             views = PostgresViewWriter(cursor)
             up_to_date = views.checkpoint() >= _number(cursor, _LAST_POSITION)
             copy_events(cursor, cast(Sequence[EventRecord], stored_events), positions)
+            if change_bodies is not None:
+                change_bodies(PostgresBodyWriter(cursor))
             if snapshot is not None:
                 cursor.execute(PUT_SNAPSHOT, snapshot_row(snapshot))
             # Views that lag are being rebuilt: the rebuild comes to these events in their order.

@@ -12,9 +12,10 @@ from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
 from ...application.records import EventRecord
-from ...application.store import BatchRecorder, WriteViews
+from ...application.store import BatchRecorder, ChangeBodies, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from ...domain.status import Outcome
+from .body_writer import SQLiteBodyWriter
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
 from .database import MEMORY
 from .statements import (
@@ -110,6 +111,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         *,
         snapshot: StoredEvent | None = None,
         write_views: WriteViews | None = None,
+        change_bodies: ChangeBodies | None = None,
         **_: Any,
     ) -> Sequence[int] | None:
         views = SQLiteViewWriter(c)
@@ -119,6 +121,8 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         # The write lock is held, so the positions follow the first one without a gap.
         positions = range(c.lastrowid, c.lastrowid + len(rows))
         c.executemany(self.insert_events_statement, rows[1:])
+        if change_bodies is not None:
+            change_bodies(SQLiteBodyWriter(c))
         if snapshot is not None:
             c.execute(PUT_SNAPSHOT, snapshot_row(snapshot))
         # Views that lag are being rebuilt: the rebuild comes to these events in their order.

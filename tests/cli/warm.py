@@ -23,6 +23,7 @@ IMPORTS = (
     "batchtrail.adapters.cli.evidence",
     "batchtrail.adapters.cli.history",
     "batchtrail.adapters.cli.moving",
+    "batchtrail.adapters.cli.removal",
     "batchtrail.adapters.cli.results",
     "batchtrail.adapters.cli.status",
     "batchtrail.adapters.cli.work",

@@ -34,6 +34,8 @@ TOPICS = {
     "WorkFailed": "batchtrail.batch.work_failed",
     "WorkResumed": "batchtrail.batch.work_resumed",
     "Retried": "batchtrail.batch.retried",
+    "BodiesPruned": "batchtrail.batch.bodies_pruned",
+    "RequestRedacted": "batchtrail.batch.request_redacted",
 }
 """Add to this list when an event is added; change or remove nothing."""
 

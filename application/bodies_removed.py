@@ -1,0 +1,98 @@
+"""Bodies that are not there any more: who removes them, and whether an event says so."""
+
+from collections.abc import Iterator
+from typing import Protocol
+from uuid import UUID
+
+from attrs import define, evolve
+
+from ..domain.bodies import Body
+from ..domain.events import BodiesPruned, RequestRedacted
+from .differences import Difference
+from .inspection import Finding
+from .records import EventRecord
+
+
+class BodyWriter(Protocol):
+    """Changes bodies in the transaction in which the event is recorded that says so."""
+
+    def prune(self, batch_id: UUID, through: int) -> None:
+        """Remove every body of a batch up to an event."""
+        ...
+
+    def replace(self, batch_id: UUID, version: int, body: bytes | None) -> None:
+        """Put another body, as it is stored, in the place of an event's; None removes it."""
+        ...
+
+
+@define
+class _Missing:
+    """Events that follow each other and miss their bodies, or one that misses lines of its body."""
+
+    first: int
+    last: int
+    position: int
+    lines: int = 0
+
+
+class RemovalChecks:
+    """Whether each body that is missing, whole or in parts, was pruned or redacted by an event.
+
+    Remembers what no event has told yet: as ranges, so that a batch that is pruned takes little.
+    """
+
+    def __init__(self) -> None:
+        self._batches: dict[UUID, list[_Missing]] = {}
+
+    def take(self, record: EventRecord, finding: Finding) -> None:
+        """Take in an event of the log, in the order of positions."""
+        batch_id, event = record.originator_id, finding.event
+        if not isinstance(batch_id, UUID) or event is None:
+            return
+        if isinstance(event, BodiesPruned):
+            self._tell_up_to(batch_id, event.through)
+        elif isinstance(event, RequestRedacted):
+            for version in event.redacted:
+                self._tell_one(batch_id, version)
+        elif event.body is not None:
+            missed = self._batches.setdefault(batch_id, [])
+            _miss(missed, event.body, event.originator_version, record.position)
+
+    def untold(self) -> Iterator[Difference]:
+        """What is missing and was never told."""
+        for batch_id, missed in self._batches.items():
+            for each in missed:
+                what = "misses its body" if not each.lines else "misses lines of its body"
+                if each.last > each.first:
+                    what += f", as all do up to event {each.last}"
+                what += ", and no event says that it was removed"
+                yield Difference(what, batch_id, each.first, each.position)
+
+    def _tell_up_to(self, batch_id: UUID, through: int) -> None:
+        self._batches[batch_id] = [
+            evolve(each, first=max(each.first, through + 1))
+            for each in self._batches.get(batch_id, [])
+            if each.last > through
+        ]
+
+    def _tell_one(self, batch_id: UUID, version: int) -> None:
+        left: list[_Missing] = []
+        for each in self._batches.get(batch_id, []):
+            if not each.first <= version <= each.last:
+                left.append(each)
+            elif each.lines:
+                left += [evolve(each, lines=each.lines - 1)] * (each.lines > 1)
+            else:
+                left += [evolve(each, last=version - 1)] * (each.first < version)
+                left += [evolve(each, first=version + 1)] * (version < each.last)
+        self._batches[batch_id] = left
+
+
+def _miss(missed: list[_Missing], body: Body, version: int, position: int) -> None:
+    if body.content is not None:
+        if lines := body.redacted:
+            missed.append(_Missing(version, version, position, lines))
+    elif missed and not missed[-1].lines and missed[-1].last == version - 1:
+        missed[-1].last = version
+    else:
+        missed.append(_Missing(version, version, position))

@@ -1,0 +1,83 @@
+"""Removing what one request asked and got; all else of its batch stays, and can be checked."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from io import BytesIO
+from uuid import UUID
+
+import msgspec
+
+from ..domain.bodies import Lines
+from ..domain.events import BatchEvent, RequestsAdded, ResultApplied, ResultSkipped
+from ..domain.values import Stamp
+from .bodies_removed import BodyWriter
+from .errors import ConflictError, InputError
+from .store import Batches
+
+_Changes = dict[int, bytes | None]
+"""New bodies by the numbers of their events; None for one that is removed."""
+
+
+def redact(
+    batches: Batches,
+    batch_id: UUID,
+    custom_id: str,
+    reason: str | None,
+    stamp: Callable[[], Stamp],
+) -> int:
+    """Remove a request's line and its results, together with the event that says so.
+
+    Gives the number of bodies that were changed, 0 when nothing of it was left. Raises
+    `BatchNotFoundError`, `InputError` for a request that the batch does not have, and
+    `UnfinishedError` while the batch may need it. Safe to repeat.
+    """
+    while True:
+        batch = batches.get(batch_id)
+        changes = _changes(batches, batch_id, custom_id)
+        if not changes:
+            return 0
+        batch.redact_request(custom_id, sorted(changes), reason, stamp=stamp())
+        try:
+            batches.remove_bodies(batch, _writing(batches, batch_id, changes))
+        except ConflictError:
+            continue
+        return len(changes)
+
+
+def _writing(batches: Batches, batch_id: UUID, changes: _Changes) -> Callable[[BodyWriter], None]:
+    def write(writer: BodyWriter) -> None:
+        for version, body in changes.items():
+            stored = None if body is None else batches.batch_mapper.bodies.stored(body)
+            writer.replace(batch_id, version, stored)
+
+    return write
+
+
+def _changes(batches: Batches, batch_id: UUID, custom_id: str) -> _Changes:
+    is_known, changes = False, _Changes()
+    for event in batches.history(batch_id, bodies=True):
+        if isinstance(event, RequestsAdded) and custom_id in event.custom_ids:
+            is_known = True
+        changes.update(_change(event, custom_id))
+    if not is_known:
+        raise InputError(f"batch {batch_id} has no request {custom_id!r}")
+    return changes
+
+
+def _change(event: BatchEvent, custom_id: str) -> Iterator[tuple[int, bytes | None]]:
+    if event.body is None or event.body.content is None:
+        return
+    if isinstance(event, ResultApplied | ResultSkipped) and event.custom_id == custom_id:
+        yield event.originator_version, None
+    elif isinstance(event, RequestsAdded) and custom_id in event.custom_ids:
+        lines = list(BytesIO(event.text))
+        index = event.custom_ids.index(custom_id)
+        if not Lines.of(lines[index]).redacted:
+            lines[index] = _marker(custom_id, lines[index])
+            yield event.originator_version, b"".join(lines)
+
+
+def _marker(custom_id: str, line: bytes) -> bytes:
+    digest = sha256(line).hexdigest()
+    marker = {"custom_id": custom_id, "redacted": f"sha256:{digest}"}
+    return msgspec.json.encode(marker) + b"\n"

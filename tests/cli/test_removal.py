@@ -1,0 +1,133 @@
+"""`prune` and `redact`, and what they leave."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Cli, custom_ids, sentence
+
+NEEDLE, OTHER = "a needle that is nowhere else", "what somebody else asked"
+OLD = ("prune", "--older-than", "0s")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, cli: Cli) -> str:
+    """Let the commands use a new database, and give its URL."""
+    if request.param == "sqlite":
+        url = "sqlite:///batchtrail.db"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    cli.environment["BATCHTRAIL_DB"] = url
+    return url
+
+
+def finished(cli: Cli) -> tuple[str, list[str]]:
+    """Run a batch of three requests; the second one holds the needle."""
+    path = cli.write(3, change={1: {"input": OTHER}, 2: {"input": NEEDLE}})
+    done = cli("run", "in.jsonl", "-o", "out.jsonl")
+    assert done.status == 0, done.err
+    (batch,) = cli("status", "--json").jsonl
+    return batch["id"], custom_ids(path.read_bytes())
+
+
+def on_disk(cli: Cli) -> bytes:
+    """Everything that the database has on disk, where that is a file."""
+    return b"".join(each.read_bytes() for each in sorted(cli.home.glob("batchtrail.db*")))
+
+
+@pytest.mark.usefixtures("database")
+def test_prune(cli: Cli) -> None:
+    """The texts are in the export and nowhere else; all else can still be verified."""
+    batch, _ = finished(cli)
+    seal = cli("seal").out.strip()
+    before = cli("status", batch, "--json").json
+    assert cli("prune", "--older-than", "1h", "--export", "young.jsonl").out.startswith(
+        "pruned; batches: 0"
+    )
+    assert not (cli.home / "young.jsonl").exists()
+
+    done = cli(*OLD, "--export", "old.jsonl", "--json")
+    assert done.status == 0, done.err
+    export = (cli.home / "old.jsonl").read_bytes()
+    digest = hashlib.sha256(export).hexdigest()
+    assert done.json == {"batches": [batch], "export_sha256": digest}
+    assert NEEDLE.encode() in export
+    assert NEEDLE.encode() not in on_disk(cli)
+
+    assert cli("verify", "--against", seal).status == 0
+    last = cli("history", batch, "--json").jsonl[-1]
+    assert (last["event"], last["export_sha256"]) == ("BodiesPruned", digest)
+    after = cli("status", batch, "--json").json
+    assert (after["outcomes"], after["cost"]) == (before["outcomes"], before["cost"])
+    assert cli(*OLD, "--no-export").out == "pruned; batches: 0\n"
+
+    kept = cli("import", "old.jsonl", "--db", "sqlite:///kept.db")
+    assert kept.status == 0, kept.err
+    results = cli("results", batch, "--db", "sqlite:///kept.db")
+    assert results.stdout == (cli.home / "out.jsonl").read_bytes()
+
+
+def test_results_of_what_is_gone(cli: Cli) -> None:
+    """A line for each request even so, which says why there is no more of it."""
+    batch, ids = finished(cli)
+    assert cli(*OLD, "--no-export").out == "pruned; batches: 1\n"
+    lines = cli("results", batch).jsonl
+    assert [line["custom_id"] for line in lines] == ids
+    assert {(line["response"], line["error"]["code"]) for line in lines} == {(None, "removed")}
+
+
+def test_redact(cli: Cli, database: str) -> None:
+    """Nothing of the request is left, the others are as they were, and the log tells why."""
+    batch, ids = finished(cli)
+    before = cli("results", batch).jsonl
+    done = cli("redact", batch, ids[1], "--why", "asked by the customer")
+    assert done.out == f"request {ids[1]}: redacted; bodies changed: 2\n", done.err
+    again = cli("redact", batch, ids[1])
+    assert again.out == f"request {ids[1]}: nothing of it is left to redact\n"
+    assert cli("verify").status == 0
+    after = cli("results", batch).jsonl
+    assert [after[0], after[2]] == [before[0], before[2]]
+    assert (after[1]["custom_id"], after[1]["error"]["code"]) == (ids[1], "removed")
+    assert NEEDLE.encode() not in on_disk(cli)
+    assert (OTHER.encode() in on_disk(cli)) is database.startswith("sqlite")
+    last = cli("history", batch, "--json").jsonl[-1]
+    assert (last["event"], last["custom_id"], last["reason"]) == (
+        "RequestRedacted",
+        ids[1],
+        "asked by the customer",
+    )
+    assert "asked by the customer" in cli("history", batch, "--event", "RequestRedacted").out
+    assert ids[1] in json.dumps(cli("history", batch, ids[1], "--json").jsonl)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("prune", "--older-than", "90d"), "write --export LOG.jsonl to keep what is removed, or"),
+        ((*OLD, "--export", "x.jsonl", "--no-export"), "write --export LOG.jsonl to keep"),
+        (("prune", "--older-than", "long", "--no-export"), "--older-than 'long' is no moment"),
+        ((*OLD, "--export", "no/x.jsonl"), "the output directory no does not exist"),
+        ((*OLD, "--export", "batchtrail.db"), "is the database"),
+        (("redact", "BATCH", "nobody"), "has no request 'nobody'"),
+        (("redact", "ffff", "a"), "no batch has an id that begins with ffff"),
+    ],
+)
+def test_bad_usage(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
+    """One sentence, and nothing is removed."""
+    batch, _ = finished(cli)
+    told = sentence(cli(*[batch if word == "BATCH" else word for word in arguments]))
+    assert words in told
+    found = cli("verify", "--json").json
+    assert (found["removed_bodies"], found["redacted_lines"]) == (0, 0)
+
+
+def test_a_batch_at_work(slow_cli: Cli) -> None:
+    """What it may still need is not removed."""
+    path = slow_cli.write(1)
+    batch = slow_cli("submit", "in.jsonl").out.strip()
+    assert slow_cli(*OLD, "--no-export").out == "pruned; batches: 0\n"
+    refused = slow_cli("redact", batch, custom_ids(Path(path).read_bytes())[0])
+    assert refused.status in {1, 2}
+    assert "is not done yet and may need its bodies" in refused.err
+    assert refused.err.count("\n") == 1
