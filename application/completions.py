@@ -163,10 +163,7 @@ def output_line(completion: Completion) -> bytes:
     """
     if completion.line is not None:
         return completion.line + b"\n"
-    if completion.removed:
-        error = RequestProblem("removed", str(_removed(completion)))
-    else:
-        error = completion.error or _PENDING
+    error = removal_of(completion) or completion.error or _PENDING
     return (
         msgspec.json.encode(
             {
@@ -178,6 +175,13 @@ def output_line(completion: Completion) -> bytes:
         )
         + b"\n"
     )
+
+
+def removal_of(completion: Completion) -> RequestProblem | None:
+    """What stands in the place of an answer that was pruned or redacted; None for any other."""
+    if not completion.removed:
+        return None
+    return RequestProblem("removed", str(_removed(completion)))
 
 
 def _removed(completion: Completion) -> BodyRemovedError:

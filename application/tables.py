@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from .completions import Completion
+from .completions import Completion, removal_of
 from .endpoints import Answer
 
 
@@ -37,8 +37,9 @@ class Row:
 
 def row_of(completion: Completion) -> Row:
     """A completion as a row."""
-    answer = completion.answer or Answer()
-    usage, error = completion.usage, completion.error or answer.error
+    removal = removal_of(completion)
+    answer = Answer() if removal else completion.answer or Answer()
+    usage, error = completion.usage, completion.error or answer.error or removal
     return Row(
         number=completion.number,
         custom_id=completion.custom_id,

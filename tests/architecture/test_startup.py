@@ -113,7 +113,7 @@ async def _finish_batch(path: Path) -> None:
         ("seal", LOG),
         ("rebuild", LOG),
         ("export", LOG),
-        ("prune --older-than 1h --no-export", LOG),
+        ("prune --older-than 3000w --no-export", LOG),
         ("import log.jsonl --db sqlite:///other.db", LOG),
         ("status BATCH a", ROWS),
         ("results BATCH --format csv", ROWS),

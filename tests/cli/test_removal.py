@@ -75,6 +75,11 @@ def test_results_of_what_is_gone(cli: Cli) -> None:
     lines = cli("results", batch).jsonl
     assert [line["custom_id"] for line in lines] == ids
     assert {(line["response"], line["error"]["code"]) for line in lines} == {(None, "removed")}
+    table = cli("results", batch, "--format", "csv")
+    assert table.status == 0, table.err
+    assert table.out.count(",removed,") == len(ids)
+    shown = cli("status", batch, ids[0])
+    assert shown.out.count("removed") == len(("asked", "answered"))
 
 
 def test_redact(cli: Cli, database: str) -> None:
