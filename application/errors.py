@@ -87,6 +87,14 @@ class StoreError(BatchtrailError):
 class DatabaseRefusedError(StoreError, InputError):
     """The named database is not ours, too new, or out of reach; nothing was changed."""
 
+    @classmethod
+    def of_newer(cls, where: object, what: str, version: int, known: int) -> "DatabaseRefusedError":
+        """The refusal of a database whose `what` only a newer version of this software knows."""
+        return cls(
+            f"{where} was made by a newer version of batchtrail ({what} {version}, "
+            f"this one knows {known}); upgrade batchtrail"
+        )
+
 
 class ConflictError(BatchtrailError):
     """Another process recorded events of the same batch first; reload and decide again."""

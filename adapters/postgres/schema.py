@@ -129,7 +129,7 @@ def _prepare(cursor: Cursor[TupleRow], address: Address) -> str:
         version = _version(cursor, address)
     cursor.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(schema)))
     _upgrade(cursor, version)
-    prepare_views(cursor)
+    prepare_views(cursor, address)
     return schema
 
 
@@ -172,10 +172,7 @@ def _version(cursor: Cursor[TupleRow], address: Address) -> int:
             "name another database or schema"
         ) from None
     if version > len(MIGRATIONS):
-        raise DatabaseRefusedError(
-            f"{address} was made by a newer version of batchtrail (schema {version}, "
-            f"this one knows {len(MIGRATIONS)}); upgrade batchtrail"
-        )
+        raise DatabaseRefusedError.of_newer(address, "schema", version, len(MIGRATIONS))
     return int(version)
 
 

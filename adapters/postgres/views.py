@@ -10,6 +10,7 @@ from psycopg import Cursor
 from psycopg.rows import TupleRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
+from ...application.errors import DatabaseRefusedError
 from ...application.stored_log import ViewRow
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
@@ -97,18 +98,22 @@ _REOPEN = (
 _ID_DIGITS = 32
 
 
-def prepare_views(cursor: Cursor[TupleRow]) -> None:
+def prepare_views(cursor: Cursor[TupleRow], address: object) -> None:
     """Make the tables; when one is missing or old, begin all of them anew.
 
-    They are filled from the log before anything reads them.
+    They are filled from the log before anything reads them. Raises `DatabaseRefusedError` for
+    tables that are newer: to replace them would take them away from whoever made them.
     """
     cursor.execute(
         "SELECT count(to_regclass(name)) FROM unnest(%s::text[]) AS name", (list(VIEW_TABLES),)
     )
     if cursor.fetchone() == (len(VIEW_TABLES),):
         cursor.execute("SELECT version FROM batchtrail_view_checkpoint")
-        if cursor.fetchall() == [(_VERSION,)]:
+        versions = [version for (version,) in cursor.fetchall()]
+        if versions == [_VERSION]:
             return
+        if versions and (newest := max(versions)) > _VERSION:
+            raise DatabaseRefusedError.of_newer(address, "views", newest, _VERSION)
     cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")  # nobody writes meanwhile
     cursor.execute("DROP TABLE IF EXISTS " + ", ".join(VIEW_TABLES))
     for statement in (*VIEW_TABLES.values(), *_INDEXES):

@@ -263,10 +263,7 @@ def _check_marks(connection: sqlite3.Connection, path: Path) -> None:
     if application_id != APPLICATION_ID:
         raise DatabaseRefusedError(f"{path} is a database of another program; name another file")
     if version > SCHEMA_VERSION:
-        raise DatabaseRefusedError(
-            f"{path} was made by a newer version of batchtrail (schema {version}, "
-            f"this one knows {SCHEMA_VERSION}); upgrade batchtrail"
-        )
+        raise DatabaseRefusedError.of_newer(path, "schema", version, SCHEMA_VERSION)
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

@@ -92,7 +92,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
 
     def _create_table(self, c: SQLiteCursor) -> None:
         super()._create_table(c)
-        prepare_views(c)
+        prepare_views(c, self.datastore.pool.db_name)
 
     @property
     def reader(self) -> ViewReader:

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 
+from ...application.errors import DatabaseRefusedError
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
 
@@ -69,17 +70,21 @@ _PUT_BATCH = (
 )
 
 
-def prepare_views(cursor: SQLiteCursor) -> None:
+def prepare_views(cursor: SQLiteCursor, path: object) -> None:
     """Make the tables; when one is missing or old, begin all of them anew.
 
-    They are filled from the log before anything reads them.
+    They are filled from the log before anything reads them. Raises `DatabaseRefusedError` for
+    tables that are newer: to replace them would take them away from whoever made them.
     """
     cursor.execute("SELECT name FROM sqlite_master WHERE type='table'")
     existing = {row["name"] for row in cursor.fetchall()}
     if existing.issuperset(_TABLES):
         cursor.execute("SELECT version FROM view_checkpoint")
-        if [row["version"] for row in cursor.fetchall()] == [_VERSION]:
+        versions = [row["version"] for row in cursor.fetchall()]
+        if versions == [_VERSION]:
             return
+        if versions and (newest := max(versions)) > _VERSION:
+            raise DatabaseRefusedError.of_newer(path, "views", newest, _VERSION)
     for name, statement in _TABLES.items():
         cursor.execute(f"DROP TABLE IF EXISTS {name}")
         cursor.execute(statement)

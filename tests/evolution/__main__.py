@@ -1,9 +1,13 @@
-"""`make golden`: golden files for the versions of events that have none; no file is changed."""
+"""`make golden`: files for versions of events, and for a release, that have none; none is changed.
+
+Before a release the log of the coming version may be removed, and is then written anew.
+"""
 
 import sys
 
 from batchtrail.domain.events import EVENTS
 
+from . import logs
 from .goldens import Golden, examples, goldens, shape_of, version_of
 
 
@@ -16,6 +20,8 @@ def main() -> None:
             golden = Golden(event_class.TOPIC, version, shape_of(event_class), found[event_class])
             golden.write()
             sys.stdout.write(f"{golden.path.name}\n")
+    for path in logs.write():
+        sys.stdout.write(f"{path.name}\n")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,6 @@ def rows(query: Query) -> Rows:
         "DROP TABLE batchtrail_batches",
         "DROP TABLE batchtrail_completions",
         "UPDATE batchtrail_view_checkpoint SET version=version-1",
-        "UPDATE batchtrail_view_checkpoint SET version=version+1",
         "DELETE FROM batchtrail_view_checkpoint",
     ],
 )
@@ -69,6 +68,20 @@ def test_views_that_are_missing_or_old(
     before = rows()
     query(statement)
     open_url(postgres_url)
+    assert rows() == before
+
+
+@pytest.mark.usefixtures("store")
+def test_views_of_a_newer_version(
+    postgres_url: str, open_url: OpenURL, query: Query, rows: Rows
+) -> None:
+    """Somebody else needs them as they are."""
+    query("UPDATE batchtrail_view_checkpoint SET version=version+1")
+    before = rows()
+    with pytest.raises(
+        DatabaseRefusedError, match=r"newer version of batchtrail \(views \d+, this"
+    ):
+        open_url(postgres_url)
     assert rows() == before
 
 

@@ -16,7 +16,7 @@ from batchtrail.adapters.store_contract import (
     positions_of,
     request_line,
 )
-from batchtrail.application.errors import ConflictError
+from batchtrail.application.errors import ConflictError, DatabaseRefusedError
 from batchtrail.application.request_lines import checked_chunks
 from batchtrail.application.store import Batches
 from batchtrail.domain.requests import RequestCheck, RequestIndex
@@ -78,7 +78,6 @@ def test_missing_view(
     "statement",
     [
         "UPDATE view_checkpoint SET version=version-1",
-        "UPDATE view_checkpoint SET version=version+1",
         "DELETE FROM view_checkpoint",
         "INSERT INTO view_checkpoint SELECT * FROM view_checkpoint",
     ],
@@ -86,11 +85,22 @@ def test_missing_view(
 def test_view_of_another_version(
     reopen: Reopen, rows: Callable[[], list[Any]], statement: str
 ) -> None:
-    """Views of another version, whatever they hold, are thrown away and rebuilt."""
+    """Views of an older version, whatever they hold, are thrown away and rebuilt."""
     before = rows()
     spoiled = ["UPDATE batches SET summary='{}'", "DELETE FROM completions WHERE number=1"]
     reopen(*spoiled, statement)
     assert rows() == before
+
+
+def test_views_of_a_newer_version(reopen: Reopen, query: Query) -> None:
+    """Somebody else needs them as they are."""
+    changed = "UPDATE view_checkpoint SET version=version+1"
+    with pytest.raises(
+        DatabaseRefusedError, match=r"newer version of batchtrail \(views \d+, this"
+    ):
+        reopen(changed)
+    assert query("SELECT count(*) FROM view_checkpoint") == [(1,)]
+    assert query("SELECT count(*) FROM completions") > [(0,)]
 
 
 def test_rebuilt_rows_are_the_same(
