@@ -122,7 +122,7 @@ MUTATIONS = {
     ),
     "views-forget-the-rest": Mutation(
         "application.store",
-        "Batches.save_batch",
+        "Batches._save",
         "completions.process(event, position)",
         "(isinstance(event, events.ResultsCollected) or completions.process(event, position))",
     ),
