@@ -17,7 +17,7 @@ import pytest
 from attrs import evolve
 
 from ..application.differences import Difference
-from ..application.errors import InputError, StoreError
+from ..application.errors import DatabaseRefusedError, InputError, StoreError
 from ..application.inspection import Inspector
 from ..application.pruning import Prunable, prunable, prune
 from ..application.rebuilding import Rebuilt, rebuild
@@ -272,6 +272,16 @@ class EvidenceContract:
         later = Seal(seal.position + 5, seal.link)
         (difference,) = self.verify(store, against=later).differences
         assert f"the log ends at position {seal.position}" in difference.what
+
+    def test_views_that_became_newer(self, store: Batches) -> None:
+        """Who had the database open before an upgrade does not write into what it made."""
+        log = self.log(store)
+        self.sql(store, "UPDATE {view_checkpoint} SET version=version+1")
+        with pytest.raises(DatabaseRefusedError, match=r"newer version .* upgrade batchtrail"):
+            store.save_batch(Author().draft([request_line("a")]))
+        with pytest.raises(DatabaseRefusedError, match=r"newer version .* upgrade batchtrail"):
+            store.catch_up()
+        assert self.log(store) == log
 
     # -- bodies that are removed -----------------------------------------------------------
 

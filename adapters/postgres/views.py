@@ -148,11 +148,16 @@ class PostgresViewWriter:
         self._cursor = cursor
 
     def checkpoint(self) -> int:
-        """The position of the last event that the views hold."""
-        self._cursor.execute("SELECT position FROM batchtrail_view_checkpoint")
+        """The position of the last event that the views hold.
+
+        Raises `DatabaseRefusedError` when a newer version has made them anew meanwhile.
+        """
+        self._cursor.execute("SELECT version, position FROM batchtrail_view_checkpoint")
         row = self._cursor.fetchone()
         assert row is not None
-        return int(row[0])
+        if row[0] > _VERSION:
+            raise DatabaseRefusedError.of_newer("the database", "views", row[0], _VERSION)
+        return int(row[1])
 
     def move_checkpoint(self, position: int) -> None:
         """Say that the views hold the log up to a position."""

@@ -122,10 +122,15 @@ class SQLiteViewWriter:
         self._cursor = cursor
 
     def checkpoint(self) -> int:
-        """The position of the last event that the views hold."""
-        self._cursor.execute("SELECT position FROM view_checkpoint")
-        position: int = self._cursor.fetchone()[0]
-        return position
+        """The position of the last event that the views hold.
+
+        Raises `DatabaseRefusedError` when a newer version has made them anew meanwhile.
+        """
+        self._cursor.execute("SELECT version, position FROM view_checkpoint")
+        version, position = self._cursor.fetchone()
+        if version > _VERSION:
+            raise DatabaseRefusedError.of_newer("the database", "views", version, _VERSION)
+        return int(position)
 
     def move_checkpoint(self, position: int) -> None:
         """Say that the views hold the log up to a position."""

@@ -28,13 +28,13 @@ def path_of(release: str) -> Path:
 
 def image_of(store: Batches) -> dict[str, Any]:
     """What a log came to, as JSON has it: the state of each batch, and its rows in the views."""
-    ids = [summary.id for summary in store.views.summaries(limit=1_000)]
     image = {
-        str(batch_id): {
-            "state": _facts(vars(store.get(batch_id))),
-            "rows": [(row.custom_id, row.outcome) for row in all_rows(store, batch_id)],
+        str(summary.id): {
+            "state": _facts(vars(store.get(summary.id))),
+            "summary": summary,
+            "rows": all_rows(store, summary.id),
         }
-        for batch_id in sorted(ids)
+        for summary in store.views.summaries(limit=1_000)
     }
     facts: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(image))
     return facts
@@ -53,14 +53,14 @@ def fill(store: Batches, path: Path) -> str:
 def write() -> list[Path]:
     """Write the log of the present version unless it is there; gives what was written."""
     path = path_of(__version__)
-    if path.exists():
+    image = path.with_suffix(".json")
+    if path.exists() and image.exists():
         return []
     store = Batches(SQLiteBatchFactory(":memory:"))
     save_all(store, Author().interleaved())
     export = BytesIO()
     exported = export_store(store, export, (), f"batchtrail {__version__}", lambda: None)
     came_to = {"seal": str(exported.seal), "batches": image_of(store)}
-    image = path.with_suffix(".json")
     LOGS.mkdir(exist_ok=True)
     path.write_bytes(export.getvalue())
     image.write_bytes(msgspec.json.format(msgspec.json.encode(came_to), indent=2) + b"\n")

@@ -28,12 +28,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     batches.close()
 
 
-def recorded_part(now: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
-    """What is now of what was recorded then: a state may have more fields by now, and none less."""
-    return {
-        batch: {**now[batch], "state": {name: now[batch]["state"][name] for name in image["state"]}}
-        for batch, image in then.items()
-    }
+def recorded_part(now: Any, then: Any) -> Any:
+    """What is now of what was recorded then: a value may have more fields by now, and none less."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        return {name: recorded_part(now[name], then[name]) for name in then if name in now}
+    if isinstance(now, list) and isinstance(then, list) and len(now) == len(then):
+        return [recorded_part(*pair) for pair in zip(now, then, strict=True)]
+    return now
 
 
 @pytest.mark.parametrize("path", sorted(LOGS.glob("*.jsonl")), ids=lambda path: path.stem)
