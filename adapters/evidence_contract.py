@@ -35,6 +35,7 @@ from .store_contract import (
     SEALED_BODIES,
     Author,
     OpenStore,
+    StoreContract,
     all_rows,
     answer,
     code_bodies,
@@ -50,17 +51,11 @@ LATER = datetime(2026, 6, 1, tzinfo=UTC)
 FAR = datetime(2027, 1, 1, tzinfo=UTC)
 
 
-class EvidenceContract:
+class EvidenceContract(StoreContract):
     """Inherit as `Test...` and override `open_store`; say how the tables are called."""
 
-    table_prefix: ClassVar[str] = ""
     position_column: ClassVar[str] = "position"
     bytes_literal: ClassVar[str] = "x'{}'"
-
-    @pytest.fixture
-    def open_store(self) -> Iterator[OpenStore]:
-        """Give what opens stores on one new database; close them after the test."""
-        raise NotImplementedError("override the fixture `open_store`")
 
     @pytest.fixture
     def store(self, open_store: OpenStore) -> Batches:

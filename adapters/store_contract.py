@@ -503,15 +503,30 @@ class Reading:
         patch.setattr(recorder, name, watched)
 
 
-class BatchStoreContract:
+class StoreContract:
+    """What each suite for stores asks of a test class that inherits it."""
+
+    table_prefix: ClassVar[str] = ""
+    """What the names of the tables begin with."""
+
+    @pytest.fixture
+    def open_store(self) -> Iterator[OpenStore]:
+        """Give what opens stores on one new database; close them after the test."""
+        raise NotImplementedError("override the fixture `open_store`")
+
+    @pytest.fixture
+    def store(self, open_store: OpenStore) -> Batches:
+        """Give a store on the new database."""
+        return open_store()
+
+
+class BatchStoreContract(StoreContract):
     """Inherit as `Test...` and override `open_store`.
 
     The tests reach past the store for what is lost or damaged there. These methods do it by SQL,
     through `recorder.datastore.transaction(commit=True)`, in tables whose names may begin with
     `table_prefix`; override them for a store that is made otherwise.
     """
-
-    table_prefix: ClassVar[str] = ""
 
     def forget_views(self, store: Batches) -> None:
         """Leave the views as they are before anything was read from the log."""
@@ -528,16 +543,6 @@ class BatchStoreContract:
     def cut_snapshots(self, store: Batches) -> None:
         """Leave the first bytes of each snapshot's state."""
         run_sql(store, f"UPDATE {self.table_prefix}snapshots SET state=substr(state, 1, 20)")
-
-    @pytest.fixture
-    def open_store(self) -> Iterator[OpenStore]:
-        """Give what opens stores on one new database; close them after the test."""
-        raise NotImplementedError("override the fixture `open_store`")
-
-    @pytest.fixture
-    def store(self, open_store: OpenStore) -> Batches:
-        """Give a store on the new database."""
-        return open_store()
 
     @pytest.fixture
     def author(self) -> Author:

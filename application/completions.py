@@ -29,8 +29,9 @@ class Completion:
 
     `number` is its 1-based position in the input; `usage` counts tokens; `line` is the
     provider's result line exactly as received, None when there was none or when it was removed
-    from the database (`removed`). `endpoint` is that of the batch. `cost` is in USD at the batch
-    price, None when it is not known or nothing was used.
+    from the database (`removed`), and then whether for this request alone (`redacted`). `endpoint`
+    is that of the batch. `cost` is in USD at the batch price, None when it is not known or nothing
+    was used.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Completion:
     endpoint: str = ""
     cost: Decimal | None = None
     removed: bool = False
+    redacted: bool = False
 
     @property
     def body(self) -> Any:
@@ -138,6 +140,7 @@ def completion_of(
         return Completion(
             row.number, row.custom_id, row.outcome, error=error, endpoint=batch.endpoint
         )
+    removed = result.line.content is None
     return Completion(
         row.number,
         row.custom_id,
@@ -148,7 +151,8 @@ def completion_of(
         result.line.content,
         batch.endpoint,
         result.cost,
-        removed=result.line.content is None,
+        removed=removed,
+        redacted=removed and batch.redactions > 0 and batch.pruned_version == 0,
     )
 
 
@@ -159,11 +163,14 @@ def output_line(completion: Completion) -> bytes:
     """A completion as a line of the results file, in the provider's own shape.
 
     A request without a provider line gets a null response and an error with a code; that of a
-    line that was pruned or redacted is `removed`.
+    redacted one is `redacted`. Raises `BodyRemovedError` for a line that was pruned: a file of
+    such would take the place of the results that somebody kept.
     """
     if completion.line is not None:
         return completion.line + b"\n"
-    error = removal_of(completion) or completion.error or _PENDING
+    if completion.removed and not completion.redacted:
+        raise _removed(completion)
+    error = redaction_of(completion) or completion.error or _PENDING
     return (
         msgspec.json.encode(
             {
@@ -177,11 +184,11 @@ def output_line(completion: Completion) -> bytes:
     )
 
 
-def removal_of(completion: Completion) -> RequestProblem | None:
-    """What stands in the place of an answer that was pruned or redacted; None for any other."""
-    if not completion.removed:
+def redaction_of(completion: Completion) -> RequestProblem | None:
+    """What stands in the place of an answer that was redacted; None for any other."""
+    if not completion.redacted:
         return None
-    return RequestProblem("removed", str(_removed(completion)))
+    return RequestProblem("redacted", "What this request asked and got was redacted.")
 
 
 def _removed(completion: Completion) -> BodyRemovedError:

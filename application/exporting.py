@@ -27,11 +27,13 @@ class Exported:
     """What an export came to.
 
     `seal` is that of a database that holds these events and no others; of a whole log, its own.
+    `sha256` is that of the file, in hex digits.
     """
 
     events: int
     batches: int
     seal: Seal
+    sha256: str
 
 
 def export_store(
@@ -121,9 +123,11 @@ class _Export:
         self._write(SealLine.of(evolve(kept, sealed_at=_in_utc(kept))))
 
     def _end(self, checks: LogChecks) -> Exported:
-        footer = Footer(checks.events, str(checks.seal), self._digest.hexdigest())
-        self._write(footer)
-        return Exported(checks.events, len(checks.batch_ids), checks.seal)
+        for difference in checks.untold():
+            raise _refused(str(difference))
+        self._write(Footer(checks.events, str(checks.seal), self._digest.hexdigest()))
+        sha256 = self._digest.hexdigest()
+        return Exported(checks.events, len(checks.batch_ids), checks.seal, sha256)
 
     def _write(self, line: Header | Line) -> None:
         encoded = encode_line(line)

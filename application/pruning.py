@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from hashlib import sha256
-from typing import IO
 from uuid import UUID
 
 from attrs import frozen
@@ -11,6 +9,7 @@ from attrs import frozen
 from ..domain.values import Stamp
 from .errors import ConflictError
 from .store import Batches
+from .views_check import each_id
 
 
 @frozen
@@ -21,42 +20,17 @@ class Prunable:
     through: int
 
 
-class HashedFile:
-    """Writes to a file, and knows the SHA-256 of all that it wrote."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = sha256()
-
-    @property
-    def sha256(self) -> str:
-        """Of what was written so far, in 64 hex digits."""
-        return self._digest.hexdigest()
-
-    def write(self, content: bytes) -> int:
-        """Write all of it."""
-        self._digest.update(content)
-        return self._file.write(content)
-
-
 def prunable(batches: Batches, before: datetime) -> list[Prunable]:
     """The batches that were done before a moment, and were not pruned since."""
     found: list[Prunable] = []
-    for batch_id in _ids(batches):
+    with batches.recorder.reading() as reader:
+        batch_ids = list(each_id(reader.next_batch))
+    for batch_id in batch_ids:
         batch = batches.get(batch_id)
         is_old = batch.modified_on < before
-        if is_old and batch.is_at_rest and batch.version > batch.pruned_at:
+        if is_old and batch.is_at_rest and batch.version > batch.pruned_version:
             found.append(Prunable(batch_id, batch.version))
     return found
-
-
-def _ids(batches: Batches) -> list[UUID]:
-    with batches.recorder.reading() as reader:
-        ids, batch_id = [], reader.next_batch(None)
-        while batch_id is not None:
-            ids.append(batch_id)
-            batch_id = reader.next_batch(batch_id)
-        return ids
 
 
 def prune(

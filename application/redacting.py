@@ -1,16 +1,13 @@
 """Removing what one request asked and got; all else of its batch stays, and can be checked."""
 
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from io import BytesIO
 from uuid import UUID
 
-import msgspec
-
-from ..domain.bodies import Lines
+from ..domain.bodies import is_marker, marker_of
 from ..domain.events import BatchEvent, RequestsAdded, ResultApplied, ResultSkipped
 from ..domain.values import Stamp
-from .bodies_removed import BodyWriter
+from .body_writer import BodyWriter
 from .errors import ConflictError, InputError
 from .store import Batches
 
@@ -72,12 +69,6 @@ def _change(event: BatchEvent, custom_id: str) -> Iterator[tuple[int, bytes | No
     elif isinstance(event, RequestsAdded) and custom_id in event.custom_ids:
         lines = list(BytesIO(event.text))
         index = event.custom_ids.index(custom_id)
-        if not Lines.of(lines[index]).redacted:
-            lines[index] = _marker(custom_id, lines[index])
+        if not is_marker(lines[index]):
+            lines[index] = marker_of(custom_id, lines[index])
             yield event.originator_version, b"".join(lines)
-
-
-def _marker(custom_id: str, line: bytes) -> bytes:
-    digest = sha256(line).hexdigest()
-    marker = {"custom_id": custom_id, "redacted": f"sha256:{digest}"}
-    return msgspec.json.encode(marker) + b"\n"

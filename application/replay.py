@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ..domain import events
 from ..domain.batch import Batch
-from ..domain.bodies import Lines
+from ..domain.bodies import is_marker
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem
 from .completions import Completion, completion_of, errors_by_line
@@ -102,7 +102,7 @@ class RequestReplay:
             return None
         index = self._number - self._added.first_number
         line = lines.split(b"\n", index + 1)[index]
-        return None if Lines.of(line + b"\n").redacted else line
+        return None if is_marker(line + b"\n") else line
 
     @property
     def batch(self) -> Batch:

@@ -29,8 +29,8 @@ from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
 from ..domain.status import Outcome
 from ..domain.values import StatusReport
-from .bodies_removed import BodyWriter
 from .body_coding import AS_THEY_ARE, BodyCoding
+from .body_writer import BodyWriter
 from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from .completions import Completion, removal_of
+from .completions import Completion, redaction_of
 from .endpoints import Answer
 
 
@@ -37,9 +37,9 @@ class Row:
 
 def row_of(completion: Completion) -> Row:
     """A completion as a row."""
-    removal = removal_of(completion)
-    answer = Answer() if removal else completion.answer or Answer()
-    usage, error = completion.usage, completion.error or answer.error or removal
+    redaction = redaction_of(completion)
+    answer = Answer() if redaction else completion.answer or Answer()
+    usage, error = completion.usage, completion.error or answer.error or redaction
     return Row(
         number=completion.number,
         custom_id=completion.custom_id,

@@ -4,11 +4,11 @@ from uuid import UUID
 
 from attrs import frozen
 
-from .bodies_removed import RemovalChecks
 from .differences import Difference, Differences
 from .input_checks import InputChecks
 from .inspection import Inspector
 from .records import EventRecord
+from .removal_checks import RemovalChecks
 from .seal_checks import SealChecks
 from .sealing import PAGE_BYTES, Seal
 from .store import Batches

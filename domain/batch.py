@@ -116,7 +116,8 @@ class Batch(Aggregate):
     handler_dispatched: bool = _initially(False)
     trouble: Trouble | None = _initially(None)
     retries: tuple[UUID, ...] = _initially(())
-    pruned_at: int = _initially(0)
+    pruned_version: int = _initially(0)
+    redactions: int = _initially(0)
 
     @staticmethod
     def id_for(identity: str | None, generation: int = 1) -> UUID:
@@ -791,11 +792,11 @@ class Batch(Aggregate):
         Raises `UnfinishedError` while the batch may still need them.
         """
         self._check_at_rest("pruned")
-        if through > self.pruned_at:
+        if through > self.pruned_version:
             self._trigger(events.BodiesPruned, stamp, through=through, export_sha256=export_sha256)
 
     def redact_request(
-        self, custom_id: str, redacted: Sequence[int], reason: str | None, *, stamp: Stamp
+        self, custom_id: str, versions: Sequence[int], reason: str | None, *, stamp: Stamp
     ) -> None:
         """Decide that a request's part of the bodies of some events is removed.
 
@@ -806,7 +807,7 @@ class Batch(Aggregate):
             events.RequestRedacted,
             stamp,
             custom_id=custom_id,
-            redacted=tuple(redacted),
+            versions=tuple(versions),
             reason=reason,
         )
 

@@ -5,6 +5,7 @@ out of the database without changing one byte of any state: the log stays verifi
 give the same.
 """
 
+import json
 import re
 from hashlib import sha256
 from io import BytesIO
@@ -74,7 +75,7 @@ class Lines(Body):
     def redacted(self) -> int:
         """How many lines were replaced by markers."""
         lines = () if self.content is None else BytesIO(self.content)
-        return sum(_marker(line) is not None for line in lines)
+        return sum(map(is_marker, lines))
 
     @property
     def is_intact(self) -> bool:
@@ -83,6 +84,17 @@ class Lines(Body):
             return super().is_intact
         digests = (_marker(line) or sha256(line).digest() for line in BytesIO(self.content))
         return sha256(b"".join(digests)).digest() == self.sha256
+
+
+def is_marker(line: bytes) -> bool:
+    """Whether a line, with its newline, stands in the place of one that was redacted."""
+    return _marker(line) is not None
+
+
+def marker_of(custom_id: str, line: bytes) -> bytes:
+    """The marker that takes the place of a request's line; both end with a newline."""
+    named = json.dumps(custom_id, ensure_ascii=False)
+    return f'{{"custom_id":{named},"redacted":"sha256:{sha256(line).hexdigest()}"}}\n'.encode()
 
 
 def _marker(line: bytes) -> bytes | None:

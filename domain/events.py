@@ -540,20 +540,24 @@ class BodiesPruned(BatchEvent):
     export_sha256: str | None
 
     def apply(self, aggregate: "Batch") -> None:
-        """Remember that nothing is left to prune."""
-        aggregate.pruned_at = self.originator_version
+        """Remember which event it was: nothing before it is left to prune."""
+        aggregate.pruned_version = self.originator_version
 
 
 class RequestRedacted(BatchEvent):
-    """What one request asked and got was removed from the bodies of the events `redacted`.
+    """What one request asked and got was removed from the bodies of the events `versions`.
 
-    Those are numbers of events. The request keeps its custom_id, its outcome and its cost.
+    The request keeps its custom_id, its outcome and its cost.
     """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.request_redacted"
     custom_id: str
-    redacted: tuple[int, ...]
+    versions: tuple[int, ...]
     reason: str | None
+
+    def apply(self, aggregate: "Batch") -> None:
+        """Count it: a result that is missing may be one of these."""
+        aggregate.redactions += 1
 
 
 EVENTS: tuple[type[BatchEvent], ...] = (

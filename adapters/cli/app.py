@@ -557,14 +557,14 @@ def import_(*, path: Path, database: str | None, as_json: bool) -> ExitStatus:
     "--older-than",
     metavar="AGE",
     required=True,
-    help="Batches to which nothing happened for so long: 90d, 12w, or since a moment.",
+    help="Batches to which nothing happened for so long, as 90d or 12w, or since a moment.",
 )
 @click.option(
     "--export",
     "export_path",
     metavar="LOG.jsonl",
     type=options.PATH,
-    help="Export these batches there first, whole or not at all.",
+    help="A new file: these batches are exported there first, whole or not at all.",
 )
 @click.option("--no-export", is_flag=True, help="Remove the bodies without keeping them.")
 @options.database

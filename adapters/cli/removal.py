@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, cast
 
 from ... import bootstrap
 from ...application.errors import InputError
 from ...application.log_keeper import LogKeeper
-from ...application.pruning import HashedFile, Prunable
+from ...application.pruning import Prunable
 from .exits import ExitStatus
 from .logs import warnings_to_stderr
 from .moments import parse_moment
@@ -28,7 +27,7 @@ async def prune_batches(
         )
     before = parse_moment(older_than, datetime.now(UTC), "--older-than")
     if export is not None:
-        check_output(export, place.taken())
+        _check_export(export, place)
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
             place.settings(), actor=bootstrap.command_line_actor(), read_only=False
@@ -45,12 +44,23 @@ async def prune_batches(
     return ExitStatus.OK
 
 
+def _check_export(path: Path, place: Place) -> None:
+    """An export must stay, and must not take the place of an earlier one: of both nothing else is.
+
+    Raises `InputError`.
+    """
+    check_output(path, place.taken())
+    if path == Path("-"):
+        raise InputError("an export that is pruned must be kept; name a file and no dash")
+    if path.exists():
+        raise InputError(f"{path} is there already and may hold what was pruned; name a new file")
+
+
 async def _exported(trail: LogKeeper, old: Sequence[Prunable], path: Path) -> str:
     """Write the export under its name, and give its SHA-256."""
     with whole_file(path, private=True) as file:
-        hashed = HashedFile(file)
-        await trail.export_log(cast(IO[bytes], hashed), [each.batch_id for each in old])
-    return hashed.sha256
+        exported = await trail.export_log(file, [each.batch_id for each in old])
+    return exported.sha256
 
 
 async def redact_one(batch: str, request: str, why: str | None, place: Place) -> ExitStatus:

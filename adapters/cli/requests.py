@@ -59,7 +59,7 @@ def life_data(life: "RequestLife") -> dict[str, Any]:
     from ...application.tables import row_of  # noqa: PLC0415 (start-up time)
 
     completion = life.completion
-    row = row_of(completion)
+    row = None if completion.removed else row_of(completion)
     return {
         "batch_id": str(life.batch.id),
         "batch_status": life.batch.status.value,
@@ -70,9 +70,9 @@ def life_data(life: "RequestLife") -> dict[str, Any]:
         "outcome": completion.outcome.value,
         "status_code": completion.status_code,
         "error": completion.error,
-        "text": row.text,
-        "model": row.model,
-        "finish_reason": row.finish_reason,
+        "text": row and row.text,
+        "model": row and row.model,
+        "finish_reason": row and row.finish_reason,
         "usage": completion.usage,
         "cost_usd": usd_or_none(completion.cost),
         "request": None if life.line is None else _text(life.line),

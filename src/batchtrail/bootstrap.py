@@ -102,7 +102,8 @@ async def open_trail(
 
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
-    batches = _batches(settings, _factory(database or settings.database))
+    bodies = body_coding(settings)
+    batches = Batches(_factory(database or settings.database), bodies=bodies)
     async with AsyncExitStack() as stack:
         runtime = _runtime(batches, clock, actor)
         stack.callback(runtime.close)
@@ -125,7 +126,8 @@ async def open_log(settings: Settings, *, actor: str) -> AsyncIterator[LogReader
 
     Raises `StoreError` for a database that cannot be used, and `InputError` for its URL.
     """
-    runtime = _runtime(_batches(settings, _factory(settings.database)), None, actor)
+    bodies = body_coding(settings)
+    runtime = _runtime(Batches(_factory(settings.database), bodies=bodies), None, actor)
     try:
         yield LogReader(runtime)
     finally:
@@ -143,8 +145,9 @@ async def open_as_it_is(
     """
     from .application.log_keeper import LogKeeper  # noqa: PLC0415 (start-up time)
 
+    bodies = body_coding(settings)
     factory = _factory(settings.database, read_only=read_only)
-    runtime = _runtime(_batches(settings, factory, as_it_is=True), None, actor)
+    runtime = _runtime(Batches(factory, as_it_is=True, bodies=bodies), None, actor)
     try:
         yield LogKeeper(runtime)
     finally:
@@ -160,6 +163,7 @@ async def open_new(settings: Settings, *, actor: str) -> AsyncIterator["LogKeepe
     """
     from .application.log_keeper import LogKeeper  # noqa: PLC0415 (start-up time)
 
+    bodies = body_coding(settings)
     with ExitStack() as stack:
         if not is_postgresql(settings.database):
             from .adapters.sqlite import SQLiteBatchFactory, new_file  # noqa: PLC0415
@@ -168,7 +172,7 @@ async def open_new(settings: Settings, *, actor: str) -> AsyncIterator["LogKeepe
             factory: InfrastructureFactory = SQLiteBatchFactory(path)
         else:
             factory = _factory(settings.database)
-        runtime = _runtime(_batches(settings, factory, as_it_is=True), None, actor)
+        runtime = _runtime(Batches(factory, as_it_is=True, bodies=bodies), None, actor)
         try:
             yield LogKeeper(runtime)
         finally:
@@ -195,18 +199,6 @@ def _factory(url: str, *, read_only: bool = False) -> "InfrastructureFactory":
     except ImportError as error:
         raise InputError(NO_POSTGRES) from error
     return PostgresBatchFactory(url, read_only=read_only)
-
-
-def _batches(
-    settings: Settings, factory: "InfrastructureFactory", *, as_it_is: bool = False
-) -> Batches:
-    """The store, with bodies as the settings want them. Raises `InputError` for a missing extra."""
-    try:
-        bodies = body_coding(settings)
-    except InputError:
-        factory.close()
-        raise
-    return Batches(factory, as_it_is=as_it_is, bodies=bodies)
 
 
 def body_coding(settings: Settings) -> BodyCoding:

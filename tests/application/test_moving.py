@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Coroutine
 from contextlib import closing
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -242,7 +243,9 @@ async def test_through_the_service(lab: Lab, tmp_path: Path) -> None:
     await service.wait(batch_id)
     seal = await service.seal()
     file = BytesIO()
-    assert await service.export_log(file) == Exported(seal.position, 1, seal)
+    exported = await service.export_log(file)
+    digest = sha256(file.getvalue()).hexdigest()
+    assert exported == Exported(seal.position, 1, seal, digest)
     with closing(Lab(tmp_path / "moved.db", lab.clock, lab.provider)) as moved:
         new = moved.service(no_provider(lab.provider.name, lab.provider.limits))
         with pytest.raises(InputError, match=r"the export: line 1: the file ends here"):

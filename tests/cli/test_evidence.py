@@ -128,15 +128,16 @@ def test_a_database_that_no_other_command_opens(cli: Cli, home: Path) -> None:
 
 
 def test_removed_bodies(finished: tuple[Path, str], cli: Cli, home: Path) -> None:
-    """They are counted, and named as no event tells of it; the results say that they are gone."""
+    """They are counted, and named as no event tells of it; nobody takes them for results."""
     change(home, "UPDATE events SET body=NULL")
     result = cli("verify")
     assert result.status == 1
     assert "misses its body, and no event says that it was removed" in result.out
     assert "bodies that are not in this database any more: 6\n" in result.out
     assert cli("status", "--json").status == cli("history", finished[1]).status == 0
-    lines = cli("results", finished[1]).jsonl
-    assert "not in this database any more" in lines[0]["error"]["message"]
+    assert "not in this database any more" in sentence(cli("results", finished[1]), 1)
+    told = sentence(cli("export", "-o", "log.jsonl"), 1)
+    assert "no event says that it was removed; `verify` names" in told
 
 
 def test_refusals(cli: Cli, home: Path) -> None:

@@ -68,18 +68,33 @@ def test_prune(cli: Cli) -> None:
     assert results.stdout == (cli.home / "out.jsonl").read_bytes()
 
 
-def test_results_of_what_is_gone(cli: Cli) -> None:
-    """A line for each request even so, which says why there is no more of it."""
+def test_results_of_what_was_pruned(cli: Cli) -> None:
+    """No file of nothing replaces the results that somebody has; what is known is told."""
     batch, ids = finished(cli)
+    kept = (cli.home / "out.jsonl").read_bytes()
     assert cli(*OLD, "--no-export").out == "pruned; batches: 1\n"
-    lines = cli("results", batch).jsonl
-    assert [line["custom_id"] for line in lines] == ids
-    assert {(line["response"], line["error"]["code"]) for line in lines} == {(None, "removed")}
-    table = cli("results", batch, "--format", "csv")
-    assert table.status == 0, table.err
-    assert table.out.count(",removed,") == len(ids)
-    shown = cli("status", batch, ids[0])
-    assert shown.out.count("removed") == len(("asked", "answered"))
+    again = cli("run", "in.jsonl", "-o", "out.jsonl")
+    assert again.status == 1
+    assert "is not in this database any more; it was pruned" in again.err
+    for format_ in ("jsonl", "csv"):
+        gone = cli("results", batch, "-o", "out.jsonl", "--format", format_)
+        assert "is not in this database any more; it was pruned" in sentence(gone, 1)
+    assert (cli.home / "out.jsonl").read_bytes() == kept
+    assert cli("status", batch, ids[0]).out.count("removed") == len(("asked", "answered"))
+    assert cli("status", batch, ids[0], "--json").json["outcome"] == "succeeded"
+
+
+def test_an_export_is_never_replaced(cli: Cli) -> None:
+    """What was pruned before is in it, and nowhere else."""
+    finished(cli)
+    assert cli(*OLD, "--export", "old.jsonl").status == 0
+    export = (cli.home / "old.jsonl").read_bytes()
+    cli.write(2, "more.jsonl")
+    assert cli("run", "more.jsonl", "-o", "more-out.jsonl").status == 0
+    told = sentence(cli(*OLD, "--export", "old.jsonl"))
+    assert told == "old.jsonl is there already and may hold what was pruned; name a new file"
+    assert (cli.home / "old.jsonl").read_bytes() == export
+    assert cli("verify", "--json").json["removed_bodies"] == len(("lines", "a", "b", "c"))
 
 
 def test_redact(cli: Cli, database: str) -> None:
@@ -93,7 +108,8 @@ def test_redact(cli: Cli, database: str) -> None:
     assert cli("verify").status == 0
     after = cli("results", batch).jsonl
     assert [after[0], after[2]] == [before[0], before[2]]
-    assert (after[1]["custom_id"], after[1]["error"]["code"]) == (ids[1], "removed")
+    assert (after[1]["custom_id"], after[1]["error"]["code"]) == (ids[1], "redacted")
+    assert cli("results", batch, "--format", "csv").out.count(",redacted,") == 1
     assert NEEDLE.encode() not in on_disk(cli)
     assert (OTHER.encode() in on_disk(cli)) is database.startswith("sqlite")
     last = cli("history", batch, "--json").jsonl[-1]
@@ -114,6 +130,7 @@ def test_redact(cli: Cli, database: str) -> None:
         (("prune", "--older-than", "long", "--no-export"), "--older-than 'long' is no moment"),
         ((*OLD, "--export", "no/x.jsonl"), "the output directory no does not exist"),
         ((*OLD, "--export", "batchtrail.db"), "is the database"),
+        ((*OLD, "--export", "-"), "name a file and no dash"),
         (("redact", "BATCH", "nobody"), "has no request 'nobody'"),
         (("redact", "ffff", "a"), "no batch has an id that begins with ffff"),
     ],

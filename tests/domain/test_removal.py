@@ -51,6 +51,7 @@ def test_pruned_once(author: Author) -> None:
     assert isinstance(redacted, RequestRedacted)
     assert isinstance(second, BodiesPruned)
     assert (first.through, first.export_sha256) == (version, "0f" * 32)
-    assert (redacted.custom_id, redacted.redacted, redacted.reason) == ("a", (2,), "why")
+    assert (redacted.custom_id, redacted.versions, redacted.reason) == ("a", (2,), "why")
     assert (second.through, second.export_sha256) == (version + 2, None)
-    assert batch.pruned_at == batch.version == version + 3
+    assert batch.redactions == 1
+    assert batch.pruned_version == batch.version == version + 3

@@ -1,7 +1,6 @@
-"""Bodies that are not there any more: who removes them, and whether an event says so."""
+"""Whether an event says of each body that is not there any more that it was removed."""
 
 from collections.abc import Iterator
-from typing import Protocol
 from uuid import UUID
 
 from attrs import define, evolve
@@ -11,18 +10,6 @@ from ..domain.events import BodiesPruned, RequestRedacted
 from .differences import Difference
 from .inspection import Finding
 from .records import EventRecord
-
-
-class BodyWriter(Protocol):
-    """Changes bodies in the transaction in which the event is recorded that says so."""
-
-    def prune(self, batch_id: UUID, through: int) -> None:
-        """Remove every body of a batch up to an event."""
-        ...
-
-    def replace(self, batch_id: UUID, version: int, body: bytes | None) -> None:
-        """Put another body, as it is stored, in the place of an event's; None removes it."""
-        ...
 
 
 @define
@@ -52,7 +39,7 @@ class RemovalChecks:
         if isinstance(event, BodiesPruned):
             self._tell_up_to(batch_id, event.through)
         elif isinstance(event, RequestRedacted):
-            for version in event.redacted:
+            for version in event.versions:
                 self._tell_one(batch_id, version)
         elif event.body is not None:
             missed = self._batches.setdefault(batch_id, [])
