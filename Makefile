@@ -61,6 +61,12 @@ crashes: $(VENV)/installed-dev ## a death at every boundary, every call failing:
 	@$(BIN)/python -m tests.simulation.matrix $(if $(CELL),--cell "$(CELL)") $(if $(ROWS),--rows "$(ROWS)") \
 		$(if $(JOBS),--jobs $(JOBS))
 
+.PHONY: bench
+bench: $(VENV)/installed-dev ## what a run costs, against a floor and a script on the SDK: REQUESTS=50000 ROUNDS=5
+	@$(BIN)/python -m tests.benchmarks $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LINE_BYTES),--line-bytes $(LINE_BYTES)) \
+		$(if $(ANSWER_BYTES),--answer-bytes $(ANSWER_BYTES)) $(if $(REPORT),--report $(REPORT))
+
 .PHONY: lint
 lint: $(VENV)/installed-dev ## ruff: rules and format
 	@$(BIN)/ruff check

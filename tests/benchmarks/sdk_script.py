@@ -1,0 +1,69 @@
+"""The same job by hand on the official SDK, streaming: what a careful user would write.
+
+Results stream from the SDK's response into SQLite and from there, in input order, into the file.
+It keeps no log and cannot go on after a crash.
+
+    python sdk_script.py INPUT.jsonl OUT.jsonl DATABASE BASE_URL
+"""
+
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from openai import OpenAI
+
+POLL_SECONDS = 0.1
+ENDS = {"completed", "failed", "expired", "cancelled"}
+
+
+def main(source: str, target: str, database: str, base_url: str) -> None:
+    """Do the whole job."""
+    numbers = check(Path(source))
+    client = OpenAI(base_url=base_url, api_key="script")
+    uploaded = client.files.create(file=Path(source), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=uploaded.id, endpoint="/v1/responses", completion_window="24h"
+    )
+    while batch.status not in ENDS:
+        time.sleep(POLL_SECONDS)
+        batch = client.batches.retrieve(batch.id)
+    if batch.output_file_id is None:
+        sys.exit(f"the batch ended {batch.status} without results")
+    store = sqlite3.connect(database)
+    store.execute("CREATE TABLE results (number INTEGER PRIMARY KEY, status INTEGER, line TEXT)")
+    with client.files.with_streaming_response.content(batch.output_file_id) as content:
+        store.executemany(
+            "INSERT INTO results VALUES (?, ?, ?)", rows(content.iter_lines(), numbers)
+        )
+    store.commit()
+    with Path(target).open("w", encoding="utf-8") as out:
+        written = store.execute("SELECT line FROM results ORDER BY number")
+        out.writelines(line + "\n" for (line,) in written)
+    store.close()
+
+
+def check(source: Path) -> dict[str, int]:
+    """The number of each request; each line must be one, and each custom_id its own."""
+    numbers: dict[str, int] = {}
+    with source.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            request = json.loads(line)
+            if request["method"] != "POST" or request["custom_id"] in numbers:
+                sys.exit(f"line {number} is no request")
+            numbers[request["custom_id"]] = number
+    return numbers
+
+
+def rows(lines: Iterator[str], numbers: dict[str, int]) -> Iterator[tuple[int, int | None, str]]:
+    """Each result as a row."""
+    for line in lines:
+        result = json.loads(line)
+        response = result["response"]
+        yield numbers[result["custom_id"]], response and response["status_code"], line
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
