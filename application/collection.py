@@ -28,8 +28,8 @@ from .result_lines import RawLine, parse_result_line, split_lines
 from .runtime import Runtime
 from .watching import WatchFlow
 
-CHUNK_LINES = 2_000
-CHUNK_BYTES = 8 << 20
+CHUNK_LINES = 4_000
+CHUNK_BYTES = 12 << 20
 SHORT_FETCHES = 3
 """So often are files that are short of the provider's count fetched again."""
 
@@ -218,21 +218,20 @@ async def _from(content: AsyncGenerator[bytes, None], offset: int) -> AsyncItera
 
 async def _chunks(content: AsyncIterator[bytes], offset: int) -> AsyncIterator[list[RawLine]]:
     """Lines in chunks of a transaction's size; after a broken transfer, what was whole."""
-    chunk: list[RawLine] = []
-    size = 0
+    held: list[RawLine] = []
     broken: ProviderError | None = None
     try:
         async for lines in split_lines(content, offset):
-            for line in lines:
-                chunk.append(line)
-                size += len(line.raw)
-                if len(chunk) >= CHUNK_LINES or size >= CHUNK_BYTES:
-                    yield chunk
-                    chunk, size = [], 0
+            held += lines
+            while held and (
+                len(held) >= CHUNK_LINES or held[-1].offset - held[0].offset >= CHUNK_BYTES
+            ):
+                yield held[:CHUNK_LINES]
+                del held[:CHUNK_LINES]
     except ProviderError as error:
         broken = error
-    if chunk:
-        yield chunk
+    if held:
+        yield held
     if broken is not None:
         raise broken
 

@@ -1,7 +1,7 @@
 """The completions of a batch: each request's outcome, and its line in the results."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,37 @@ async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Complet
             yield completion
 
 
+async def result_lines(
+    runtime: Runtime, batch_id: UUID, only: Container[Outcome] = frozenset(Outcome)
+) -> AsyncIterator[bytes]:
+    """The lines of the results file in input order, each with its newline, some megabytes at once.
+
+    `only` names the outcomes that are wanted. Raises `BatchNotFoundError`, and `BodyRemovedError`
+    as `output_line` does.
+    """
+    batch = await runtime.load(batch_id)
+    why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
+    after = 0
+    while page := await runtime.in_store(
+        partial(runtime.batches.lines_page, batch_id, after=after)
+    ):
+        pieces: list[bytes] = []
+        for row, line in page:
+            if row.outcome in only:
+                pieces += (_line_without_body(batch, why, row),) if line is None else (line, b"\n")
+        yield b"".join(pieces)
+        after = page[-1][0].number
+
+
+def _line_without_body(batch: Batch, why: dict[int, RequestProblem], row: CompletionRow) -> bytes:
+    if row.position is None:
+        return output_line(completion_of(batch, why, row, None))
+    redacted = _is_redacted(batch)
+    return output_line(
+        Completion(row.number, row.custom_id, row.outcome, removed=True, redacted=redacted)
+    )
+
+
 async def completion_pages(runtime: Runtime, batch_id: UUID) -> AsyncIterator[list[Completion]]:
     """The completions of a batch in input order, some megabytes at a time."""
     batch = await runtime.load(batch_id)
@@ -152,8 +183,13 @@ def completion_of(
         batch.endpoint,
         result.cost,
         removed=removed,
-        redacted=removed and batch.redactions > 0 and batch.pruned_version == 0,
+        redacted=removed and _is_redacted(batch),
     )
+
+
+def _is_redacted(batch: Batch) -> bool:
+    """Whether a result whose line was removed was redacted alone, not pruned with all others."""
+    return batch.redactions > 0 and batch.pruned_version == 0
 
 
 _PENDING = RequestProblem("pending", "The request has no result yet.")

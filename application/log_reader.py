@@ -1,12 +1,13 @@
 """Reading the log: batches, completions, history, time travel, and users' own projections of it."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Container
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..domain.events import BatchEvent
+from ..domain.status import Outcome
 from . import projecting
 from .errors import InputError
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded
@@ -77,6 +78,18 @@ class LogReader:
         from .completions import completions  # noqa: PLC0415 (start-up time)
 
         return completions(self._runtime, batch_id)
+
+    def result_lines(
+        self, batch_id: UUID, *, only: Container[Outcome] = frozenset(Outcome)
+    ) -> AsyncIterator[bytes]:
+        """The results file of a batch, some megabytes at a time, in constant memory.
+
+        A line for each request, in input order, as the provider sent it; `only` names the
+        outcomes that are wanted. Raises `BodyRemovedError` when the lines were pruned.
+        """
+        from .completions import result_lines  # noqa: PLC0415 (start-up time)
+
+        return result_lines(self._runtime, batch_id, only)
 
     async def request_history(self, batch_id: UUID, custom_id: str) -> list["RequestLife"]:
         """One request in a batch, in the batches that it retries, and in its retries.

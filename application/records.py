@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import Self
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -19,6 +20,32 @@ class EventRecord(StoredEvent):
     digest: bytes = b""
     body: bytes | None = None
     position: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        originator_id: UUID,
+        originator_version: int,
+        topic: str,
+        state: bytes,
+        body: bytes | None,
+    ) -> Self:
+        """A record with the digest of its plain state.
+
+        Without the constructor: of a frozen class it sets field by field, in three times the time.
+        """
+        record = object.__new__(cls)
+        fields = {
+            "originator_id": originator_id,
+            "originator_version": originator_version,
+            "topic": topic,
+            "state": state,
+            "digest": event_digest(originator_id, originator_version, topic, state),
+            "body": body,
+            "position": 0,
+        }
+        object.__setattr__(record, "__dict__", fields)
+        return record
 
 
 def event_digest(originator_id: UUID, version: int, topic: str, state: bytes) -> bytes:

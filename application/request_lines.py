@@ -12,7 +12,7 @@ from ..domain.values import RequestChunk, RequestLine
 CHUNK_BYTES = 1 << 20
 """Request lines are recorded in events of about so many bytes; one longer line stands alone."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class _Body(msgspec.Struct):
@@ -41,7 +41,7 @@ def normalized(lines: Iterable[bytes], *, first_number: int = 1) -> Iterator[byt
     for number, line in enumerate(lines, first_number):
         text = line.removesuffix(b"\n").removesuffix(b"\r")
         if number == first_number:
-            text = text.removeprefix(_BOM)
+            text = text.removeprefix(BOM)
         if not text.strip():
             blank = blank or number
             continue
@@ -65,14 +65,9 @@ def parse_request_line(number: int, raw: bytes) -> RequestLine:
         line = _decode(raw)
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         raise _refusal(number, raw) from None
+    body = line.body
     return RequestLine(
-        number=number,
-        custom_id=line.custom_id,
-        method=line.method,
-        url=line.url,
-        model=line.body.model,
-        stream=line.body.stream is True,
-        raw=raw,
+        number, line.custom_id, line.method, line.url, body.model, body.stream is True, raw
     )
 
 

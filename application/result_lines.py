@@ -3,13 +3,16 @@
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from decimal import Decimal
+from itertools import accumulate
+from typing import Annotated, NamedTuple
 
 import msgspec
-from attrs import frozen
 
 from ..domain.values import RequestProblem, ResultLine, TokenUsage
 
 _MANY_TOKENS = 1 << 53
+_Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_MANY_TOKENS)]
+_Status = Annotated[int, msgspec.Meta(ge=100, lt=600)]
 _DIGITS = 16
 
 Costing = Callable[[str | None, TokenUsage | None], Decimal | None]
@@ -20,8 +23,7 @@ def no_price(model: str | None, usage: TokenUsage | None) -> None:
     """Know no price."""
 
 
-@frozen
-class RawLine:
+class RawLine(NamedTuple):
     """One line of a file: the position of its first byte, and its bytes without the newline.
 
     `complete` is false for a last line that no newline ended.
@@ -48,11 +50,8 @@ async def split_lines(
             continue
         pieces = [b"".join(head), *rest.split(b"\n")]
         head = [pieces.pop()]
-        lines = []
-        for piece in pieces:
-            lines.append(RawLine(offset, piece))
-            offset += len(piece) + 1
-        yield lines
+        *offsets, offset = accumulate((len(piece) + 1 for piece in pieces), initial=offset)
+        yield list(map(RawLine, offsets, pieces))
     last = b"".join(head)
     if last:
         yield [RawLine(offset, last, complete=False)]
@@ -64,18 +63,21 @@ class _Error(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Tokens | None = None
+    cache_write_tokens: _Tokens | None = None
+    reasoning_tokens: _Tokens | None = None
+
+
+_NO_DETAILS = _Details()
 
 
 class _Usage(msgspec.Struct):
     """Both spellings: Responses say input and output, the older endpoints prompt and completion."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    input_tokens: _Tokens | None = None
+    output_tokens: _Tokens | None = None
+    prompt_tokens: _Tokens | None = None
+    completion_tokens: _Tokens | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
     prompt_tokens_details: _Details | None = None
@@ -91,7 +93,7 @@ class _Body(msgspec.Struct):
 class _Response(_Body):
     """Old servers put the answer itself where its body should be."""
 
-    status_code: int | None = None
+    status_code: _Status | None = None
     body: _Body | None = None
 
 
@@ -125,7 +127,7 @@ def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
         raw=line.raw,
         custom_id=content.custom_id,
         answered=True,
-        status_code=_status(response.status_code),
+        status_code=response.status_code,
         error=_error(content.error),
         body_error=_error(body.error),
         usage=usage,
@@ -142,14 +144,14 @@ def _error(error: _Error | None) -> RequestProblem | None:
 def _usage(usage: _Usage | None) -> TokenUsage | None:
     if usage is None:
         return None
-    inside = usage.input_tokens_details or usage.prompt_tokens_details
-    outside = usage.output_tokens_details or usage.completion_tokens_details
+    inside = usage.input_tokens_details or usage.prompt_tokens_details or _NO_DETAILS
+    outside = usage.output_tokens_details or usage.completion_tokens_details or _NO_DETAILS
     return TokenUsage(
-        input=_tokens(usage.input_tokens or usage.prompt_tokens),
-        cached=_tokens(inside.cached_tokens if inside else None),
-        output=_tokens(usage.output_tokens or usage.completion_tokens),
-        reasoning=_tokens(outside.reasoning_tokens if outside else None),
-        cache_write=_tokens(inside.cache_write_tokens if inside else None),
+        usage.input_tokens or usage.prompt_tokens or 0,
+        inside.cached_tokens or 0,
+        usage.output_tokens or usage.completion_tokens or 0,
+        outside.reasoning_tokens or 0,
+        inside.cache_write_tokens or 0,
     )
 
 
@@ -158,9 +160,9 @@ def _tokens(count: int | None) -> int:
     return count if count is not None and 0 <= count < _MANY_TOKENS else 0
 
 
-def _status(code: int | None) -> int | None:
+def _status(code: int) -> int:
     """The status of an answer; a number that is none counts as a server error."""
-    return code if code is None or 100 <= code < 600 else 500  # noqa: PLR2004 (HTTP's range)
+    return code if 100 <= code < 600 else 500  # noqa: PLR2004 (HTTP's range)
 
 
 def _number(value: object) -> int | None:

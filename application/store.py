@@ -4,6 +4,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -116,6 +117,12 @@ class BatchRecorder(ApplicationRecorder):
 
         With bodies; ended by the one that passes `max_bytes` of state and body.
         """
+
+    @abstractmethod
+    def select_lines(
+        self, batch_id: UUID, *, after: int, max_bytes: int
+    ) -> Sequence[tuple[CompletionRow, bytes | None]]:
+        """The same with the body alone, as it is stored, which costs a fraction."""
 
     @abstractmethod
     def reading(self) -> "AbstractContextManager[StoredLog]":
@@ -283,6 +290,9 @@ class Batches(Application[UUID]):
         except IntegrityError as error:
             raise ConflictError(f"batch {batch.id} was changed by another process") from error
         batch.collect_events()
+        if self.repository.cache is not None:
+            # Or the next load would replay what was just recorded, thousands of results at times.
+            self.repository.cache.put(batch.id, deepcopy(batch))
 
     def snapshot_of(self, batch: Batch) -> StoredEvent:
         """The snapshot of a batch as it is now, as it is stored."""
@@ -378,17 +388,32 @@ class Batches(Application[UUID]):
             page.append((row, event))
         return page
 
+    def lines_page(self, batch_id: UUID, *, after: int) -> list[tuple[CompletionRow, bytes | None]]:
+        """Some requests behind number `after`, in input order, with their result lines.
+
+        None where the request has none, or where it was removed.
+        """
+        self.catch_up()
+        plain = self._bodies.plain
+        page: list[tuple[CompletionRow, bytes | None]] = []
+        for row, body in self.recorder.select_lines(batch_id, after=after, max_bytes=_PAGE_BYTES):
+            try:
+                page.append((row, None if body is None else plain(body)))
+            except ValueError as error:
+                raise StoreError(
+                    f"the result of request {row.custom_id!r} of batch {batch_id} cannot be read: "
+                    f"{error}"
+                ) from error
+        return page
+
     def request_index(self, batch_id: UUID) -> RequestIndex:
         """The custom_ids of a batch and which of them are settled; grows with the batch."""
-        index = RequestIndex()
-        after = 0
+        custom_ids, settled, after = list[str](), list[int](), 0
         while rows := self.views.completion_rows(batch_id, after=after, limit=10_000):
-            for row in rows:
-                index.add(row.custom_id)
-                if row.outcome is not Outcome.PENDING:
-                    index.settle(row.number)
+            custom_ids += [row.custom_id for row in rows]
+            settled += [row.number for row in rows if row.outcome is not Outcome.PENDING]
             after = rows[-1].number
-        return index
+        return RequestIndex(custom_ids, settled)
 
 
 def _replayed(batch: Batch | None, happened: Iterable[DomainEventProtocol[UUID]]) -> Batch | None:

@@ -17,7 +17,7 @@ from ..domain.bodies import Body
 from ..domain.events import EVENTS, Drafted
 from .body_coding import AS_THEY_ARE, BodyCoding
 from .errors import StoreError
-from .records import EventRecord, event_digest
+from .records import EventRecord
 
 # The fields from which the library would import the aggregate's class.
 _AGGREGATE_FIELDS: dict[Hashable, str] = {Drafted: "originator_topic", Snapshot: "topic"}
@@ -59,25 +59,26 @@ class BatchMapper(Mapper[UUID]):
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> EventRecord:
         """Encode an event; its topic, version, digest and body stand beside its state."""
-        cls = type(domain_event)
-        state = dict(vars(domain_event))
+        topic, class_version, field = self._kind(type(domain_event))
+        state = vars(domain_event).copy()
         originator_id, version = state.pop("originator_id"), state.pop("originator_version")
-        class_version = getattr(cls, "class_version", 1)
         if class_version > 1:
             state["class_version"] = class_version
         content: bytes | None = None
-        field = getattr(cls, "BODY", None)
         if field is not None:
             body: Body = state[field]
-            state[field], content = (body.sha256, body.size), body.content
-        topic, plain = self.topics[cls], self.transcoder.encode(state)
-        return EventRecord(
-            originator_id=originator_id,
-            originator_version=version,
-            topic=topic,
-            state=plain,
-            digest=event_digest(originator_id, version, topic, plain),
-            body=None if content is None else self.bodies.stored(content),
+            state[field] = (body.sha256, body.size)
+            content = None if body.content is None else self.bodies.stored(body.content)
+        return EventRecord.of(originator_id, version, topic, self.transcoder.encode(state), content)
+
+    @classmethod
+    @cache
+    def _kind(cls, event_class: type[Any]) -> tuple[str, int, str | None]:
+        """The topic of an event's class, its version, and its field with a body."""
+        return (
+            cls.topics[event_class],
+            getattr(event_class, "class_version", 1),
+            getattr(event_class, "BODY", None),
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 from uuid import UUID
 
 from attrs import frozen
@@ -96,6 +96,10 @@ class BatchSummary:
         )
 
 
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+"""Asking the class for each of very many rows takes some times as long."""
+
+
 @frozen
 class OpenBatch:
     """A batch with something left to do: as little of it as a worker needs of very many.
@@ -114,8 +118,7 @@ class OpenBatch:
     deferred_until: datetime | None
 
 
-@frozen
-class CompletionRow:
+class CompletionRow(NamedTuple):
     """One request in the completions view.
 
     `position` is where its ResultApplied event stands in the log; None when no result line
@@ -126,6 +129,11 @@ class CompletionRow:
     custom_id: str
     outcome: Outcome
     position: int | None
+
+    @classmethod
+    def read(cls, number: int, custom_id: str, outcome: str, position: int | None) -> Self:
+        """A row as a database holds it."""
+        return cls(number, custom_id, _OUTCOMES[outcome], position)
 
 
 class ViewWriter(Protocol):

@@ -667,9 +667,13 @@ class Batch(Aggregate):
         outcome, error = judge(line)
         used = line.usage is not None or outcome is Outcome.SUCCEEDED
         index.settle(number)
-        self._trigger(
-            events.ResultApplied,
-            stamp,
+        version = self.version + 1
+        # One for each request: the library's way to trigger events takes four times as long.
+        event = events.ResultApplied.made(
+            originator_id=self._id,
+            originator_version=version,
+            timestamp=stamp.at,
+            by=stamp.by,
             custom_id=line.custom_id,
             number=number,
             outcome=outcome,
@@ -681,6 +685,10 @@ class Batch(Aggregate):
             offset=line.offset,
             line=Body.of(line.raw),
         )
+        event.apply(self)
+        self.version = version
+        self.modified_on = stamp.at
+        self._pending_events.append(event)
 
     def _skip_result(
         self, file: ResultFile, line: ResultLine, reason: SkipReason, problem: str, stamp: Stamp

@@ -52,7 +52,10 @@ class Tally:
         cost: Decimal | None = None,
     ) -> None:
         """Add `requests` that came to `outcome`, what they used together and what that cost."""
-        setattr(self, outcome, getattr(self, outcome) + requests)
+        if outcome is Outcome.SUCCEEDED:  # nearly all
+            self.succeeded += requests
+        else:
+            setattr(self, outcome, getattr(self, outcome) + requests)
         if cost is not None:
             self.priced_cost = EXACT.add(self.priced_cost, cost)
         elif usage is not None or outcome is Outcome.SUCCEEDED:

@@ -47,8 +47,7 @@ class Limits:
     endpoints_without_model: frozenset[str] = frozenset()
 
 
-@frozen
-class RequestLine:
+class RequestLine(NamedTuple):
     """One request of a batch: a JSONL line without its newline, and the fields the rules need.
 
     `number` is the 1-based position in the batch's input, which providers call the line.
@@ -176,8 +175,7 @@ class StatusReport:
         )
 
 
-@frozen
-class ResultLine:
+class ResultLine(NamedTuple):
     """One line of a result file: where it stood, and what it says once it was readable.
 
     `offset` is the position in bytes of the line's first byte in its file; `raw` is the line

@@ -14,7 +14,7 @@ from ...application.views import BatchSummary
 from ...domain.status import BatchStatus
 from .costs import parse_max_cost
 from .exits import ExitStatus
-from .output import check_input, check_output, check_standard_output, write_results
+from .output import check_input, check_output, check_standard_output, write_lines
 from .place import Place, say, trail_at
 from .progress import showing_progress
 from .render import (
@@ -72,7 +72,7 @@ async def run_batch(
             batch_id = await _submit(trail, what, on_progress)
             summary, failed = await _waited(trail, batch_id, on_progress)
         if output is not None or not as_json:
-            await write_results(trail.completions(batch_id), output)
+            await write_lines(trail.result_lines(batch_id), output)
     if as_json:
         print(json_text(summary_data(summary)))
     sum_up(summary, output)

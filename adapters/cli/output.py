@@ -3,13 +3,13 @@
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterable, Callable, Container, Iterator, Mapping
+from collections.abc import AsyncIterable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from ...application.completions import Completion, output_line
+from ...application.completions import Completion
 from ...application.errors import InputError
 from ...domain.status import Outcome
 from .formats import Format
@@ -74,33 +74,31 @@ def _is_regular(path: Path) -> bool:
     return path.is_file() or not path.exists()
 
 
-async def write_results(
+async def write_lines(lines: AsyncIterable[bytes], path: Path | None) -> None:
+    """Write pieces of lines, atomically into a file, or to standard output.
+
+    A repeat replaces the file.
+    """
+    with whole_file(path) as file:
+        async for piece in lines:
+            file.write(piece)
+
+
+async def write_table(
     completions: AsyncIterable[Completion],
     path: Path | None,
+    format_: Format,
     *,
-    only: Container[Outcome] = frozenset(Outcome),
-    format_: Format = Format.LINES,
+    only: Container[Outcome],
 ) -> None:
-    """Write a line or row for each completion, atomically into a file, or to standard output.
-
-    `only` names the outcomes that are written. A repeat replaces the file.
-    """
-    with whole_file(path) as file, _writing(format_, file) as write:
-        async for completion in completions:
-            if completion.outcome in only:
-                write(completion)
-
-
-@contextmanager
-def _writing(format_: Format, file: BinaryIO) -> Iterator[Callable[[Completion], object]]:
-    if format_ is Format.LINES:
-        yield lambda completion: file.write(output_line(completion))
-        return
+    """Write a row for each completion that came to an outcome of `only`, as `write_lines` does."""
     from ...application.tables import row_of  # noqa: PLC0415 (start-up time)
     from .tables import writing  # noqa: PLC0415
 
-    with writing(format_, file) as write:
-        yield lambda completion: write(row_of(completion))
+    with whole_file(path) as file, writing(format_, file) as write:
+        async for completion in completions:
+            if completion.outcome in only:
+                write(row_of(completion))
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from ...application.errors import InputError
 from ...application.views import BatchSummary
 from ...domain.status import Outcome
 from .exits import ExitStatus
-from .formats import format_of
-from .output import check_output, check_standard_output, write_results
+from .formats import Format, format_of
+from .output import check_output, check_standard_output, write_lines, write_table
 from .place import Place, log_at, trail_at
 from .render import OUTCOMES
 from .summing_up import exit_status, sum_up
@@ -30,7 +30,10 @@ async def write_batch_results(
     if not summary.results_collected:
         summary = await _collected(summary.id, place)
     async with log_at(place) as log:
-        await write_results(log.completions(summary.id), output, only=wanted, format_=shape)
+        if shape is Format.LINES:
+            await write_lines(log.result_lines(summary.id, only=wanted), output)
+        else:
+            await write_table(log.completions(summary.id), output, shape, only=wanted)
     if output is not None:
         sum_up(summary, output)
     return exit_status(summary)

@@ -21,7 +21,6 @@ from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, ChangeBodies, WriteViews
 from ...application.stored_log import StoredLog
 from ...application.views import CompletionRow, ViewReader, ViewWriter
-from ...domain.status import Outcome
 from .body_writer import PostgresBodyWriter
 from .checkpoints import PostgresCheckpoints
 from .database import BatchDatastore, surviving_restarts
@@ -240,6 +239,29 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
             )
             return [_completion(batch_id, *row) for row in page]
 
+    @surviving_restarts
+    def select_lines(
+        self, batch_id: UUID, *, after: int, max_bytes: int
+    ) -> Sequence[tuple[CompletionRow, bytes | None]]:
+        """Requests behind number `after` in input order, each with the body of its result."""
+        with self._cursor() as cursor:
+            page = read_page(
+                cursor,
+                "number",
+                "SELECT number, custom_id, outcome, position, body, "
+                "%(row_bytes)s + coalesce(octet_length(body), 0) AS size "
+                "FROM batchtrail_completions "
+                "LEFT JOIN batchtrail_events ON notification_id=position "
+                "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
+                "AND number>%(after)s ORDER BY number LIMIT %(limit)s",
+                {"id": batch_id, "after": after, "row_bytes": _ROW_BYTES},
+                max_bytes=max_bytes,
+            )
+            return [
+                (CompletionRow.read(number, text_of(custom_id), outcome, position), body)
+                for number, custom_id, outcome, position, body in page
+            ]
+
     def reading(self) -> AbstractContextManager[StoredLog]:
         """The log and the views as they are now."""
         return reading(self.datastore.address, self.datastore.schema)
@@ -382,5 +404,5 @@ def _completion(
     position: int | None,
     *result: Any,
 ) -> tuple[CompletionRow, EventRecord | None]:
-    row = CompletionRow(number, text_of(custom_id), Outcome(outcome), position)
+    row = CompletionRow.read(number, text_of(custom_id), outcome, position)
     return row, EventRecord(batch_id, *result) if position else None

@@ -309,7 +309,7 @@ class PostgresViewReader:
             limit,
         )
         return [
-            CompletionRow(number, text_of(custom_id), Outcome(outcome), position)
+            CompletionRow.read(number, text_of(custom_id), outcome, position)
             for number, custom_id, outcome, position in rows
         ]
 

@@ -14,7 +14,6 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLite
 from ...application.records import EventRecord
 from ...application.store import BatchRecorder, ChangeBodies, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
-from ...domain.status import Outcome
 from .body_writer import SQLiteBodyWriter
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
 from .database import MEMORY
@@ -116,7 +115,8 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     ) -> Sequence[int] | None:
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
-        rows = [event_row(cast(EventRecord, stored)) for stored in stored_events]
+        batch = key(stored_events[0].originator_id)  # a save is of one batch
+        rows = [event_row(cast(EventRecord, stored), batch) for stored in stored_events]
         c.execute(self.insert_events_statement, rows[0])
         # The write lock is held, so the positions follow the first one without a gap.
         positions = range(c.lastrowid, c.lastrowid + len(rows))
@@ -211,10 +211,30 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             )
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
                 number, custom_id, outcome, position, *result = row
-                completion = CompletionRow(number, custom_id, Outcome(outcome), position)
+                completion = CompletionRow.read(number, custom_id, outcome, position)
                 record = EventRecord(batch_id, *result) if position else None
                 page.append((completion, record))
                 size += _ROW_BYTES + (0 if record is None else _size(record))
+        return page
+
+    def select_lines(
+        self, batch_id: UUID, *, after: int, max_bytes: int
+    ) -> Sequence[tuple[CompletionRow, bytes | None]]:
+        """Requests behind number `after` in input order, each with the body of its result."""
+        page: list[tuple[CompletionRow, bytes | None]] = []
+        size = 0
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(
+                "SELECT number, custom_id, outcome, c.position, body "
+                "FROM completions AS c LEFT JOIN events AS e ON e.position=c.position "
+                "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
+                "ORDER BY number",
+                (key(batch_id), after),
+            )
+            while size <= max_bytes and (row := cursor.fetchone()) is not None:
+                number, custom_id, outcome, position, body = row
+                page.append((CompletionRow.read(number, custom_id, outcome, position), body))
+                size += _ROW_BYTES + (0 if body is None else len(body))
         return page
 
     @contextmanager

@@ -25,10 +25,10 @@ def key(originator_id: UUID | str) -> str:
     return originator_id.hex if isinstance(originator_id, UUID) else originator_id
 
 
-def event_row(record: EventRecord) -> tuple[Any, ...]:
-    """The columns of an event but for its position."""
+def event_row(record: EventRecord, originator: str | None = None) -> tuple[Any, ...]:
+    """The columns of an event but for its position; `originator` is its key, if that is known."""
     return (
-        key(record.originator_id),
+        originator or key(record.originator_id),
         record.originator_version,
         record.topic,
         record.digest,

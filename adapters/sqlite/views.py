@@ -186,7 +186,7 @@ class SQLiteViewWriter:
         self._cursor.executemany(
             "UPDATE completions SET outcome=?, position=? WHERE batch_no=? AND number=?",
             (
-                (outcome.value, position, batch_no, number)
+                (str(outcome), position, batch_no, number)
                 for number, outcome, position in sorted(results)
             ),
         )
@@ -297,10 +297,7 @@ class SQLiteViewReader:
             "ORDER BY number LIMIT ?",
             (batch_id.hex, after, limit),
         )
-        return [
-            CompletionRow(number, custom_id, Outcome(outcome), position)
-            for number, custom_id, outcome, position in rows
-        ]
+        return [CompletionRow.read(*row) for row in rows]
 
 
 def _optional_key(moment: datetime | None) -> str | None:

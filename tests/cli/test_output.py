@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from batchtrail.adapters.cli.output import write_results
-from batchtrail.application.completions import Completion
-from batchtrail.domain.status import Outcome
+from batchtrail.adapters.cli.output import write_lines
 
 
-async def _completions(*, broken: bool = False) -> AsyncIterator[Completion]:
-    yield Completion(1, "a", Outcome.SUCCEEDED, line=b'{"custom_id":"a"}')
+async def _lines(*, broken: bool = False) -> AsyncIterator[bytes]:
+    yield b'{"custom_id":"a"}\n'
     if broken:
         raise KeyboardInterrupt
-    yield Completion(2, "b", Outcome.SUCCEEDED, line=b'{"custom_id":"b"}')
+    yield b'{"custom_id":"b"}\n'
 
 
 @pytest.fixture(params=["unnamed", "named"], name="target")
@@ -30,7 +28,7 @@ def _target(
 
 async def test_file_is_written_and_alone(target: Path) -> None:
     """Every line is there, and nothing else is left in the directory."""
-    await write_results(_completions(), target)
+    await write_lines(_lines(), target)
 
     assert target.read_bytes() == b'{"custom_id":"a"}\n{"custom_id":"b"}\n'
     assert [target] == list(target.parent.iterdir())
@@ -38,7 +36,7 @@ async def test_file_is_written_and_alone(target: Path) -> None:
 
 async def test_new_file_has_the_usual_permissions(target: Path) -> None:
     """The umask decides, as for any new file."""
-    await write_results(_completions(), target)
+    await write_lines(_lines(), target)
 
     umask = os.umask(0)
     os.umask(umask)
@@ -50,7 +48,7 @@ async def test_replaced_file_keeps_its_permissions(target: Path) -> None:
     target.touch()
     target.chmod(0o640)
 
-    await write_results(_completions(), target)
+    await write_lines(_lines(), target)
 
     assert target.stat().st_mode & 0o777 == 0o640
 
@@ -60,7 +58,7 @@ async def test_interrupted_writing_changes_nothing(target: Path) -> None:
     target.write_bytes(b"before\n")
 
     with pytest.raises(KeyboardInterrupt):
-        await write_results(_completions(broken=True), target)
+        await write_lines(_lines(broken=True), target)
 
     assert target.read_bytes() == b"before\n"
     assert [target] == list(target.parent.iterdir())

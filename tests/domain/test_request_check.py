@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import attrs
 import pytest
 
 from batchtrail.domain.errors import RequestRefusedError
@@ -19,7 +18,7 @@ FIRST = RequestLine(1, "a", "POST", "/v1/responses", "gpt-5-nano", stream=False,
 
 
 def second(**other: Any) -> RequestLine:
-    return attrs.evolve(FIRST, **{"number": 2, "custom_id": "b", **other})
+    return FIRST._replace(**{"number": 2, "custom_id": "b", **other})
 
 
 @pytest.fixture
@@ -70,10 +69,10 @@ def test_second_line_is_refused(
 @pytest.mark.parametrize(
     ("line", "field", "problem"),
     [
-        (attrs.evolve(FIRST, url="/v1/files"), "url", "is no batch endpoint"),
-        (attrs.evolve(FIRST, url="responses"), "url", "is no batch endpoint"),
-        (attrs.evolve(FIRST, url=" "), "url", "is blank"),
-        (attrs.evolve(FIRST, model=None), "body.model", "is missing"),
+        (FIRST._replace(url="/v1/files"), "url", "is no batch endpoint"),
+        (FIRST._replace(url="responses"), "url", "is no batch endpoint"),
+        (FIRST._replace(url=" "), "url", "is blank"),
+        (FIRST._replace(model=None), "body.model", "is missing"),
     ],
 )
 def test_first_line_is_refused(line: RequestLine, field: str, problem: str) -> None:
@@ -89,14 +88,14 @@ def test_refusal_lists_the_endpoints() -> None:
     with pytest.raises(
         RequestRefusedError, match="use one of /v1/embeddings, /v1/moderations, /v1/responses"
     ):
-        RequestCheck(LIMITS).admit(attrs.evolve(FIRST, url="/v1/files"))
+        RequestCheck(LIMITS).admit(FIRST._replace(url="/v1/files"))
 
 
 @pytest.mark.parametrize("model", ["", "  ", "\t\u2003"])
 def test_blank_model_is_refused(model: str) -> None:
     """A model has a name."""
     with pytest.raises(RequestRefusedError) as refused:
-        RequestCheck(LIMITS).admit(attrs.evolve(FIRST, model=model))
+        RequestCheck(LIMITS).admit(FIRST._replace(model=model))
     assert (refused.value.line, refused.value.field) == (1, "body.model")
 
 
@@ -104,22 +103,22 @@ def test_request_limit() -> None:
     """The last line that fits is admitted, the next one is not."""
     check = RequestCheck(LIMITS)
     for number in (1, 2, 3):
-        check.admit(attrs.evolve(FIRST, number=number, custom_id=str(number)))
+        check.admit(FIRST._replace(number=number, custom_id=str(number)))
     with pytest.raises(RequestRefusedError, match=r"line 4: .* limit of 3 requests"):
-        check.admit(attrs.evolve(FIRST, number=4, custom_id="4"))
+        check.admit(FIRST._replace(number=4, custom_id="4"))
 
 
 def test_byte_limit_counts_the_newline() -> None:
     """A line of 99 bytes and its newline fill a batch of 100; one of 100 does not fit."""
-    RequestCheck(LIMITS).admit(attrs.evolve(FIRST, raw=b"x" * 99))
+    RequestCheck(LIMITS).admit(FIRST._replace(raw=b"x" * 99))
     with pytest.raises(RequestRefusedError, match="line 1: is past the limit of 100 bytes"):
-        RequestCheck(LIMITS).admit(attrs.evolve(FIRST, raw=b"x" * 100))
+        RequestCheck(LIMITS).admit(FIRST._replace(raw=b"x" * 100))
 
 
 def test_model_may_be_left_to_the_provider() -> None:
     """Where the endpoint needs no model, no line names one, or all name the same."""
     check = RequestCheck(LIMITS)
-    check.admit(attrs.evolve(FIRST, url="/v1/moderations", model=None))
+    check.admit(FIRST._replace(url="/v1/moderations", model=None))
     check.admit(second(url="/v1/moderations", model=None))
     with pytest.raises(RequestRefusedError) as refused:
         check.admit(second(number=3, custom_id="c", url="/v1/moderations", model="omni"))
@@ -149,9 +148,9 @@ def test_refused_line_fixes_nothing() -> None:
     check = RequestCheck(LIMITS)
     for other in ({"stream": True}, {"model": None}, {"raw": b"x" * 100}):
         with pytest.raises(RequestRefusedError):
-            check.admit(attrs.evolve(FIRST, **other))
+            check.admit(FIRST._replace(**other))
         assert (check.endpoint, check.model, check.count, check.size) == (None, None, 0, 0)
-    check.admit(attrs.evolve(FIRST, url="/v1/embeddings", model="m"))
+    check.admit(FIRST._replace(url="/v1/embeddings", model="m"))
     assert (check.endpoint, check.model) == ("/v1/embeddings", "m")
 
 
