@@ -28,8 +28,8 @@ from .result_lines import RawLine, parse_result_line, split_lines
 from .runtime import Runtime
 from .watching import WatchFlow
 
-CHUNK_LINES = 4_000
-CHUNK_BYTES = 12 << 20
+CHUNK_LINES = 2_000
+CHUNK_BYTES = 6 << 20
 SHORT_FETCHES = 3
 """So often are files that are short of the provider's count fetched again."""
 

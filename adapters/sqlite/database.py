@@ -30,7 +30,6 @@ SCHEMA_VERSION = 1
 _PAGE_SIZE = 32_768
 """Bytes. Result rows are some kilobytes long and fill large pages better than small ones."""
 
-_CACHE_KIB = 16_384
 _CACHED_STATEMENTS = 128
 _LOCK_TIMEOUT = 60
 _LOCK_PAUSE = 0.01
@@ -110,7 +109,6 @@ class BatchConnectionPool(SQLiteConnectionPool):
         raw.row_factory = sqlite3.Row
         # FULL: an intent that was committed survives a power cut, or a batch is paid for twice.
         raw.execute("PRAGMA synchronous=FULL")
-        raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         raw.execute("PRAGMA temp_store=MEMORY")
         return raw
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 PIECE = 1 << 18
+PAGE_BYTES = 1 << 15
 POLL_SECONDS = 0.1
 ENDS = {"completed", "failed", "expired", "cancelled"}
 BOUNDARY = "floor-boundary-5d1c8e0b"
@@ -158,13 +159,18 @@ def download(connection: http.client.HTTPConnection, path: str) -> Iterator[byte
 
 
 def opened(database: str) -> sqlite3.Connection:
-    """A new database that is quick and promises nothing."""
+    """A new database that is quick and promises nothing.
+
+    Its rows are appended as they come, on large pages: results come in any order, and a key that
+    follows the input would make each insert land on another page, for twice the time.
+    """
     store = sqlite3.connect(database, isolation_level=None)
+    store.execute(f"PRAGMA page_size={PAGE_BYTES}")
     store.execute("PRAGMA journal_mode=OFF")
     store.execute("PRAGMA synchronous=OFF")
     store.execute(
-        "CREATE TABLE results (number INTEGER PRIMARY KEY, status INTEGER, input INTEGER,"
-        " output INTEGER, line BLOB)"
+        "CREATE TABLE results (number INTEGER, status INTEGER, input INTEGER, output INTEGER,"
+        " line BLOB)"
     )
     return store
 
@@ -189,6 +195,7 @@ def insert(store: sqlite3.Connection, numbers: dict[str, int], lines: Iterator[b
 
 def write(store: sqlite3.Connection, target: Path) -> None:
     """The results in input order."""
+    store.execute("CREATE INDEX by_number ON results (number)")
     with target.open("wb") as out:
         written = store.execute("SELECT line FROM results ORDER BY number")
         out.writelines(line + b"\n" for (line,) in written)

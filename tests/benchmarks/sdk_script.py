@@ -23,7 +23,8 @@ def main(source: str, target: str, database: str, base_url: str) -> None:
     """Do the whole job."""
     numbers = check(Path(source))
     client = OpenAI(base_url=base_url, api_key="script")
-    uploaded = client.files.create(file=Path(source), purpose="batch")
+    with Path(source).open("rb") as requests:
+        uploaded = client.files.create(file=requests, purpose="batch")
     batch = client.batches.create(
         input_file_id=uploaded.id, endpoint="/v1/responses", completion_window="24h"
     )
@@ -33,15 +34,15 @@ def main(source: str, target: str, database: str, base_url: str) -> None:
     if batch.output_file_id is None:
         sys.exit(f"the batch ended {batch.status} without results")
     store = sqlite3.connect(database)
-    store.execute("CREATE TABLE results (number INTEGER PRIMARY KEY, status INTEGER, line TEXT)")
+    store.execute("CREATE TABLE results (number INTEGER PRIMARY KEY, status INTEGER, line BLOB)")
     with client.files.with_streaming_response.content(batch.output_file_id) as content:
         store.executemany(
-            "INSERT INTO results VALUES (?, ?, ?)", rows(content.iter_lines(), numbers)
+            "INSERT INTO results VALUES (?, ?, ?)", rows(lines(content.iter_bytes()), numbers)
         )
     store.commit()
-    with Path(target).open("w", encoding="utf-8") as out:
+    with Path(target).open("wb") as out:
         written = store.execute("SELECT line FROM results ORDER BY number")
-        out.writelines(line + "\n" for (line,) in written)
+        out.writelines(line + b"\n" for (line,) in written)
     store.close()
 
 
@@ -57,9 +58,19 @@ def check(source: Path) -> dict[str, int]:
     return numbers
 
 
-def rows(lines: Iterator[str], numbers: dict[str, int]) -> Iterator[tuple[int, int | None, str]]:
+def lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines of a stream; the SDK's own would be text, and cut at more than newlines."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
+
+
+def rows(
+    results: Iterator[bytes], numbers: dict[str, int]
+) -> Iterator[tuple[int, int | None, bytes]]:
     """Each result as a row."""
-    for line in lines:
+    for line in results:
         result = json.loads(line)
         response = result["response"]
         yield numbers[result["custom_id"]], response and response["status_code"], line
