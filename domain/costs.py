@@ -85,7 +85,7 @@ def cost_of(usage: TokenUsage, price: ModelPrice) -> Decimal:
     plain = max(0, usage.input - usage.cached - usage.cache_write)
     units = plain * given + usage.cached * cached
     units += usage.cache_write * written + usage.output * made
-    return Decimal(units).scaleb(exponent, EXACT)
+    return EXACT.scaleb(units, exponent)
 
 
 def total_of(costs: Iterable[Decimal]) -> Decimal:

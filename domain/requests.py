@@ -65,30 +65,26 @@ class RequestCheck:
 
     def admit(self, line: RequestLine) -> None:
         """Count the line in, or raise `RequestRefusedError` naming its line and field."""
-        if not self._is_like_the_last(line):
-            self._check_custom_id(line)
-            self._check_target(line)
-            self._check_model(line)
-        self._check_limits(line)
-        self.endpoint = line.url
-        self.model = line.model
-        self.count = self.index.add(line.custom_id)
-        self.size += len(line.raw) + 1
-
-    def _is_like_the_last(self, line: RequestLine) -> bool:
-        """Whether nothing but its custom_id, a new one, tells the line from the one before.
-
-        True of all lines but the first, in every good file; so the rules need not be asked.
-        """
-        return (
+        size = self.size + len(line.raw) + 1
+        # All lines of a good file but the first are like the one before: one question for them.
+        if not (
             line.url == self.endpoint
             and line.model == self.model
             and line.method == "POST"
             and not line.stream
-            and self.count > 0
+            and 0 < self.count < self.limits.max_requests
+            and size <= self.limits.max_bytes
             and self.index.number(line.custom_id) is None
-            and line.custom_id.strip() != ""
-        )
+            and line.custom_id.strip()
+        ):
+            self._check_custom_id(line)
+            self._check_target(line)
+            self._check_model(line)
+            self._check_limits(line)
+            self.endpoint = line.url
+            self.model = line.model
+        self.count = self.index.add(line.custom_id)
+        self.size = size
 
     def _check_custom_id(self, line: RequestLine) -> None:
         if not line.custom_id.strip():
