@@ -437,7 +437,7 @@ def advance_once(store: Batches, *, max_bytes: int) -> None:
         store.catch_up()
 
 
-def cut_in(store: Batches, patch: pytest.MonkeyPatch, other: Callable[[], None]) -> None:
+def cut_in(store: Batches, patch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
     """Let somebody else act just after the store has read the first page behind its views."""
     lagging = store.recorder.lagging
     turns = iter([other])

@@ -1,7 +1,7 @@
 """A round of polls: many batches asked for with few calls."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Container, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
@@ -10,6 +10,9 @@ from .ports import BatchProvider, Clock, ProviderBatch
 
 LIST_PAGE = 100
 """Batches on one page of a provider's list (OpenAI's API reference, 2026)."""
+
+_MANY_CALLS = 100
+"""As many as a list of 10,000 batches has pages."""
 
 _OUTAGE_DELAYS = (1.0, 5.0, 15.0, 30.0, 60.0)
 
@@ -25,7 +28,11 @@ Take = Callable[[str, ProviderBatch | Unknown], Awaitable[None]]
 class PollRounds:
     """Asks for batches, from the provider's list and then by name, and sits out its outages."""
 
-    def __init__(self, provider: BatchProvider, clock: Clock, take: Take) -> None:
+    def __init__(
+        self, provider: BatchProvider, clock: Clock, take: Take, *, spread: float = 0.0
+    ) -> None:
+        """The calls of a round are spread over `spread` seconds, if there are many of them."""
+        self._spread = spread
         self._provider = provider
         self._clock = clock
         self._take = take
@@ -50,7 +57,10 @@ class PollRounds:
         try:
             if len(known) > 1:
                 await self._ask_list(left, known)
-            for batch_id in left:
+            pause = self._pause(len(left))
+            for asked, batch_id in enumerate(left):
+                if asked:
+                    await self._clock.sleep(pause)
                 await self._ask_for(batch_id)
         except ProviderError as error:
             self.is_locked_out = isinstance(error, UnauthorizedError)
@@ -61,7 +71,7 @@ class PollRounds:
             _log.info("the provider answers again")
         self._outages = 0
 
-    async def _ask_list(self, left: dict[str, None], known: Container[str]) -> None:
+    async def _ask_list(self, left: dict[str, None], known: Collection[str]) -> None:
         try:
             await self._walk_list(left, known)
         except (NotFoundError, RefusedError) as error:
@@ -69,16 +79,26 @@ class PollRounds:
                 _log.warning("the provider does not list its batches: %s", error)
             self._is_listless = True
 
-    async def _walk_list(self, left: dict[str, None], known: Container[str]) -> None:
+    def _pause(self, calls: int) -> float:
+        """Seconds between calls; a round of many has no more of them in a second than one of few.
+
+        Providers count the calls of a minute, and other programs under the same key make some.
+        """
+        return self._spread / max(calls, _MANY_CALLS)
+
+    async def _walk_list(self, left: dict[str, None], known: Collection[str]) -> None:
         listed = 0
+        pause = self._pause(len(known) // LIST_PAGE)
         async with aclosing(self._provider.list_batches()) as newest_first:
             async for seen in newest_first:
                 listed += 1
                 if seen.id in known:
                     left.pop(seen.id, None)
                     await self._take(seen.id, seen)
-                if listed % LIST_PAGE == 0 and len(left) <= listed // LIST_PAGE:
-                    return
+                if listed % LIST_PAGE == 0:
+                    if len(left) <= listed // LIST_PAGE:
+                        return
+                    await self._clock.sleep(pause)
 
     async def _ask_for(self, batch_id: str) -> None:
         try:

@@ -308,11 +308,16 @@ class Batches(Application[UUID]):
         )
         return SnapshotMapper(self.mapper.transcoder).to_stored_event(snapshot)
 
-    def catch_up(self) -> None:
-        """Bring views that lag behind the log, or are new, up to date, in constant memory."""
+    def catch_up(self) -> int:
+        """Bring views that lag behind the log, or are new, up to date, in constant memory.
+
+        Returns the position that they have come to: while it stays, nothing has happened.
+        """
         written = -1
-        while (page := self.recorder.lagging(max_bytes=_REBUILD_BYTES))[1]:
-            checkpoint, notifications = page
+        while True:
+            checkpoint, notifications = self.recorder.lagging(max_bytes=_REBUILD_BYTES)
+            if not notifications:
+                return checkpoint
             if checkpoint != written:  # the beginning, or another process has gone on
                 batches = BatchesProjection(self._load_version)
             completions = CompletionsProjection()

@@ -49,6 +49,11 @@ class WatchFlow:
         self.max_age = max_age
         self._late = min(_LATE_POLLS * schedule[0], _LONGEST_LATE)
 
+    @property
+    def shortest_interval(self) -> float:
+        """Seconds between the first polls of a batch."""
+        return self._schedule[0]
+
     def delay(self, batch: Batch) -> float:
         """Seconds until the batch is to be looked at again."""
         if batch.given_up:

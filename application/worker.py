@@ -91,8 +91,12 @@ class Worker:
         self._tracks: dict[UUID, _Track] = {}
         self._polled: dict[str, _Track] = {}
         self._round: asyncio.Task[None] | None = None
-        self._rounds = PollRounds(provider, runtime.clock, self._take)
+        self._rounds = PollRounds(
+            provider, runtime.clock, self._take, spread=lifecycle.watch.shortest_interval / 2
+        )
         self._stirred = asyncio.Event()
+        self._looked_at: int | None = None  # a position of the log; None: look again
+        self._next_due: datetime | None = None
         self._polls = polls_lease(provider.name)
         self._is_poller = False
         self._claimed: datetime | None = None
@@ -111,8 +115,8 @@ class Worker:
             while not stop.is_set():
                 self._stirred.clear()
                 await self._claim_polls()
-                await self._look()
-                self._start_due()
+                if await self._look() or self._is_anything_due():
+                    self._start_due()
                 if until_idle and self._is_idle():
                     break
                 await self._rest()
@@ -142,14 +146,21 @@ class Worker:
 
     # What there is to do.
 
-    async def _look(self) -> None:
-        """See which batches are open, and what has changed about them."""
+    async def _look(self) -> bool:
+        """See which batches are open, and what has changed about them; False for nothing.
+
+        A look at very many takes a while, so it is not taken where nothing has happened since.
+        """
         batches, name = self._runtime.batches, self._provider.name
         try:
+            position = await self._runtime.in_store(batches.catch_up)
+            if position == self._looked_at:
+                return False
             found = await self._runtime.in_store(lambda: batches.views.open_batches(name))
         except StoreError as error:
             _log.error("%s; trying again", error)
-            return
+            return False
+        self._looked_at = position
         known, self._tracks = self._tracks, {}
         for batch in found:
             track = known.pop(batch.id, None)
@@ -157,6 +168,7 @@ class Worker:
             if track is not None:
                 self._go_on(track, batch)
         self._tracks.update((id_, track) for id_, track in known.items() if track.task is not None)
+        return True
 
     def _begin(self, batch: OpenBatch) -> _Track:
         return _Track(batch, self._first_due(batch, self._runtime.clock.now()))
@@ -186,6 +198,9 @@ class Worker:
         )
         return not busy and self._round is None
 
+    def _is_anything_due(self) -> bool:
+        return self._next_due is not None and self._next_due <= self._runtime.clock.now()
+
     def _start_due(self) -> None:
         now = self._runtime.clock.now()
         due = [
@@ -200,6 +215,10 @@ class Worker:
         for track in due:
             if not self._is_for_round(track):
                 track.task = self._start(self._work(track))
+        self._next_due = min(
+            (t.due for t in self._tracks.values() if t.due is not None and t.task is None),
+            default=None,
+        )
 
     def _is_for_round(self, track: _Track) -> bool:
         return track.is_plain_poll and not self._lifecycle.watch.is_aged(track.batch)
@@ -212,14 +231,11 @@ class Worker:
 
     async def _rest(self) -> None:
         """Wait until something may be due, has been done, or is to stop."""
-        now = self._runtime.clock.now()
-        left = [
-            (track.due - now).total_seconds()
-            for track in self._tracks.values()
-            if track.due is not None and track.task is None and track.due > now
-        ]
-        seconds = min(left, default=self._look_interval)
-        nap = self._start(self._runtime.clock.sleep(min(seconds, self._look_interval)))
+        seconds = self._look_interval
+        if self._next_due is not None:
+            left = (self._next_due - self._runtime.clock.now()).total_seconds()
+            seconds = min(seconds, left) if left > 0 else seconds
+        nap = self._start(self._runtime.clock.sleep(seconds))
         try:
             await self._stirred.wait()
         finally:
@@ -251,6 +267,7 @@ class Worker:
             await self._fail(track, error)
         finally:
             track.task = None
+            self._looked_at = None
 
     async def _succeed(self, track: _Track, batch: Batch) -> None:
         await self._resume(track, batch)
@@ -320,6 +337,7 @@ class Worker:
             await self._rounds.ask(ids, self._polled)
         finally:
             self._round = None
+            self._looked_at = None
 
     @one_step
     async def _take(self, provider_batch_id: str, seen: ProviderBatch | Unknown) -> None:

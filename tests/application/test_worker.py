@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchtrail.adapters.sqlite.views import SQLiteViewReader
 from batchtrail.application.errors import (
     HandlerUnavailableError,
     NotFoundError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.application.conftest import Lab, Live
 
     from batchtrail.application.service import BatchService
+    from batchtrail.application.views import OpenBatch
 
 HOUR = 3_600.0
 DAY = 86_400.0
@@ -115,6 +117,32 @@ def test_polls_are_few(world: Lab, live: Live) -> None:
         facts = await world.facts(service, ids[0])
         assert facts[-1] == "StatusChanged"
         assert facts.count("StatusChanged") == 1
+
+    live(life())
+
+
+def test_all_batches_are_read_only_when_something_has_happened(
+    world: Lab, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker looks each second; of an hour in which each batch had one event, it reads few."""
+    readings = 0
+    read = SQLiteViewReader.open_batches
+
+    def count(reader: SQLiteViewReader, provider: str) -> list[OpenBatch]:
+        nonlocal readings
+        readings += 1
+        return read(reader, provider)
+
+    async def life() -> None:
+        service = world.service()
+        ids = await begun(world, service, 3)
+        monkeypatch.setattr(SQLiteViewReader, "open_batches", count)
+        stop = asyncio.Event()
+        world.clock.after(HOUR, stop.set)
+        await service.worker(look_interval=1).run(stop=stop)
+        assert (await world.facts(service, ids[0]))[-1] == "StatusChanged"
+        # The polls are at 60, 180, 480, 1080 and 2880 s, and each of these rounds has an end.
+        assert readings <= 3 * 5 * 2
 
     live(life())
 

@@ -1,0 +1,81 @@
+"""A round of polls: few calls for many batches, and never all of them at once."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
+from batchtrail.application.poll_round import PollRounds, Unknown
+from batchtrail.application.ports import CreateRequest, ProviderBatch
+
+PAGE = 100
+SPREAD = 30.0
+_LINE = (
+    b'{"custom_id":"a","method":"POST","url":"/v1/responses",'
+    b'"body":{"model":"gpt-5-nano","input":"x"}}\n'
+)
+
+
+class _Round:
+    """Rounds over a provider, and when each of their calls was made, in seconds."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        self.provider = FakeBatchProvider(page_size=PAGE, now=self.clock.now)
+        self.seen: dict[str, datetime] = {}
+        self.rounds = PollRounds(self.provider, self.clock, self._take, spread=SPREAD)
+
+    async def _take(self, batch_id: str, _: ProviderBatch | Unknown) -> None:
+        self.seen[batch_id] = self.clock.now()
+
+    async def submit(self, count: int) -> list[str]:
+        async def lines() -> object:
+            yield _LINE
+
+        made = []
+        for number in range(count):
+            file = await self.provider.upload(
+                lines(),  # type: ignore[arg-type]
+                filename=f"{number}.jsonl",
+                size=len(_LINE),
+            )
+            request = CreateRequest(file.id, "/v1/responses", "24h", {})
+            made.append((await self.provider.create_batch(request)).id)
+        return made
+
+    async def ask(self, due: list[str], known: list[str]) -> timedelta:
+        begun = self.clock.now()
+        await self.rounds.ask(due, known)
+        return self.clock.now() - begun
+
+
+@pytest.fixture(name="polls")
+def _polls() -> _Round:
+    return _Round()
+
+
+async def test_pages_of_the_list_come_one_after_the_other(polls: _Round) -> None:
+    """Five pages show five hundred batches, with a pause between each two."""
+    made = await polls.submit(5 * PAGE)
+    took = await polls.ask(made, made)
+    assert polls.provider.count("list") == 5
+    assert set(polls.seen) == set(made)
+    assert len(set(polls.seen.values())) == 5
+    assert timedelta() < took < timedelta(seconds=SPREAD)
+
+
+async def test_very_many_calls_fill_the_time_that_they_have(polls: _Round) -> None:
+    """Batches that no list shows are asked for by name, and no faster than the rest."""
+    made = await polls.submit(4 * PAGE)
+    for each in made:
+        polls.provider.hide_from_list(each, times=1)
+    took = await polls.ask(made, made)
+    assert polls.provider.count("retrieve") == len(made)
+    assert took == pytest.approx(timedelta(seconds=SPREAD), abs=timedelta(seconds=1))
+
+
+async def test_few_are_not_kept_waiting(polls: _Round) -> None:
+    """One page, or one batch by name, costs no pause."""
+    made = await polls.submit(3)
+    assert await polls.ask(made, made) == timedelta()
+    assert await polls.ask(made[:1], made[:1]) == timedelta()
