@@ -1369,9 +1369,10 @@ class BatchStoreContract(StoreContract):
             open_store()
 
     @pytest.mark.parametrize("place", ["event", "draft", "snapshot", "snapshot-row"])
-    def test_stored_names_are_never_imported(
+    def test_stored_names_are_never_imported(  # noqa: PLR0917 (fixtures)
         self,
         store: Batches,
+        open_store: OpenStore,
         author: Author,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -1383,6 +1384,7 @@ class BatchStoreContract(StoreContract):
         monkeypatch.syspath_prepend(str(tmp_path))
         batch = author.draft([request_line("a")])
         store.save_batch(batch)
+        reader = open_store()  # which has not seen the batch
         self._set_trap(store, batch, place)
         imported = []
 
@@ -1391,13 +1393,13 @@ class BatchStoreContract(StoreContract):
                 imported.append(name)
 
         monkeypatch.setattr(sys, "meta_path", [Watch(), *sys.meta_path])
-        for read in (store.catch_up, lambda: store.get(batch.id), lambda: image_of(store)):
+        for read in (reader.catch_up, lambda: reader.get(batch.id), lambda: image_of(reader)):
             with suppress(StoreError):
                 read()
         assert module not in imported
         assert module not in sys.modules
         with pytest.raises(StoreError):
-            store.get(batch.id)
+            reader.get(batch.id)
 
     def _set_trap(self, store: Batches, batch: Batch, place: str) -> None:
         log: BatchRecorder = store.recorder

@@ -129,6 +129,7 @@ class CollectionFlow:
                             lines.pop()
                             whole = False
                         applied = await self._runtime.in_store(applier.apply, file, lines)
+                        lines.clear()  # megabytes, which need not wait for the next ones
                         on_progress(Applying(batch.id, applied, batch.request_count))
             except (*_FAILURES, RefusedError) as error:
                 failure = error  # one file that stays away does not keep the other

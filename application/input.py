@@ -24,6 +24,7 @@ Requests = (
 """Request lines as text, or as mappings that become lines."""
 
 _SPOOL_BYTES = 8 << 20
+_PIECE_BYTES = 1 << 20
 _BUFFER_BYTES = 1 << 20
 """Lines of some kilobytes are read in a third of the time that they take by the usual 8 kB."""
 
@@ -134,15 +135,27 @@ def check_file(path: Path, limits: Limits) -> CheckedInput:
 
 def bounded_lines(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
     """The lines of a file; one longer than a whole batch may be is refused, and not read on."""
-    readline = partial(file.readline, limits.max_bytes + 2)
+    readline = partial(file.readline, _PIECE_BYTES)
     for number, line in enumerate(iter(readline, b""), 1):
-        if len(line) > limits.max_bytes + 1:
-            raise RequestRefusedError(
-                f"is longer than the {limits.max_bytes:,} bytes that one batch may have; "
-                "write one request a line",
-                line=number,
-            )
-        yield line
+        if line.endswith(b"\n") and len(line) <= limits.max_bytes + 1:
+            yield line
+        else:
+            yield _long_line(number, line, readline, limits)
+
+
+def _long_line(number: int, begin: bytes, readline: Callable[[], bytes], limits: Limits) -> bytes:
+    """The whole of a line that is longer than a piece, or the last one without a newline."""
+    pieces, size = [begin], len(begin)
+    while size <= limits.max_bytes + 1:
+        if pieces[-1].endswith(b"\n") or not (piece := readline()):
+            return b"".join(pieces)
+        pieces.append(piece)
+        size += len(piece)
+    raise RequestRefusedError(
+        f"is longer than the {limits.max_bytes:,} bytes that one batch may have; "
+        "write one request a line",
+        line=number,
+    )
 
 
 def copy_stream(path: Path, file: IO[bytes], limits: Limits) -> None:

@@ -3,8 +3,7 @@
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from decimal import Decimal
-from itertools import accumulate
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 
@@ -23,7 +22,7 @@ def no_price(model: str | None, usage: TokenUsage | None) -> None:
     """Know no price."""
 
 
-class RawLine(NamedTuple):
+class RawLine(msgspec.Struct, frozen=True, gc=False):
     """One line of a file: the position of its first byte, and its bytes without the newline.
 
     `complete` is false for a last line that no newline ended.
@@ -50,8 +49,11 @@ async def split_lines(
             continue
         pieces = [b"".join(head), *rest.split(b"\n")]
         head = [pieces.pop()]
-        *offsets, offset = accumulate((len(piece) + 1 for piece in pieces), initial=offset)
-        yield list(map(RawLine, offsets, pieces))
+        lines = []
+        for piece in pieces:
+            lines.append(RawLine(offset, piece))
+            offset += len(piece) + 1
+        yield lines
     last = b"".join(head)
     if last:
         yield [RawLine(offset, last, complete=False)]
@@ -123,15 +125,15 @@ def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
     body = response.body or response
     usage = _usage(body.usage)
     return ResultLine(
-        offset=line.offset,
-        raw=line.raw,
-        custom_id=content.custom_id,
-        answered=True,
-        status_code=response.status_code,
-        error=_error(content.error),
-        body_error=_error(body.error),
-        usage=usage,
-        cost=cost_of(body.model, usage),
+        line.offset,
+        line.raw,
+        content.custom_id,
+        True,
+        response.status_code,
+        _error(content.error),
+        _error(body.error),
+        usage,
+        cost_of(body.model, usage),
     )
 
 

@@ -52,6 +52,7 @@ SNAPSHOT_INTERVAL = 100
 
 _LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 _PAGE_BYTES = 4 << 20
+_LINES_BYTES = 1 << 20
 _REBUILD_BYTES = 2 << 20
 """Some thousand events: without their bodies they are small, until they are decoded."""
 _LAST_EVENTS = 10
@@ -401,7 +402,7 @@ class Batches(Application[UUID]):
         self.catch_up()
         plain = self._bodies.plain
         page: list[tuple[CompletionRow, bytes | None]] = []
-        for row, body in self.recorder.select_lines(batch_id, after=after, max_bytes=_PAGE_BYTES):
+        for row, body in self.recorder.select_lines(batch_id, after=after, max_bytes=_LINES_BYTES):
             try:
                 page.append((row, None if body is None else plain(body)))
             except ValueError as error:

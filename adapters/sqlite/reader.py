@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -168,8 +169,12 @@ class SQLiteStoredLog:
         return [KeptSeal(Seal(position, link), *by) for position, link, *by in rows]
 
 
+@lru_cache
 def _batch_id(text: Any) -> UUID | None:
-    """The id that a text is, as we write it; None for any other text."""
+    """The id that a text is, as we write it; None for any other text.
+
+    Remembered: each of a million events of a batch names it.
+    """
     try:
         batch_id = UUID(hex=text)
     except (AttributeError, TypeError, ValueError):

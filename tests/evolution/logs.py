@@ -32,7 +32,7 @@ def image_of(store: Batches) -> dict[str, Any]:
         str(summary.id): {
             "state": _facts(vars(store.get(summary.id))),
             "summary": summary,
-            "rows": all_rows(store, summary.id),
+            "rows": [row._asdict() for row in all_rows(store, summary.id)],
         }
         for summary in store.views.summaries(limit=1_000)
     }
