@@ -1145,6 +1145,8 @@ class BatchStoreContract(StoreContract):
         ids = [batch.id for batch in reversed(batches)]
         views = store.views
         assert [summary.id for summary in views.summaries(limit=9)] == ids
+        assert [views.summary(each) for each in ids] == views.summaries(limit=9)
+        assert views.summary(UUID(int=1)) is None
         assert [summary.id for summary in views.summaries(limit=2)] == ids[:2]
         before = batches[2].created_on
         assert [summary.id for summary in views.summaries(limit=9, before=before)] == ids[3:]
@@ -1219,6 +1221,11 @@ class BatchStoreContract(StoreContract):
             after = page[-1][0].number
             pages += 1
         assert read == [(custom_id, given.get(custom_id)) for custom_id in ids]
+        lines, after = [], 0
+        while found := store.lines_page(batch.id, after=after):
+            lines += [(row.custom_id, line) for row, line in found]
+            after = found[-1][0].number
+        assert lines == read
         assert 1 < pages < len(ids)
 
     def test_completion_pages_are_bounded(self, store: Batches, author: Author) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from ..domain.events import BatchEvent
 from ..domain.status import Outcome
 from . import projecting
-from .errors import InputError
+from .errors import BatchNotFoundError, InputError
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded
 from .runtime import Runtime
 from .views import BatchSummary
@@ -32,7 +32,13 @@ class LogReader:
 
     async def status(self, batch_id: UUID) -> BatchSummary:
         """One batch as the log has it; nothing is asked of the provider."""
-        return BatchSummary.of(await self._runtime.load(batch_id))
+        return await self._runtime.in_store(self._summary, batch_id)
+
+    def _summary(self, batch_id: UUID) -> BatchSummary:
+        summary = self._runtime.batches.views.summary(batch_id)
+        if summary is None:
+            raise BatchNotFoundError(batch_id)
+        return summary
 
     async def batches(
         self, *, limit: int = 100, until: datetime | None = None

@@ -171,6 +171,10 @@ class ViewReader(Protocol):
         """Batches, newest first, `limit` at most, made before a moment."""
         ...
 
+    def summary(self, batch_id: UUID) -> BatchSummary | None:
+        """One batch; None for an unknown one."""
+        ...
+
     def open_batches(self, provider: str) -> list[OpenBatch]:
         """The batches at a provider with something left to do, oldest first."""
         ...

@@ -257,6 +257,11 @@ class PostgresViewReader:
         )
         return [msgspec.json.decode(summary, type=BatchSummary) for (summary,) in rows]
 
+    def summary(self, batch_id: UUID) -> BatchSummary | None:
+        """One batch; None for an unknown one."""
+        rows = self._select("SELECT summary FROM batchtrail_batches WHERE batch_id=%s", batch_id)
+        return msgspec.json.decode(rows[0][0], type=BatchSummary) if rows else None
+
     def open_batches(self, provider: str) -> list[OpenBatch]:
         """The batches at a provider with something left to do, oldest first."""
         rows = self._select(

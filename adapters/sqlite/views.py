@@ -233,6 +233,11 @@ class SQLiteViewReader:
         )
         return [msgspec.json.decode(row["summary"], type=BatchSummary) for row in rows]
 
+    def summary(self, batch_id: UUID) -> BatchSummary | None:
+        """One batch; None for an unknown one."""
+        rows = self._select("SELECT summary FROM batches WHERE batch_id=?", (batch_id.hex,))
+        return msgspec.json.decode(rows[0]["summary"], type=BatchSummary) if rows else None
+
     def open_batches(self, provider: str) -> list[OpenBatch]:
         """The batches at a provider with something left to do, oldest first."""
         rows = self._select(
