@@ -4,14 +4,14 @@ import gc
 import os
 import sys
 
-_COLLECTED_EVERY = 50_000
+COLLECTED_EVERY = 50_000
 """Objects. Requests and results come and go by the thousand, and none of them is in a cycle: with
 Python's own 700 a sixth of a run goes into looking for some."""
 
 
 def main() -> None:
     """Run the command line; an interrupt during the imports is one, too."""
-    gc.set_threshold(_COLLECTED_EVERY)
+    gc.set_threshold(COLLECTED_EVERY)
     for name in ("stdout", "stderr"):
         # A stream that was closed for us would let the next file that is opened take its place.
         if getattr(sys, name) is None:
@@ -23,4 +23,4 @@ def main() -> None:
     run_command_line()
 
 
-__all__ = ["main"]
+__all__ = ["COLLECTED_EVERY", "main"]

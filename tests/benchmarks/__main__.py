@@ -1,7 +1,7 @@
 """`make bench`: whole processes in alternation, ours against a floor and a script on the SDK.
 
-Each round runs each program once on the same input, with an emulator of its own; what is printed
-are medians over the rounds, and ratios of these medians.
+Each round runs each program once on the same input, with an emulator of its own, and then the
+stages of a run apart; what is printed are medians over the rounds, and ratios of these medians.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks.inputs import ANSWER_BYTES, LINE_BYTES, write_requests
@@ -21,6 +22,7 @@ from tests.benchmarks.measuring import Cost, measured, median_of
 
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "batchtrail")
+OURS, COMPRESSED = "batchtrail run", "batchtrail run, zstd"
 SCRIPTS = {"floor": HERE / "floor.py", "SDK script": HERE / "sdk_script.py"}
 LATER: Mapping[str, Sequence[str]] = {
     "`batchtrail --help`": ("--help",),
@@ -42,16 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(name)
         source = folder / "in.jsonl"
         write_requests(source, options.requests, options.line_bytes)
-        costs: dict[str, list[Cost]] = {"batchtrail run": [], **{each: [] for each in SCRIPTS}}
+        costs: dict[str, list[Cost]] = {each: [] for each in (OURS, *SCRIPTS, COMPRESSED)}
+        stages: list[Mapping[str, Sequence[float]]] = []
         for number in range(1, options.rounds + 1):
             for program, each in costs.items():
-                place = folder / program.replace(" ", "-")
-                each.append(_run(program, place, source, options))
+                each.append(_run(program, _place(folder, program), source, options))
                 line = f"round {number}: {program}: {each[-1].cpu:.2f} s CPU"
                 print(line, file=sys.stderr, flush=True)
-        ours = folder / "batchtrail-run"
-        later = _asked_later(ours, options.rounds)
-        report = "\n".join(_report(options, source, ours, costs, later))
+            stages.append(_stages(folder / "stages", source, options))
+        later = _asked_later(_place(folder, OURS), options.rounds)
+        parts = (
+            _programs(options, source, folder, costs),
+            _stage_table(options.requests, stages),
+            _later_table(later),
+        )
+        report = "\n".join(line for part in parts for line in part)
     print(report)
     if options.report:
         options.report.write_text(report + "\n", encoding="utf-8")
@@ -67,20 +74,44 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(program: str, place: Path, source: Path, options: argparse.Namespace) -> Cost:
-    """One run from nothing: a new folder, a new emulator and a new database."""
+def _place(folder: Path, program: str) -> Path:
+    return folder / program.replace(",", "").replace(" ", "-")
+
+
+def _cleared(place: Path) -> Path:
     for left in place.glob("*") if place.is_dir() else ():
         left.unlink()
     place.mkdir(exist_ok=True)
+    return place
+
+
+def _run(program: str, place: Path, source: Path, options: argparse.Namespace) -> Cost:
+    """One run from nothing: a new folder, a new emulator and a new database."""
+    _cleared(place)
     with _emulator(options.answer_bytes) as base_url:
+        environment = _environment(base_url)
         if program in SCRIPTS:
             command = [sys.executable, str(SCRIPTS[program]), str(source)]
             command += ["out.jsonl", "results.db", base_url]
         else:
             command = [COMMAND, "run", str(source), "-o", "out.jsonl"]
-        cost = measured(command, place, _environment(base_url))
+            environment["BATCHTRAIL_COMPRESSION"] = "zstd" if program == COMPRESSED else "none"
+        cost = measured(command, place, environment)
     _check(place / "out.jsonl", options.requests)
     return cost
+
+
+def _stages(
+    place: Path, source: Path, options: argparse.Namespace
+) -> Mapping[str, Sequence[float]]:
+    """The stages of one run: CPU and wall time, in seconds."""
+    _cleared(place)
+    with _emulator(options.answer_bytes) as base_url:
+        command = [sys.executable, "-m", "tests.benchmarks.stages", str(source), ".", base_url]
+        environment = {**_environment(base_url), "PYTHONPATH": str(HERE.parents[1])}
+        measured(command, place, environment)
+    told: dict[str, list[float]] = json.loads((place / "said.txt").read_bytes())
+    return told
 
 
 def _environment(base_url: str) -> dict[str, str]:
@@ -133,15 +164,11 @@ def _asked_later(place: Path, rounds: int) -> dict[str, Cost]:
     return {name: median_of(each) for name, each in costs.items()}
 
 
-def _report(
-    options: argparse.Namespace,
-    source: Path,
-    ours: Path,
-    costs: Mapping[str, Sequence[Cost]],
-    later: Mapping[str, Cost],
+def _programs(
+    options: argparse.Namespace, source: Path, folder: Path, costs: Mapping[str, Sequence[Cost]]
 ) -> Iterator[str]:
-    results, database = (ours / name for name in ("out.jsonl", "batchtrail.db"))
-    up, down, kept = (each.stat().st_size for each in (source, results, database))
+    results = _place(folder, OURS) / "out.jsonl"
+    up, down = source.stat().st_size, results.stat().st_size
     yield (
         f"{options.requests:,} requests, {up / _MB:.1f} MB up and {down / _MB:.1f} MB down; medians"
         f" of {options.rounds} rounds in alternation; {datetime.now(UTC):%Y-%m-%d},"
@@ -149,15 +176,27 @@ def _report(
         f" {os.cpu_count()} processors."
     )
     floor = median_of(costs["floor"])
-    yield "\n| Program | CPU s | CPU ÷ floor | Wall s | Peak MB |\n| --- | --- | --- | --- | --- |"
+    yield "\n| Program | CPU s | CPU ÷ floor | Wall s | Peak MB | Database ÷ data |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for program, each in costs.items():
         cost = median_of(each)
         figures = f"{cost.cpu:.2f} | {cost.cpu / floor.cpu:.2f}"
-        yield f"| {program} | {figures} | {cost.wall:.1f} | {cost.peak_mb:.0f} |"
+        database = _place(folder, program) / "batchtrail.db"
+        size = f"{database.stat().st_size / (up + down):.3f}" if database.exists() else ""
+        yield f"| {program} | {figures} | {cost.wall:.1f} | {cost.peak_mb:.0f} | {size} |"
+
+
+def _stage_table(requests: int, stages: Sequence[Mapping[str, Sequence[float]]]) -> Iterator[str]:
+    yield "\n| Stage | CPU s | CPU µs a request | Wall s |\n| --- | --- | --- | --- |"
+    for name in stages[0]:
+        cpu, wall = (median(each[name][which] for each in stages) for which in (0, 1))
+        yield f"| {name} | {cpu:.3f} | {cpu / requests * 1e6:.1f} | {wall:.3f} |"
+
+
+def _later_table(later: Mapping[str, Cost]) -> Iterator[str]:
     yield "\n| Afterwards | CPU s | Wall s | Peak MB |\n| --- | --- | --- | --- |"
     for name, cost in later.items():
         yield f"| {name} | {cost.cpu:.3f} | {cost.wall:.3f} | {cost.peak_mb:.0f} |"
-    yield f"\nThe database has {kept / (up + down):.3f} of the bytes of requests and results."
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ prints one line of JSON: for each stage its CPU and wall time in seconds.
 """
 
 import asyncio
+import gc
 import json
 import sqlite3
 import sys
@@ -18,6 +19,7 @@ from uuid import UUID
 
 from tests.benchmarks import floor
 
+from batchtrail.adapters.cli import COLLECTED_EVERY
 from batchtrail.adapters.cli.output import write_lines
 from batchtrail.adapters.openai import OpenAISettings
 from batchtrail.adapters.openai.provider import OpenAIBatchProvider, connect
@@ -108,12 +110,13 @@ async def _apply(
             provider.name, checked.endpoint, identity=identity_of(provider.name, checked)
         )
         batch_id = await runtime.in_store(record_input, runtime, new, checked, provider.limits)
+    prices = GenaiPrices()
     lifecycle = Lifecycle(
         runtime,
         cast("BatchProvider", _FromFile(provider, content)),
         NoHandlers(),
         ServiceSettings(poll_schedule=(POLL_SECONDS,)),
-        GenaiPrices(),
+        prices,
     )
     with stages.timed("upload"):
         batch = await lifecycle.submit(batch_id)
@@ -130,6 +133,8 @@ async def _apply(
         async for piece in provider.download(file_id):
             file.write(piece)
     await asyncio.sleep(2 * POLL_SECONDS)  # a batch that was just submitted is not polled yet
+    with stages.timed("import the prices"):
+        prices.price("gpt-5.4-mini", "/v1/responses")
     with stages.timed("apply the results"):
         batch = await lifecycle.advance(batch_id)
     if not batch.results_collected:
@@ -138,12 +143,14 @@ async def _apply(
 
 
 def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> None:
-    """Parse each line and insert it into SQLite, in one transaction."""
+    """Parse each line and insert it into SQLite, in one transaction; and what the floor writes."""
     numbers = floor.check(source)
+    store = floor.opened(str(database))
     with stages.timed("apply, bare loop"), content.open("rb") as lines:
-        store = floor.opened(str(database))
         floor.insert(store, numbers, (line[:-1] for line in lines))
-        store.close()
+    with stages.timed("write results, bare"):
+        floor.write(store, database.with_suffix(".out"))
+    store.close()
 
 
 def _read_events(database: Path) -> None:
@@ -157,5 +164,6 @@ def _read_events(database: Path) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(COLLECTED_EVERY)  # as the command does
     source, folder, base_url = sys.argv[1:]
     print(json.dumps(asyncio.run(measure(Path(source), Path(folder), base_url))))

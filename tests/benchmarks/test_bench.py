@@ -13,5 +13,12 @@ def test_each_program_does_the_job_and_is_told_of(
     main([*sizes, "--rounds", "1", "--report", str(tmp_path / "report.md")])
     told = capsys.readouterr().out
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == told
-    for program in ("batchtrail run", "floor", "SDK script", "`seal`", "`rebuild`"):
+    for program in (
+        "batchtrail run",
+        "floor",
+        "SDK script",
+        "apply the results",
+        "`seal`",
+        "`rebuild`",
+    ):
         assert f"| {program} | " in told
