@@ -178,7 +178,6 @@ class _Applier:
     def apply(self, file: ResultFile, lines: Sequence[RawLine]) -> int:
         """Apply the lines that are not applied yet; return how many requests have a result."""
         cost_of = self._costing.cost_of
-        parsed = [parse_result_line(line, cost_of) for line in lines if line.raw.strip()]
         while True:
             batch, index = self._loaded or self._load()
             if batch.results_collected:
@@ -186,7 +185,11 @@ class _Applier:
             position = batch.positions[file].offset
             batch.apply_results(
                 file,
-                [line for line in parsed if line.offset >= position],
+                [
+                    parse_result_line(line, cost_of)
+                    for line in lines
+                    if line.offset >= position and line.raw.strip()
+                ],
                 index,
                 stamp=self._runtime.stamp(),
                 price_source=self._costing.source,

@@ -31,7 +31,7 @@ class LogReader:
         self._runtime = runtime
 
     async def status(self, batch_id: UUID) -> BatchSummary:
-        """One batch as the log has it; nothing is asked of the provider."""
+        """One batch as its last event left it; nothing is asked of the provider."""
         return await self._runtime.in_store(self._summary, batch_id)
 
     def _summary(self, batch_id: UUID) -> BatchSummary:

@@ -116,11 +116,11 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
         batch = key(stored_events[0].originator_id)  # a save is of one batch
-        rows = [event_row(cast(EventRecord, stored), batch) for stored in stored_events]
-        c.execute(self.insert_events_statement, rows[0])
+        rows = (event_row(cast(EventRecord, stored), batch) for stored in stored_events)
+        c.execute(self.insert_events_statement, next(rows))
         # The write lock is held, so the positions follow the first one without a gap.
-        positions = range(c.lastrowid, c.lastrowid + len(rows))
-        c.executemany(self.insert_events_statement, rows[1:])
+        positions = range(c.lastrowid, c.lastrowid + len(stored_events))
+        c.executemany(self.insert_events_statement, rows)
         if change_bodies is not None:
             change_bodies(SQLiteBodyWriter(c))
         if snapshot is not None:
