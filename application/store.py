@@ -290,7 +290,8 @@ class Batches(Application[UUID]):
             )
         except IntegrityError as error:
             raise ConflictError(f"batch {batch.id} was changed by another process") from error
-        batch.collect_events()
+        # `collect_events` would pop each from the front, and move the thousands behind it.
+        batch.pending_events.clear()
         if self.repository.cache is not None:
             # Or the next load would replay what was just recorded, thousands of results at times.
             self.repository.cache.put(batch.id, deepcopy(batch))

@@ -21,6 +21,10 @@ import msgspec
 PIECE = 1 << 18
 PAGE_BYTES = 1 << 15
 POLL_SECONDS = 0.1
+CREATE = (
+    "CREATE TABLE results (number INTEGER, status INTEGER, input INTEGER, output INTEGER,"
+    " line BLOB)"
+)
 ENDS = {"completed", "failed", "expired", "cancelled"}
 BOUNDARY = "floor-boundary-5d1c8e0b"
 
@@ -168,10 +172,7 @@ def opened(database: str) -> sqlite3.Connection:
     store.execute(f"PRAGMA page_size={PAGE_BYTES}")
     store.execute("PRAGMA journal_mode=OFF")
     store.execute("PRAGMA synchronous=OFF")
-    store.execute(
-        "CREATE TABLE results (number INTEGER, status INTEGER, input INTEGER, output INTEGER,"
-        " line BLOB)"
-    )
+    store.execute(CREATE)
     return store
 
 
