@@ -37,7 +37,8 @@ from ..application.errors import BatchNotFoundError, ConflictError, StoreError
 from ..application.records import EventRecord
 from ..application.request_lines import checked_chunks
 from ..application.result_lines import RawLine, parse_result_line
-from ..application.store import SNAPSHOT_INTERVAL, Batches, BatchRecorder
+from ..application.saving import SNAPSHOT_INTERVAL
+from ..application.store import Batches, BatchRecorder
 from ..application.transcoding import BatchMapper, MsgpackTranscoder
 from ..application.views import CompletionRow, ViewWriter
 from ..domain import events
@@ -722,6 +723,79 @@ class BatchStoreContract(StoreContract):
                 store.save_batch(batch)
         store.save_batch(batch)
         assert state_of(store.get(batch.id)) == state_of(batch)
+
+    def test_saving_step_by_step(self, open_store: OpenStore, author: Author) -> None:
+        """The events of many steps are one save, and each step finds those before it recorded."""
+        store, other = open_store(), open_store()
+        batch = author.draft(map(request_line, "abc"))
+        author.end(batch)
+        store.save_batch(batch)
+        index, before = store.request_index(batch.id), batch.version
+        held: list[int] = []
+
+        def steps() -> Iterator[None]:
+            for custom_id in "cab":
+                author.apply(batch, index, [answer(custom_id)])
+                held.append(len(batch.pending_events))
+                yield
+            batch.finish_collection(stamp=author.stamp())
+            yield
+
+        store.save_steps(batch, steps())
+        assert held == [1, 1, 1]
+        assert list(batch.pending_events) == []
+        again = other.get(batch.id)
+        assert again.version == before + 4
+        assert state_of(again) == state_of(batch)
+        outcomes = [row.outcome for row in all_rows(other, batch.id)]
+        assert outcomes == [Outcome.SUCCEEDED] * 3
+        results = {row.custom_id: event for row, event in other.completions_page(batch.id, after=0)}
+        for custom_id, event in results.items():
+            assert event is not None
+            assert event.text == answer(custom_id)
+
+    def test_a_failing_step_undoes_the_steps_before(self, store: Batches, author: Author) -> None:
+        """All steps or none; the batch is loaded anew, and nothing of it was remembered."""
+        batch = author.draft(map(request_line, "ab"))
+        author.end(batch)
+        store.save_batch(batch)
+        index, before, log = store.request_index(batch.id), batch.version, positions_of(store)
+
+        def steps() -> Iterator[None]:
+            author.apply(batch, index, [answer("a")])
+            yield
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            store.save_steps(batch, steps())
+        assert positions_of(store) == log
+        assert store.get(batch.id).version == before
+        assert {row.outcome for row in all_rows(store, batch.id)} == {Outcome.PENDING}
+
+    def test_steps_that_decide_nothing(self, store: Batches, author: Author) -> None:
+        """Nothing is recorded, and no view is touched."""
+        store.save_batch(batch := author.draft([request_line("a")]))
+        log = positions_of(store)
+        store.save_steps(batch, iter((None, None)))
+        store.save_steps(batch, iter(()))
+        assert positions_of(store) == log
+
+    def test_steps_after_another_writer(self, open_store: OpenStore, author: Author) -> None:
+        """Who was second is told so, whatever the number of steps."""
+        first, second = open_store(), open_store()
+        first.save_batch(batch := author.draft([request_line("a")]))
+        late = second.get(batch.id)
+        author.discard(batch, "f1")
+        first.save_batch(batch)
+
+        def steps() -> Iterator[None]:
+            for name in ("f2", "f3"):
+                author.discard(late, name)
+                yield
+
+        with pytest.raises(ConflictError):
+            second.save_steps(late, steps())
+        assert second.get(batch.id).version == batch.version
 
     def test_positions_have_no_gaps(self, open_store: OpenStore, author: Author) -> None:
         """Positions are counted through, also after writes that were undone."""
@@ -1433,4 +1507,4 @@ class BatchStoreContract(StoreContract):
             later = EventRecord(
                 batch.id, batch.version + 1, events.CancelRequested.TOPIC, first.state
             )
-            log.insert_events([later], snapshot=trap)
+            log.insert_events([later], snapshot=lambda: trap)

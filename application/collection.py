@@ -5,7 +5,7 @@ goes on behind the last line applied. No transaction is open during a network ca
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
@@ -30,6 +30,10 @@ from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 6 << 20
+STEP_LINES = 50
+"""So many lines are parsed, applied and written before the next ones: few enough to stay in the
+processor's cache all the way, which is worth a third of the time."""
+
 SHORT_FETCHES = 3
 """So often are files that are short of the provider's count fetched again."""
 
@@ -177,30 +181,37 @@ class _Applier:
 
     def apply(self, file: ResultFile, lines: Sequence[RawLine]) -> int:
         """Apply the lines that are not applied yet; return how many requests have a result."""
-        cost_of = self._costing.cost_of
         while True:
             batch, index = self._loaded or self._load()
             if batch.results_collected:
                 return batch.totals.outcomes.settled
-            position = batch.positions[file].offset
-            batch.apply_results(
-                file,
-                [
-                    parse_result_line(line, cost_of)
-                    for line in lines
-                    if line.offset >= position and line.raw.strip()
-                ],
-                index,
-                stamp=self._runtime.stamp(),
-                price_source=self._costing.source,
-            )
             try:
-                self._runtime.batches.save_batch(batch)
+                self._runtime.batches.save_steps(batch, self._steps(batch, index, file, lines))
             except ConflictError:
                 _log.debug("batch %s is being collected by another process too", self._batch_id)
                 self._loaded = None
                 continue
             return batch.totals.outcomes.settled
+
+    def _steps(
+        self, batch: Batch, index: RequestIndex, file: ResultFile, lines: Sequence[RawLine]
+    ) -> Iterator[None]:
+        """Apply some lines with each step, all by one decision."""
+        stamp, cost_of = self._runtime.stamp(), self._costing.cost_of
+        position = batch.positions[file].offset
+        for first in range(0, len(lines), STEP_LINES):
+            batch.apply_results(
+                file,
+                [
+                    parse_result_line(line, cost_of)
+                    for line in lines[first : first + STEP_LINES]
+                    if line.offset >= position and line.raw.strip()
+                ],
+                index,
+                stamp=stamp,
+                price_source=self._costing.source,
+            )
+            yield
 
     def _load(self) -> tuple[Batch, RequestIndex]:
         # The batch first: should another process write between the two, saving is refused.

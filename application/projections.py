@@ -18,7 +18,7 @@ class CompletionsProjection:
     """One row for each request: its custom_id, its outcome, and where its result stands."""
 
     def __init__(self) -> None:
-        self._changes: list[Callable[[ViewWriter], None]] = []
+        self._changes: list[Callable[[ViewWriter, int], None]] = []
         self._results: dict[UUID, list[tuple[int, Outcome, int]]] = {}
 
     def process(self, event: events.BatchEvent, position: int) -> None:
@@ -43,29 +43,33 @@ class CompletionsProjection:
             self._changes.append(partial(_settle, batch_id, results))
         self._results = {}
 
-    def write(self, views: ViewWriter) -> None:
-        """Write what the events changed."""
+    def write(self, views: ViewWriter, *, behind: int = 0) -> None:
+        """Write what the events changed; their positions are counted from the one `behind`."""
         self._gather_results()
         for change in self._changes:
-            change(views)
+            change(views, behind)
         self._changes.clear()
 
 
 def _add_requests(
-    batch_id: UUID, first_number: int, custom_ids: Sequence[str], views: ViewWriter
+    batch_id: UUID, first_number: int, custom_ids: Sequence[str], views: ViewWriter, _behind: int
 ) -> None:
     views.add_requests(batch_id, first_number, custom_ids)
 
 
-def _settle(batch_id: UUID, results: list[tuple[int, Outcome, int]], views: ViewWriter) -> None:
-    views.settle(batch_id, results)
+def _settle(
+    batch_id: UUID, results: list[tuple[int, Outcome, int]], views: ViewWriter, behind: int
+) -> None:
+    views.settle(
+        batch_id, [(number, outcome, behind + position) for number, outcome, position in results]
+    )
 
 
-def _settle_rest(batch_id: UUID, outcome: Outcome, views: ViewWriter) -> None:
+def _settle_rest(batch_id: UUID, outcome: Outcome, views: ViewWriter, _behind: int) -> None:
     views.settle_rest(batch_id, outcome)
 
 
-def _reopen(batch_id: UUID, views: ViewWriter) -> None:
+def _reopen(batch_id: UUID, views: ViewWriter, _behind: int) -> None:
     views.reopen(batch_id)
 
 

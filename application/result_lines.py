@@ -43,17 +43,20 @@ async def split_lines(
     """
     head: list[bytes] = []  # the pieces of a line that goes on; joined once, when it ends
     async for chunk in chunks:
-        first, newline, rest = chunk.partition(b"\n")
-        head.append(first)
-        if not newline:
-            continue
-        pieces = [b"".join(head), *rest.split(b"\n")]
-        head = [pieces.pop()]
-        lines = []
-        for piece in pieces:
-            lines.append(RawLine(offset, piece))
-            offset += len(piece) + 1
-        yield lines
+        lines, start = list[RawLine](), 0
+        # `split` looks at each byte by itself, `find` at dozens at once.
+        while (end := chunk.find(b"\n", start)) >= 0:
+            raw = chunk[start:end]
+            if head:
+                raw = b"".join((*head, raw))
+                head.clear()
+            lines.append(RawLine(offset, raw))
+            offset += len(raw) + 1
+            start = end + 1
+        if start < len(chunk):
+            head.append(chunk[start:])
+        if lines:
+            yield lines
     last = b"".join(head)
     if last:
         yield [RawLine(offset, last, complete=False)]

@@ -28,7 +28,6 @@ from eventsourcing.utils import Environment, EnvType
 from ..domain import events
 from ..domain.batch import Batch
 from ..domain.requests import RequestIndex
-from ..domain.status import Outcome
 from ..domain.values import StatusReport
 from .body_coding import AS_THEY_ARE, BodyCoding
 from .body_writer import BodyWriter
@@ -36,8 +35,9 @@ from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
 from .records import EventRecord
+from .saving import Saving
 from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
-from .views import BatchSummary, CompletionRow, ViewReader, ViewWriter
+from .views import CompletionRow, ViewReader, ViewWriter
 
 if TYPE_CHECKING:
     from .batch_check import CheckedBatch
@@ -47,14 +47,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SNAPSHOT_INTERVAL = 100
-"""A snapshot is taken after so many small events, and after every chunk of large ones."""
-
-_LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 _PAGE_BYTES = 4 << 20
 _LINES_BYTES = 1 << 20
 _REBUILD_BYTES = 2 << 20
 """Some thousand events: without their bodies they are small, until they are decoded."""
+_INDEX_ROWS = 10_000
 _LAST_EVENTS = 10
 _LOADED_BATCHES = 1_000
 """So many states are remembered; a load then reads the events that came since."""
@@ -64,6 +61,9 @@ BatchEventT = TypeVar("BatchEventT", bound=events.BatchEvent)
 WriteViews = Callable[[ViewWriter, Sequence[int]], None]
 """Writes the rows of just recorded events, given their positions."""
 
+TakeSnapshot = Callable[[], StoredEvent | None]
+"""The batch after the just recorded events, if it is worth a snapshot."""
+
 ChangeBodies = Callable[[BodyWriter], None]
 """Removes bodies of events that were recorded before."""
 
@@ -71,11 +71,25 @@ ChangeBodies = Callable[[BodyWriter], None]
 class BatchRecorder(ApplicationRecorder):
     """What a database must offer beyond the library's recorder.
 
-    `insert_events` takes `EventRecord`s, a `snapshot` (a StoredEvent or None), a `write_views`
-    (WriteViews), which it calls inside the same transaction when the views were up to date
-    before it, and a `change_bodies` (ChangeBodies or None), called there as well. The library's
-    own `select_` methods leave bodies unread.
+    `insert_events` takes any iterable of `EventRecord`s of one batch, which it may ask for the
+    next one when the last was written, and without any does nothing. Once all are written it calls
+    in the same transaction, where they are given, `snapshot` (TakeSnapshot), `change_bodies`
+    (ChangeBodies) and, when the views were up to date before, `write_views` (WriteViews). It
+    returns the positions, which follow each other. The library's own `select_` methods leave
+    bodies unread.
     """
+
+    @abstractmethod
+    def insert_events(
+        self,
+        stored_events: Iterable[StoredEvent],
+        *,
+        snapshot: TakeSnapshot | None = None,
+        write_views: WriteViews | None = None,
+        change_bodies: ChangeBodies | None = None,
+        **_: Any,
+    ) -> Sequence[int] | None:
+        """Record events, as the class says."""
 
     @property
     @abstractmethod
@@ -260,33 +274,38 @@ class Batches(Application[UUID]):
         Raises `ConflictError` when another writer was first; the batch object is then spent:
         load it again and decide again. After any other error the same save may be repeated.
         """
-        self._save(batch, None)
+        self._save(batch)
+
+    def save_steps(self, batch: Batch, steps: Iterable[None]) -> None:
+        """Record what a batch decides step by step, as one save: all of it or nothing.
+
+        The events of a step are recorded before the next is taken, so that thousands need not be
+        held. Raises as `save_batch` does; after any error the batch object is spent.
+        """
+        self._save(batch, steps)
 
     def remove_bodies(self, batch: Batch, change_bodies: ChangeBodies) -> None:
         """Record the pending events of a batch together with what they say of earlier bodies.
 
         Without pending events nothing is removed. Raises as `save_batch` does.
         """
-        self._save(batch, change_bodies)
+        self._save(batch, change_bodies=change_bodies)
 
-    def _save(self, batch: Batch, change_bodies: ChangeBodies | None) -> None:
-        pending = cast(Sequence[events.BatchEvent], tuple(batch.pending_events))
-        if not pending:
+    def _save(
+        self,
+        batch: Batch,
+        steps: Iterable[None] | None = None,
+        change_bodies: ChangeBodies | None = None,
+    ) -> None:
+        if steps is None and not batch.pending_events:
             return
-        stored = [self.mapper.to_stored_event(event) for event in pending]
-
-        def write_views(views: ViewWriter, positions: Sequence[int]) -> None:
-            completions = CompletionsProjection()
-            for event, position in zip(pending, positions, strict=True):
-                completions.process(event, position)
-            is_first = pending[0].originator_version == Batch.INITIAL_VERSION
-            views.put_batch(BatchSummary.of(batch), positions[0] if is_first else None)
-            completions.write(views)
-
-        snapshot = self.snapshot_of(batch) if _wants_snapshot(batch, pending) else None
+        saving = Saving(batch, steps, self.batch_mapper, self.snapshot_of)
         try:
             self.recorder.insert_events(
-                stored, snapshot=snapshot, write_views=write_views, change_bodies=change_bodies
+                saving.records(),
+                snapshot=saving.snapshot,
+                write_views=saving.write_views,
+                change_bodies=change_bodies,
             )
         except IntegrityError as error:
             raise ConflictError(f"batch {batch.id} was changed by another process") from error
@@ -416,10 +435,10 @@ class Batches(Application[UUID]):
     def request_index(self, batch_id: UUID) -> RequestIndex:
         """The custom_ids of a batch and which of them are settled; grows with the batch."""
         custom_ids, settled, after = list[str](), list[int](), 0
-        while rows := self.views.completion_rows(batch_id, after=after, limit=10_000):
-            custom_ids += [row.custom_id for row in rows]
-            settled += [row.number for row in rows if row.outcome is not Outcome.PENDING]
-            after = rows[-1].number
+        while rows := self.views.index_rows(batch_id, after=after, limit=_INDEX_ROWS):
+            custom_ids += [custom_id for _, custom_id, _ in rows]
+            settled += [number for number, _, is_settled in rows if is_settled]
+            after = rows[-1][0]
         return RequestIndex(custom_ids, settled)
 
 
@@ -435,9 +454,3 @@ def _write(
 ) -> None:
     batches.write(views)
     completions.write(views)
-
-
-def _wants_snapshot(batch: Batch, pending: Sequence[events.BatchEvent]) -> bool:
-    before = batch.version - len(pending)
-    crossed = batch.version // SNAPSHOT_INTERVAL > before // SNAPSHOT_INTERVAL
-    return crossed or any(isinstance(event, _LARGE) for event in pending)

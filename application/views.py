@@ -191,6 +191,12 @@ class ViewReader(Protocol):
         """The ids that begin with these hex digits, at most ten."""
         ...
 
+    def index_rows(
+        self, batch_id: UUID, *, after: int, limit: int
+    ) -> Sequence[tuple[int, str, bool]]:
+        """As `completion_rows`, but number, custom_id and whether it is settled alone."""
+        ...
+
     def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
         """Requests in input order, from the one behind number `after`, `limit` at most."""
         ...

@@ -670,20 +670,22 @@ class Batch(Aggregate):
         version = self.version + 1
         # One for each request: the library's way to trigger events takes four times as long.
         event = events.ResultApplied.made(
-            originator_id=self._id,
-            originator_version=version,
-            timestamp=stamp.at,
-            by=stamp.by,
-            custom_id=line.custom_id,
-            number=number,
-            outcome=outcome,
-            status_code=line.status_code,
-            error=error,
-            usage=line.usage,
-            cost=line.cost if used else None,
-            file=file,
-            offset=line.offset,
-            line=Body.of(line.raw),
+            {
+                "originator_id": self._id,
+                "originator_version": version,
+                "timestamp": stamp.at,
+                "by": stamp.by,
+                "custom_id": line.custom_id,
+                "number": number,
+                "outcome": outcome,
+                "status_code": line.status_code,
+                "error": error,
+                "usage": line.usage,
+                "cost": line.cost if used else None,
+                "file": file,
+                "offset": line.offset,
+                "line": Body.of(line.raw),
+            }
         )
         event.apply(self)
         self.version = version

@@ -55,7 +55,7 @@ class BatchEvent(Aggregate.Event):
     by: Provenance
 
     @classmethod
-    def made(cls, **fields: Any) -> Self:
+    def made(cls, fields: dict[str, Any]) -> Self:
         """An event of exactly these fields, which nothing checks.
 
         The constructor of a frozen class sets them one by one, in several times the time; so this

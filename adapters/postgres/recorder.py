@@ -1,6 +1,6 @@
 """The event log in PostgreSQL: events, snapshot, views and checkpoint in one transaction."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, LiteralString, cast
@@ -18,7 +18,7 @@ from ...application.checkpoints import Checkpoints
 from ...application.new_log import NewLog
 from ...application.records import EventRecord
 from ...application.sealing import KeptSeal
-from ...application.store import BatchRecorder, ChangeBodies, WriteViews
+from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
 from ...application.stored_log import StoredLog
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from .body_writer import PostgresBodyWriter
@@ -89,22 +89,35 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
         """How far users' own projections have come."""
         return self._checkpoints
 
-    @surviving_restarts
     def insert_events(
         self,
-        stored_events: Sequence[StoredEvent],
+        stored_events: Iterable[StoredEvent],
         *,
-        snapshot: StoredEvent | None = None,
+        snapshot: TakeSnapshot | None = None,
         write_views: WriteViews | None = None,
         change_bodies: ChangeBodies | None = None,
         **_: Any,
     ) -> Sequence[int] | None:
         """Record events; the same events twice are recorded once.
 
-        When the answer to a commit is lost, the next attempt finds them in the log.
+        When the answer to a commit is lost, the next attempt finds them in the log. So they are
+        all gathered first: another attempt needs them again.
         """
-        if not stored_events:
+        gathered = list(stored_events)
+        if not gathered:
             return None
+        taken = None if snapshot is None else snapshot()
+        positions: Sequence[int] = self._insert_once(gathered, taken, write_views, change_bodies)
+        return positions
+
+    @surviving_restarts
+    def _insert_once(
+        self,
+        stored_events: Sequence[StoredEvent],
+        snapshot: StoredEvent | None,
+        write_views: WriteViews | None,
+        change_bodies: ChangeBodies | None,
+    ) -> Sequence[int]:
         try:
             return self._insert(stored_events, snapshot, write_views, change_bodies)
         except IntegrityError:

@@ -303,6 +303,18 @@ class PostgresViewReader:
         )
         return [batch_id for (batch_id,) in rows]
 
+    def index_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[tuple[int, str, bool]]:
+        """As `completion_rows`, but number, custom_id and whether it is settled alone."""
+        rows = self._select(
+            "SELECT number, custom_id, outcome<>'pending' FROM batchtrail_completions "
+            "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%s) "
+            "AND number>%s ORDER BY number LIMIT %s",
+            batch_id,
+            after,
+            limit,
+        )
+        return [(number, text_of(custom_id), settled) for number, custom_id, settled in rows]
+
     def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
         """Requests in input order, from the one behind number `after`, `limit` at most."""
         rows = self._select(

@@ -1,7 +1,7 @@
 """The event log in SQLite: events, snapshot, views and checkpoint in one transaction."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
 from ...application.records import EventRecord
-from ...application.store import BatchRecorder, ChangeBodies, WriteViews
+from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from .body_writer import SQLiteBodyWriter
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
@@ -103,28 +103,40 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         """How far users' own projections have come."""
         return self._checkpoints
 
-    def _insert_events(
+    def insert_events(
+        self, stored_events: Iterable[StoredEvent], **what: Any
+    ) -> Sequence[int] | None:
+        """Record events of one batch, any number of them."""
+        with self.datastore.transaction(commit=True) as cursor:
+            return self._insert(cursor, stored_events, **what)
+
+    def _insert(
         self,
         c: SQLiteCursor,
-        stored_events: Sequence[StoredEvent],
+        stored_events: Iterable[StoredEvent],
         *,
-        snapshot: StoredEvent | None = None,
+        snapshot: TakeSnapshot | None = None,
         write_views: WriteViews | None = None,
         change_bodies: ChangeBodies | None = None,
         **_: Any,
     ) -> Sequence[int] | None:
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
-        batch = key(stored_events[0].originator_id)  # a save is of one batch
-        rows = (event_row(cast(EventRecord, stored), batch) for stored in stored_events)
-        c.execute(self.insert_events_statement, next(rows))
+        records = iter(cast(Iterable[EventRecord], stored_events))
+        if (first := next(records, None)) is None:
+            return None
+        batch = key(first.originator_id)
+        c.execute(self.insert_events_statement, event_row(first, batch))
+        position = c.lastrowid
+        # One by one as they are made: SQLite asks for the next when it has written the last.
+        rest = (event_row(record, batch) for record in records)
+        c.executemany(self.insert_events_statement, rest)
         # The write lock is held, so the positions follow the first one without a gap.
-        positions = range(c.lastrowid, c.lastrowid + len(stored_events))
-        c.executemany(self.insert_events_statement, rows)
+        positions = range(position, position + 1 + c.sqlite_cursor.rowcount)
         if change_bodies is not None:
             change_bodies(SQLiteBodyWriter(c))
-        if snapshot is not None:
-            c.execute(PUT_SNAPSHOT, snapshot_row(snapshot))
+        if snapshot is not None and (taken := snapshot()) is not None:
+            c.execute(PUT_SNAPSHOT, snapshot_row(taken))
         # Views that lag are being rebuilt: the rebuild comes to these events in their order.
         if write_views is not None and up_to_date:
             try:

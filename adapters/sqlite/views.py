@@ -294,6 +294,19 @@ class SQLiteViewReader:
         )
         return [UUID(row["batch_id"]) for row in rows]
 
+    def index_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[tuple[int, str, bool]]:
+        """As `completion_rows`, but number, custom_id and whether it is settled alone."""
+        with self._datastore.transaction(commit=False) as cursor:
+            cursor.sqlite_cursor.row_factory = None  # plain tuples, in a third of the time
+            cursor.execute(
+                "SELECT number, custom_id, outcome<>'pending' FROM completions "
+                "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
+                "ORDER BY number LIMIT ?",
+                (batch_id.hex, after, limit),
+            )
+            rows: list[tuple[int, str, bool]] = cursor.fetchall()
+            return rows
+
     def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
         """Requests in input order, from the one behind number `after`, `limit` at most."""
         rows = self._select(

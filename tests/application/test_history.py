@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchtrail.application import store
+from batchtrail.application import saving, store
 from batchtrail.domain.events import Drafted, ResultApplied, SubmissionStarted
 from batchtrail.domain.status import BatchStatus
 
@@ -108,7 +108,7 @@ async def test_one_view_lost(lab: Lab, view: str) -> None:
 
 async def test_snapshots_are_dispensable(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without snapshots, or without snapshots and views, the log alone gives the same state."""
-    monkeypatch.setattr(store, "SNAPSHOT_INTERVAL", 2)
+    monkeypatch.setattr(saving, "SNAPSHOT_INTERVAL", 2)
     ids = await many_lives(lab)
     lab.close()
     before = await everything(lab, ids)
