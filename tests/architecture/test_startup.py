@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import FAST, emulating
 
 from batchtrail import open_trail
 from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
@@ -19,6 +21,7 @@ HEAVY = {
     "cryptography",
     "eventsourcing",
     "genai_prices",
+    "html",
     "httpx2",
     "hypothesis",
     "importlib.metadata",
@@ -37,23 +40,19 @@ HEAVY = {
 }
 LOG = {"asyncio", "eventsourcing", "sqlite3"}
 ROWS = {*LOG, "batchtrail.application.endpoints"}
-PRICES = {
-    "asyncio",
+PRICES = {"asyncio", "batchtrail.adapters.prices", "eventsourcing", "tiktoken"}
+ASKED = {
+    *PRICES,
     "backports.zstd",  # httpx2 takes it where it is installed, and so does aiohttp
-    "batchtrail.adapters.prices",
-    "eventsourcing",
     "genai_prices",
     "httpx2",
     "importlib.metadata",
     "pydantic",
-    "tiktoken",
-    "tomllib",
 }
 PROVIDER = {
     *LOG,
     "aiohttp",
     "backports.zstd",
-    "tomllib",
     "batchtrail.adapters.prices",
     "batchtrail.application.service",
 }
@@ -63,6 +62,7 @@ REQUEST = {
     "url": "/v1/responses",
     "body": {"model": "gpt-5-nano", "input": "Say hello."},
 }
+UNLISTED = {**REQUEST, "body": {"model": "my-own", "input": "Say hello."}}
 CODE = """
 import json, sys
 from batchtrail.adapters.cli import main
@@ -76,11 +76,19 @@ except SystemExit as end:
 
 
 @pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """Where an emulator answers."""
+    with emulating(*FAST) as emulator:
+        yield emulator.base_url
+
+
+@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with an input file, a database that has its finished batch, and its export."""
     directory = tmp_path_factory.mktemp("home")
     path = directory / "in.jsonl"
     path.write_text(json.dumps(REQUEST) + "\n", encoding="utf-8")
+    path.with_name("unlisted.jsonl").write_text(json.dumps(UNLISTED) + "\n", encoding="utf-8")
     asyncio.run(_finish_batch(path))
     return directory
 
@@ -119,18 +127,23 @@ async def _finish_batch(path: Path) -> None:
         ("results BATCH --format csv", ROWS),
         ("results BATCH --format parquet -o out.parquet", {*ROWS, "pyarrow"}),
         ("estimate in.jsonl", PRICES),
+        ("estimate unlisted.jsonl", ASKED),
+        ("run in.jsonl -o out.jsonl --db sqlite:///run.db", PROVIDER),
         ("status --refresh", PROVIDER),
     ],
 )
-def test_nothing_is_imported_in_vain(home: Path, command: str, used: set[str]) -> None:
+def test_nothing_is_imported_in_vain(
+    home: Path, base_url: str, command: str, used: set[str]
+) -> None:
     """Each command loads the heavy modules that it uses, and no other."""
     words = command.replace("BATCH", (home / "id").read_text(encoding="utf-8")).split()
     keyless = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
+    settings = {"OPENAI_BASE_URL": base_url, "BATCHTRAIL_POLL_SCHEDULE": "0.02"}
 
     done = subprocess.run(
         [sys.executable, "-c", CODE, json.dumps(sorted(HEAVY)), *words],
         cwd=home,
-        env={**keyless, "OPENAI_API_KEY": "none"},
+        env={**keyless, **settings, "OPENAI_API_KEY": "none"},
         capture_output=True,
         text=True,
         check=True,
