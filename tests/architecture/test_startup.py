@@ -36,11 +36,20 @@ HEAVY = {
     "typer",
     "batchtrail.adapters.prices",
     "batchtrail.application.endpoints",
+    "batchtrail.application.estimation",
+    "batchtrail.application.sealing",
     "batchtrail.application.service",
 }
 LOG = {"asyncio", "eventsourcing", "sqlite3"}
+SEALS = {*LOG, "batchtrail.application.sealing"}
 ROWS = {*LOG, "batchtrail.application.endpoints"}
-PRICES = {"asyncio", "batchtrail.adapters.prices", "eventsourcing", "tiktoken"}
+PRICES = {
+    "asyncio",
+    "batchtrail.adapters.prices",
+    "batchtrail.application.estimation",
+    "eventsourcing",
+    "tiktoken",
+}
 ASKED = {
     *PRICES,
     "backports.zstd",  # httpx2 takes it where it is installed, and so does aiohttp
@@ -117,12 +126,12 @@ async def _finish_batch(path: Path) -> None:
         ("history BATCH", LOG),
         ("history BATCH a", LOG),
         ("results BATCH", LOG),
-        ("verify", LOG),
-        ("seal", LOG),
-        ("rebuild", LOG),
-        ("export", LOG),
-        ("prune --older-than 3000w --no-export", LOG),
-        ("import log.jsonl --db sqlite:///other.db", LOG),
+        ("verify", SEALS),
+        ("seal", SEALS),
+        ("rebuild", SEALS),
+        ("export", SEALS),
+        ("prune --older-than 3000w --no-export", SEALS),
+        ("import log.jsonl --db sqlite:///other.db", SEALS),
         ("status BATCH a", ROWS),
         ("results BATCH --format csv", ROWS),
         ("results BATCH --format parquet -o out.parquet", {*ROWS, "pyarrow"}),
