@@ -5,7 +5,7 @@ import os
 import sys
 
 COLLECTED_EVERY = 100_000
-"""Objects; all imports make about 75,000. Requests and results come and go by the thousand, and
+"""Objects; all imports make about 70,000. Requests and results come and go by the thousand, and
 none of them is in a cycle: with Python's own 700 a sixth of a run goes into looking for some."""
 
 
