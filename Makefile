@@ -98,6 +98,10 @@ docs: $(VENV)/installed ## write the reference pages that follow from the code
 golden: $(VENV)/installed-dev ## write the golden files of new event versions; none is changed
 	@$(BIN)/python -m tests.evolution
 
+.PHONY: prices
+prices: $(VENV)/installed-dev ## copy OpenAI's prices from the installed genai-prices
+	@$(BIN)/python -m tests.prices
+
 .PHONY: dist
 dist: $(VENV)/installed-dev ## build the wheel and the source distribution
 	@rm -rf dist build

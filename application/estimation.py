@@ -1,8 +1,8 @@
 """What a checked input would cost, before anything is sent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from attrs import define, frozen
@@ -14,6 +14,7 @@ from .input import CheckedInput
 from .ports import PriceBook
 from .pricing import BatchCosting, canonical
 from .prompts import Prompt, prompt_of
+from .token_counting import CounterOf, by_bytes
 
 TOKENS_PER_MESSAGE = 4
 MOST_EMBEDDING_INPUTS = 50_000
@@ -21,48 +22,12 @@ MOST_EMBEDDING_INPUTS = 50_000
 MOST_INPUTS_PER_REQUEST = 2_048
 """Of an embeddings request (OpenAI's API reference, 2026)."""
 
-_BYTES_PER_TOKEN = 4
-
 
 class _Line(msgspec.Struct):
     body: dict[str, Any]
 
 
 _decode = msgspec.json.Decoder(_Line).decode
-
-
-class TokenCounter(Protocol):
-    """Counts the tokens of texts; `method` says how, for people."""
-
-    @property
-    def method(self) -> str:
-        """How tokens are counted."""
-        ...
-
-    def count(self, texts: tuple[str, ...]) -> int:
-        """The tokens of these texts together."""
-        ...
-
-
-CounterOf = Callable[[str | None], TokenCounter]
-"""Chooses how to count the tokens of a model."""
-
-
-class BytesCounter:
-    """The usual rule of thumb: right within a third for English, too low for many other scripts."""
-
-    method = "UTF-8 bytes of the prompt texts / 4"
-
-    def count(self, texts: tuple[str, ...]) -> int:
-        """The tokens of these texts together, rounded up."""
-        size = sum(len(text.encode(errors="replace")) for text in texts)
-        return -(-size // _BYTES_PER_TOKEN)
-
-
-def by_bytes(model: str | None) -> TokenCounter:
-    """Count by bytes, whatever the model."""
-    del model
-    return BytesCounter()
 
 
 @frozen

@@ -15,7 +15,6 @@ from ..domain.values import NewBatch
 from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
 from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
-from .estimation import CounterOf, Estimate, by_bytes, check_cost, estimate
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
@@ -26,11 +25,13 @@ from .progress import Delayed, OnProgress, Progress, Waiting, silent
 from .retrying import requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
+from .token_counting import CounterOf, by_bytes
 from .views import BatchSummary
 from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
 
 if TYPE_CHECKING:
     from .endpoints import Answer, EndpointRequest
+    from .estimation import Estimate
 
 
 class BatchService(LogKeeper):
@@ -108,7 +109,7 @@ class BatchService(LogKeeper):
         await self._lifecycle.submit(batch_id, on_progress)
         return batch_id
 
-    async def estimate(self, requests: Requests | Path) -> Estimate:
+    async def estimate(self, requests: Requests | Path) -> "Estimate":
         """What requests would cost, and which limits they would hit; nothing is recorded or sent.
 
         Raises `InputError` for the first request that breaks a rule.
@@ -116,11 +117,15 @@ class BatchService(LogKeeper):
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:
             return await self._runtime.in_store(self._estimate, checked)
 
-    def _estimate(self, checked: CheckedInput) -> Estimate:
+    def _estimate(self, checked: CheckedInput) -> "Estimate":
+        from .estimation import estimate  # noqa: PLC0415 (start-up time)
+
         return estimate(checked, self._prices, self._counter_of)
 
     def _check_cost(self, checked: CheckedInput, max_cost: Decimal, new: bool) -> None:
         """Raise `InputError` for an input that may cost too much and was not submitted yet."""
+        from .estimation import check_cost  # noqa: PLC0415 (start-up time)
+
         identity = identity_of(self._provider.name, checked)
         try:
             batch = self._runtime.batches.get(

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from html import unescape
 from http import HTTPStatus
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -351,6 +350,8 @@ def _shortened(text: str) -> str:
 
 def _sentence(status: int, body: bytes = b"") -> str:
     """Say what a proxy's page or plain text says, without its markup."""
+    from html import unescape  # noqa: PLC0415 (start-up time)
+
     try:
         phrase = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

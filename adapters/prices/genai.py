@@ -1,14 +1,16 @@
 """OpenAI's batch prices as the package genai-prices lists them, without any network.
 
-The package is imported when the first price is asked for: it takes a third of a second.
+The package takes a quarter of a second to import; so a copy of its table is asked before it.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...domain.costs import EXACT, FREE, ModelPrice, Rates, Tier
+from .copied import EMBEDDINGS, CopiedPrices, copied_prices
 
 if TYPE_CHECKING:
     from genai_prices import types as genai
@@ -28,6 +30,10 @@ silently give the standard price for a batch."""
 class GenaiPrices:
     """OpenAI's list prices for batches; docs/decisions/0006-costs.md says how they are read."""
 
+    def __init__(self, copied: Callable[[], CopiedPrices | None] = copied_prices) -> None:
+        """`copied` gives a copy of the installed table, if there is one."""
+        self._copied = copied
+
     @cached_property
     def _openai(self) -> "genai.Provider":
         from genai_prices.data import providers  # noqa: PLC0415 (start-up time)
@@ -37,7 +43,8 @@ class GenaiPrices:
     @property
     def source(self) -> str:
         """The package's version, and the newest date of the batch prices in it."""
-        return self._source
+        copied = self._copied()
+        return self._source if copied is None else copied.source
 
     @cached_property
     def _source(self) -> str:
@@ -57,15 +64,24 @@ class GenaiPrices:
         """The batch price of a model; None for one that the table has no batch price of."""
         if endpoint == "/v1/moderations":
             return _FREE
-        found = self._openai.find_model(model) if model else None
-        if found is None:
+        if not model:
             return None
-        if any(variant.when == _BATCH for variant in found.price_variants or ()):
-            return _model_price(found.get_prices(_NEWEST, _BATCH), _TEXT)
-        if endpoint == "/v1/embeddings":
-            # Half, as everything in a batch; the package lists only the standard price.
-            return _model_price(found.get_prices(_NEWEST), _EMBEDDING, share=_HALF)
-        return None
+        copied = self._copied()
+        known = None if copied is None else copied.find(model)
+        if known is not None:
+            return known.price(endpoint)
+        found = self._openai.find_model(model)
+        return None if found is None else price_of(found, endpoint)
+
+
+def price_of(model: "genai.ModelInfo", endpoint: str) -> ModelPrice | None:
+    """The batch price of a model of the package; None where the table has none."""
+    if any(variant.when == _BATCH for variant in model.price_variants or ()):
+        return _model_price(model.get_prices(_NEWEST, _BATCH), _TEXT)
+    if endpoint == EMBEDDINGS:
+        # Half, as everything in a batch; the package lists only the standard price.
+        return _model_price(model.get_prices(_NEWEST), _EMBEDDING, share=_HALF)
+    return None
 
 
 def _model_price(

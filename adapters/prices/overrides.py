@@ -1,7 +1,6 @@
 """A user's own prices: a TOML file whose entries come before every list price."""
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -48,6 +47,8 @@ class OverriddenPrices:
 
 def read_prices(path: Path, beneath: PriceBook) -> OverriddenPrices:
     """Read a file of prices. Raises `InputError` naming the file, the key and the remedy."""
+    import tomllib  # noqa: PLC0415 (start-up time)
+
     try:
         content = path.read_bytes()
         tables = tomllib.loads(content.decode(), parse_float=Decimal)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...application.estimation import TokenCounter, by_bytes
+from ...application.token_counting import TokenCounter, by_bytes
 
 _BASE = "https://openaipublic.blob.core.windows.net/encodings/"
 _SHA256 = {

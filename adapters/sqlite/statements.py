@@ -1,12 +1,14 @@
 """How events, snapshots and seals become rows."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
 from ...application.records import EventRecord
-from ...application.sealing import KeptSeal
+
+if TYPE_CHECKING:
+    from ...application.sealing import KeptSeal
 
 INSERT_EVENT = (
     "INSERT INTO events (originator_id, originator_version, topic, digest, state, body) "
@@ -51,6 +53,6 @@ def snapshot_row(snapshot: StoredEvent) -> tuple[Any, ...]:
     )
 
 
-def seal_row(kept: KeptSeal) -> tuple[Any, ...]:
+def seal_row(kept: "KeptSeal") -> tuple[Any, ...]:
     """The columns of a kept seal."""
     return kept.seal.position, kept.seal.link, kept.sealed_at, kept.sealed_by

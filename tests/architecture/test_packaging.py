@@ -28,6 +28,22 @@ def test_every_package_folder_is_listed(project: dict[str, Any]) -> None:
     assert sorted({"batchtrail", *folders}) == listed
 
 
+def test_every_file_of_data_is_listed(project: dict[str, Any]) -> None:
+    """As with packages: what is not listed is missing from the wheel."""
+    files = {
+        ("batchtrail." + ".".join(path.parent.relative_to(ROOT).parts), path.name)
+        for layer in LAYERS
+        for path in (ROOT / layer).rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+
+    listed = project["tool"]["setuptools"]["package-data"]
+
+    assert {("batchtrail", "py.typed"), *files} == {
+        (package, name) for package, names in listed.items() for name in names
+    }
+
+
 def test_every_layer_is_mapped_and_linked(project: dict[str, Any]) -> None:
     """Wheels find a layer by the mapping, type checkers by the symlink."""
     mapping = project["tool"]["setuptools"]["package-dir"]

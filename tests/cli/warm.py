@@ -38,7 +38,6 @@ IMPORTS = (
     "batchtrail.application.rebuilding",
     "batchtrail.application.service",
     "batchtrail.application.verification",
-    "genai_prices.data",
 )
 """What a command imports, also while it runs."""
 
