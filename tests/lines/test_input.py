@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from batchtrail.application.request_lines import checked_chunks, normalized
+from batchtrail.application.request_lines import blocks, checked_chunks
 from batchtrail.domain.errors import RequestRefusedError
 from batchtrail.domain.requests import RequestCheck
 from batchtrail.domain.values import Limits, RequestChunk
@@ -25,7 +26,8 @@ def line(custom_id: object = "a", **other: Any) -> bytes:
 
 
 def chunks(limits: Limits, lines: Iterable[bytes], size: int = 1 << 20) -> list[RequestChunk]:
-    return list(checked_chunks(lines, RequestCheck(limits), chunk_bytes=size))
+    read = blocks(BytesIO(b"".join(lines)), limits, block_bytes=size)
+    return list(checked_chunks(read, RequestCheck(limits)))
 
 
 def refusal(limits: Limits, *lines: bytes) -> tuple[int | None, str | None, str]:
@@ -47,16 +49,20 @@ def refusal(limits: Limits, *lines: bytes) -> tuple[int | None, str | None, str]
         [b"\xef\xbb\xbfone\r\n", b"two\r\n", b"\r\n", b"\n", b" \t\n", b""],
     ],
 )
-def test_decoration_is_left_out(given_lines: list[bytes]) -> None:
+@pytest.mark.parametrize("size", [1, 4, 8, 100])
+def test_decoration_is_left_out(limits: Limits, given_lines: list[bytes], size: int) -> None:
     """BOM, line ends and blank lines at the end do not reach the provider."""
-    assert list(normalized(given_lines)) == [b"one", b"two"]
+    file = BytesIO(b"".join(given_lines))
+    assert b"".join(blocks(file, limits, block_bytes=size)) == b"one\ntwo\n"
 
 
-def test_only_decoration_is_left_out() -> None:
+@pytest.mark.parametrize("size", [1, 8, 100])
+def test_only_decoration_is_left_out(limits: Limits, size: int) -> None:
     """Spaces, other control bytes and a BOM anywhere else are the user's."""
-    odd = [b" one \n", b"\xef\xbb\xbftwo\n", b"a\rb\x0bc\x85\n", "\u2028x\n".encode()]
-    assert list(normalized(odd)) == [text.removesuffix(b"\n") for text in odd]
-    assert list(normalized([b"\xef\xbb\xbf\xef\xbb\xbfx"])) == [b"\xef\xbb\xbfx"]
+    odd = b" one \n\xef\xbb\xbftwo\na\rb\x0bc\x85\r\n" + "\u2028x \t\n".encode()
+    assert b"".join(blocks(BytesIO(odd), limits, block_bytes=size)) == odd.replace(b"\r\n", b"\n")
+    twice = BytesIO(b"\xef\xbb\xbf\xef\xbb\xbfx")
+    assert list(blocks(twice, limits)) == [b"\xef\xbb\xbfx\n"]
 
 
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"  \t \n"])
@@ -172,9 +178,9 @@ def test_first_line_of_an_addition_loses_its_bom(limits: Limits) -> None:
     """Each addition is a file of its own, whatever number its first line has."""
     check = RequestCheck(limits)
     list(checked_chunks([line("a")], check))
-    (chunk,) = checked_chunks([b"\xef\xbb\xbf" + line("b"), line("c")], check)
-    assert chunk.lines == line("b") + line("c")
-    assert list(normalized([b"\xef\xbb\xbfx\n", b"y\n"], first_number=7)) == [b"x", b"y"]
+    file = BytesIO(b"\xef\xbb\xbf" + line("b") + line("c"))
+    (chunk,) = checked_chunks(blocks(file, limits), check)
+    assert (chunk.first_number, chunk.lines) == (2, line("b") + line("c"))
 
 
 @given(
