@@ -29,7 +29,7 @@ from .runtime import Runtime
 from .store import Batches
 
 _EVENTS_A_SAVE = 2
-"""Each save writes some pages of its own beside the lines; more of them would only be held longer."""
+"""Each save writes some pages of its own; with more chunks it gains little, and holds them."""
 
 
 @asynccontextmanager
@@ -109,9 +109,7 @@ def _add_requests(runtime: Runtime, batch: Batch, checked: CheckedInput, limits:
         raise checked.changed() from error
 
 
-def _record(
-    runtime: Runtime, batch: Batch, chunks: Iterable[RequestChunk], limits: Limits
-) -> None:
+def _record(runtime: Runtime, batch: Batch, chunks: Iterable[RequestChunk], limits: Limits) -> None:
     for chunk in chunks:
         batch.add_requests(chunk, limits, stamp=runtime.stamp())
         if len(batch.pending_events) >= _EVENTS_A_SAVE:

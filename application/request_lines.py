@@ -14,6 +14,7 @@ CHUNK_BYTES = 1 << 20
 """Request lines are recorded in events of about so many bytes; one longer line stands alone."""
 
 _PIECE_BYTES = 1 << 20
+"""A line that goes on behind its block is read by so much, in case that it has no end."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -34,9 +35,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 _decode_anything = msgspec.json.Decoder().decode
 
 
-def blocks(
-    file: IO[bytes], limits: Limits, *, block_bytes: int = CHUNK_BYTES
-) -> Iterator[bytes]:
+def blocks(file: IO[bytes], limits: Limits, *, block_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
     """The lines of a file as they will be sent, in blocks: each ends with a newline alone.
 
     A BOM at the beginning and blank lines at the end are left out. A blank line with another line
@@ -65,11 +64,16 @@ def _whole_lines(file: IO[bytes], limits: Limits, block_bytes: int) -> Iterator[
             size += len(piece)
             if size > limits.max_bytes + 1:
                 yield block[:whole]
-                raise RequestRefusedError(
-                    f"is longer than the {limits.max_bytes:,} bytes that one batch may have; "
-                    "write one request a line"
-                )
+                raise _too_long(limits)
         yield b"".join(pieces)
+
+
+def _too_long(limits: Limits, line: int | None = None) -> RequestRefusedError:
+    return RequestRefusedError(
+        f"is longer than the {limits.max_bytes:,} bytes that one batch may have; "
+        "write one request a line",
+        line=line,
+    )
 
 
 def _as_sent(lines: bytes) -> bytes:
@@ -202,6 +206,8 @@ def _admitted(line: bytes, check: RequestCheck) -> str:
     number, raw = check.count + 1, line.removesuffix(b"\n")
     if not raw.strip():
         raise RequestRefusedError("is blank; remove it", line=number)
+    if len(raw) > check.limits.max_bytes:
+        raise _too_long(check.limits, number)
     request = parse_request_line(number, raw)
     check.admit(request)
     return request.custom_id
