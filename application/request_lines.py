@@ -57,15 +57,22 @@ def blocks(file: IO[bytes], limits: Limits, *, block_bytes: int = CHUNK_BYTES) -
 def _whole_lines(file: IO[bytes], limits: Limits, block_bytes: int) -> Iterator[bytes]:
     """Lines as they stand in the file, about `block_bytes` of them at a time."""
     while block := file.read(block_bytes):
-        whole = block.rfind(b"\n") + 1
-        pieces, size = [block], len(block) - whole
-        while not pieces[-1].endswith(b"\n") and (piece := file.readline(_PIECE_BYTES)):
-            pieces.append(piece)
-            size += len(piece)
-            if size > limits.max_bytes + 1:
-                yield block[:whole]
-                raise _too_long(limits)
-        yield b"".join(pieces)
+        lines = _completed(block, file, limits)
+        if lines is None:
+            yield block[: block.rfind(b"\n") + 1]
+            raise _too_long(limits)
+        yield lines
+
+
+def _completed(block: bytes, file: IO[bytes], limits: Limits) -> bytes | None:
+    """A block with the rest of its last line; None for a line longer than a batch may be."""
+    pieces, size = [block], len(block) - (block.rfind(b"\n") + 1)
+    while size <= limits.max_bytes + 1:
+        if pieces[-1].endswith(b"\n") or not (piece := file.readline(_PIECE_BYTES)):
+            return b"".join(pieces)
+        pieces.append(piece)
+        size += len(piece)
+    return None
 
 
 def _too_long(limits: Limits, line: int | None = None) -> RequestRefusedError:
