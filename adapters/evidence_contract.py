@@ -348,6 +348,8 @@ class EvidenceContract(StoreContract):
         added = next(event for event in store.history(batch.id, bodies=True) if event.body)
         left = added.text.splitlines(keepends=True)
         assert [left[0], left[2]] == [lines[0], lines[2]]
+        with pytest.raises(BodyRemovedError):
+            list(store.input_lines(batch.id))
         assert msgspec.json.decode(left[1]) == {
             "custom_id": odd,
             "redacted": f"sha256:{sha256_hex(lines[1])}",

@@ -21,6 +21,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from hashlib import sha256
+from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,7 +36,7 @@ from eventsourcing.persistence import Cipher, Notification, OperationalError, St
 from ..application.body_coding import AS_THEY_ARE, BodyCoding
 from ..application.errors import BatchNotFoundError, ConflictError, StoreError
 from ..application.records import EventRecord
-from ..application.request_lines import checked_chunks
+from ..application.request_lines import blocks, checked_chunks
 from ..application.result_lines import RawLine, parse_result_line
 from ..application.saving import SNAPSHOT_INTERVAL
 from ..application.store import Batches, BatchRecorder
@@ -128,7 +129,9 @@ class Author:
 
     def add(self, batch: Batch, lines: Iterable[bytes], *, chunk_bytes: int = 1 << 20) -> None:
         """Add the first requests of a batch."""
-        for chunk in checked_chunks(lines, RequestCheck(LIMITS), chunk_bytes=chunk_bytes):
+        file = BytesIO(b"\n".join(lines))
+        read = blocks(file, LIMITS, block_bytes=chunk_bytes)
+        for chunk in checked_chunks(read, RequestCheck(LIMITS)):
             batch.add_requests(chunk, LIMITS, stamp=self.stamp())
             self._inputs.setdefault(batch.id, sha256()).update(chunk.lines)
 

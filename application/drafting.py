@@ -1,14 +1,12 @@
 """From requests to a recorded draft: checked as a whole first, then stored in chunks."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
 from uuid import UUID
-
-import msgspec
 
 from ..domain.batch import Batch
 from ..domain.errors import BatchSubmittedError, RequestRefusedError
@@ -29,6 +27,9 @@ from .input import (
 from .request_lines import checked_chunks
 from .runtime import Runtime
 from .store import Batches
+
+_EVENTS_A_SAVE = 2
+"""Each save writes some pages of its own; with more chunks it gains little, and holds them."""
 
 
 @asynccontextmanager
@@ -80,7 +81,7 @@ def record_input(runtime: Runtime, new: NewBatch, checked: CheckedInput, limits:
         try:
             _add_requests(runtime, batch, checked, limits)
             if not alone and input_digest(runtime.batches, batch_id) != checked.sha256:
-                raise _changed(checked)
+                raise checked.changed()
             batch.start_submission(checked.sha256, stamp=runtime.stamp())
             runtime.batches.save_batch(batch)
         except (ConflictError, BatchSubmittedError):
@@ -101,17 +102,19 @@ def _drop(runtime: Runtime, batch_id: UUID) -> None:
             runtime.batches.save_batch(batch)
 
 
-def _changed(checked: CheckedInput) -> InputError:
-    return InputError(f"{checked.name} changed while it was being read; run again")
-
-
 def _add_requests(runtime: Runtime, batch: Batch, checked: CheckedInput, limits: Limits) -> None:
     try:
-        for chunk in checked.chunks(after=batch.request_count):
-            batch.add_requests(chunk, limits, stamp=runtime.stamp())
+        _record(runtime, batch, checked.chunks(after=batch.request_count), limits)
+    except (RequestRefusedError, OSError) as error:
+        raise checked.changed() from error
+
+
+def _record(runtime: Runtime, batch: Batch, chunks: Iterable[RequestChunk], limits: Limits) -> None:
+    for chunk in chunks:
+        batch.add_requests(chunk, limits, stamp=runtime.stamp())
+        if len(batch.pending_events) >= _EVENTS_A_SAVE:
             runtime.batches.save_batch(batch)
-    except (RequestRefusedError, OSError, msgspec.MsgspecError) as error:
-        raise _changed(checked) from error
+    runtime.batches.save_batch(batch)
 
 
 def add_requests(runtime: Runtime, batch_id: UUID, file: IO[bytes], limits: Limits) -> int:
@@ -136,7 +139,5 @@ def add_requests(runtime: Runtime, batch_id: UUID, file: IO[bytes], limits: Limi
             pass
     except RequestRefusedError as error:
         raise InputError(f"the requests: {error}") from error
-    for chunk in chunks():
-        batch.add_requests(chunk, limits, stamp=runtime.stamp())
-        runtime.batches.save_batch(batch)
+    _record(runtime, batch, chunks(), limits)
     return batch.request_count

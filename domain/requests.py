@@ -1,6 +1,6 @@
 """The rules for request lines: what a batch may hold, checked before anything is sent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .errors import RequestRefusedError
 from .values import Limits, RequestLine
@@ -29,6 +29,15 @@ class RequestIndex:
         number = len(self._numbers) + 1
         self._numbers[custom_id] = number
         return number
+
+    def add_all(self, custom_ids: Sequence[str]) -> bool:
+        """Give the next numbers to custom_ids that are all new; nothing to any when one is not."""
+        begin = len(self._numbers) + 1
+        numbers = dict(zip(custom_ids, range(begin, begin + len(custom_ids)), strict=True))
+        are_new = len(numbers) == len(custom_ids) and self._numbers.keys().isdisjoint(numbers)
+        if are_new:
+            self._numbers |= numbers
+        return are_new
 
     def is_settled(self, number: int) -> bool:
         """Whether the request has its result already."""
@@ -65,26 +74,32 @@ class RequestCheck:
 
     def admit(self, line: RequestLine) -> None:
         """Count the line in, or raise `RequestRefusedError` naming its line and field."""
-        size = self.size + len(line.raw) + 1
-        # All lines of a good file but the first are like the one before: one question for them.
-        if not (
-            line.url == self.endpoint
-            and line.model == self.model
-            and line.method == "POST"
-            and not line.stream
-            and 0 < self.count < self.limits.max_requests
-            and size <= self.limits.max_bytes
-            and self.index.number(line.custom_id) is None
-            and line.custom_id.strip()
-        ):
-            self._check_custom_id(line)
-            self._check_target(line)
-            self._check_model(line)
-            self._check_limits(line)
-            self.endpoint = line.url
-            self.model = line.model
+        self._check_custom_id(line)
+        self._check_target(line)
+        self._check_model(line)
+        self._check_limits(line)
+        self.endpoint = line.url
+        self.model = line.model
         self.count = self.index.add(line.custom_id)
-        self.size = size
+        self.size += len(line.raw) + 1
+
+    def admit_alike(self, custom_ids: Sequence[str], *, size: int) -> bool:
+        """Count in lines that differ from the last one admitted in no field but the custom_id.
+
+        Only all of them, if no other rule is broken; otherwise none, and false. One by one, the
+        same lines show which is refused, and why. `size` is theirs, newlines included.
+        """
+        fit = (
+            self.count > 0
+            and self.count + len(custom_ids) <= self.limits.max_requests
+            and self.size + size <= self.limits.max_bytes
+            and all(map(str.strip, custom_ids))
+        )
+        if not fit or not self.index.add_all(custom_ids):
+            return False
+        self.count += len(custom_ids)
+        self.size += size
+        return True
 
     def _check_custom_id(self, line: RequestLine) -> None:
         if not line.custom_id.strip():

@@ -9,7 +9,7 @@ from aiohttp import FormData, Payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
-_PIECE = 64 * 1024  # one system call for many short lines
+_PIECE = 1 << 18  # one system call for many short lines
 
 
 class WrongSizeError(ValueError):
@@ -158,18 +158,24 @@ class _LinesError(Exception):
         self.cause = cause
 
 
-async def _pieces(lines: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the same bytes in pieces worth a system call."""
+async def _pieces(lines: AsyncIterable[bytes]) -> AsyncGenerator[bytes | memoryview, None]:
+    """Yield the same bytes in pieces worth a system call, copying none that are large."""
     iterator = aiter(lines)
     held = bytearray()
     try:
         while True:
             try:
-                held += await anext(iterator)
+                part = await anext(iterator)
             except StopAsyncIteration:
                 break
             except Exception as cause:
                 raise _LinesError(cause) from cause
+            if len(part) >= _PIECE and not held:
+                view = memoryview(part)
+                for begin in range(0, len(part), _PIECE):
+                    yield view[begin : begin + _PIECE]
+                continue
+            held += part
             if len(held) >= _PIECE:
                 yield bytes(held)
                 held.clear()

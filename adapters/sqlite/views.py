@@ -70,6 +70,12 @@ _PUT_BATCH = (
 )
 
 
+_ADD_REQUESTS = "INSERT INTO completions VALUES "
+_REQUEST = "(?, ?, ?, 'pending', NULL)"
+_ROWS_AT_ONCE = 100
+"""Rows of one statement take less than half the time of as many statements."""
+
+
 def prepare_views(cursor: SQLiteCursor, path: object) -> None:
     """Make the tables; when one is missing or old, begin all of them anew.
 
@@ -171,13 +177,12 @@ class SQLiteViewWriter:
     def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:
         """Insert a pending row for each request."""
         batch_no = self._batch_no(batch_id)
-        self._cursor.executemany(
-            "INSERT INTO completions VALUES (?, ?, ?, 'pending', NULL)",
-            (
-                (batch_no, number, custom_id)
-                for number, custom_id in enumerate(custom_ids, first_number)
-            ),
-        )
+        for begin in range(0, len(custom_ids), _ROWS_AT_ONCE):
+            some = custom_ids[begin : begin + _ROWS_AT_ONCE]
+            values: list[int | str] = []
+            for number, custom_id in enumerate(some, first_number + begin):
+                values += (batch_no, number, custom_id)
+            self._cursor.execute(_ADD_REQUESTS + ", ".join([_REQUEST] * len(some)), values)
 
     def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
         """Give requests their outcome and the position of the event that brought it."""

@@ -125,6 +125,40 @@ def test_model_may_be_left_to_the_provider() -> None:
     assert (refused.value.line, refused.value.field) == (3, "body.model")
 
 
+def test_alike_lines_are_counted_at_once(check: RequestCheck) -> None:
+    """They have the numbers and the size that they would have one by one."""
+    assert check.admit_alike(["b", "c"], size=97)
+    assert (check.count, check.size) == (3, 100)
+    assert [check.index.number(custom_id) for custom_id in "abc"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("custom_ids", "size"),
+    [
+        (["b", "a"], 9),
+        (["b", "b"], 9),
+        (["b", ""], 9),
+        (["b", " \t"], 9),
+        (["b", "c", "d"], 9),
+        (["b"], 98),
+    ],
+)
+def test_alike_lines_are_admitted_all_or_none(
+    check: RequestCheck, custom_ids: list[str], size: int
+) -> None:
+    """Where one is to be refused nothing has happened, so that it can be looked for."""
+    assert not check.admit_alike(custom_ids, size=size)
+    assert (check.count, check.size, len(check.index)) == (1, 3, 1)
+    assert check.index.number("b") is None
+
+
+def test_first_lines_are_like_no_others() -> None:
+    """What an endpoint and a model may be is asked line by line."""
+    check = RequestCheck(LIMITS, endpoint="/v1/files")
+    assert not check.admit_alike(["a"], size=9)
+    assert check.count == 0
+
+
 def test_check_goes_on_from_what_is_known() -> None:
     """Lines added later obey the rules together with the earlier ones."""
     known = RequestIndex(["a", "b"])

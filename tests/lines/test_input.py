@@ -1,14 +1,17 @@
 """A whole input: what is stripped, what one line means for the others, and the chunks."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from io import BytesIO
 from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from batchtrail.application.request_lines import checked_chunks, normalized
+from batchtrail.application.errors import InputError
+from batchtrail.application.input import check_input
+from batchtrail.application.request_lines import blocks, checked_chunks, parse_request_line
 from batchtrail.domain.errors import RequestRefusedError
 from batchtrail.domain.requests import RequestCheck
 from batchtrail.domain.values import Limits, RequestChunk
@@ -25,13 +28,20 @@ def line(custom_id: object = "a", **other: Any) -> bytes:
 
 
 def chunks(limits: Limits, lines: Iterable[bytes], size: int = 1 << 20) -> list[RequestChunk]:
-    return list(checked_chunks(lines, RequestCheck(limits), chunk_bytes=size))
+    read = blocks(BytesIO(b"".join(lines)), limits, block_bytes=size)
+    return list(checked_chunks(read, RequestCheck(limits)))
 
 
 def refusal(limits: Limits, *lines: bytes) -> tuple[int | None, str | None, str]:
-    with pytest.raises(RequestRefusedError) as refused:
-        chunks(limits, lines)
-    return refused.value.line, refused.value.field, refused.value.problem
+    """What is refused of these lines, wherever the blocks end in which they are looked at."""
+    told = []
+    two = len(b"".join(lines[:2]))
+    for size in (1 << 20, two, two + 1):
+        with pytest.raises(RequestRefusedError) as refused:
+            chunks(limits, lines, size)
+        told.append((refused.value.line, refused.value.field, refused.value.problem))
+    assert told[0] == told[1]
+    return told[0]
 
 
 # What is stripped
@@ -47,16 +57,27 @@ def refusal(limits: Limits, *lines: bytes) -> tuple[int | None, str | None, str]
         [b"\xef\xbb\xbfone\r\n", b"two\r\n", b"\r\n", b"\n", b" \t\n", b""],
     ],
 )
-def test_decoration_is_left_out(given_lines: list[bytes]) -> None:
+@pytest.mark.parametrize("size", [1, 4, 8, 100])
+def test_decoration_is_left_out(limits: Limits, given_lines: list[bytes], size: int) -> None:
     """BOM, line ends and blank lines at the end do not reach the provider."""
-    assert list(normalized(given_lines)) == [b"one", b"two"]
+    file = BytesIO(b"".join(given_lines))
+    assert b"".join(blocks(file, limits, block_bytes=size)) == b"one\ntwo\n"
 
 
-def test_only_decoration_is_left_out() -> None:
+@pytest.mark.parametrize("size", [1, 8, 100])
+def test_only_decoration_is_left_out(limits: Limits, size: int) -> None:
     """Spaces, other control bytes and a BOM anywhere else are the user's."""
-    odd = [b" one \n", b"\xef\xbb\xbftwo\n", b"a\rb\x0bc\x85\n", "\u2028x\n".encode()]
-    assert list(normalized(odd)) == [text.removesuffix(b"\n") for text in odd]
-    assert list(normalized([b"\xef\xbb\xbf\xef\xbb\xbfx"])) == [b"\xef\xbb\xbfx"]
+    odd = b" one \n\xef\xbb\xbftwo\na\rb\x0bc\x85\r\n" + "\u2028x \t\n".encode()
+    assert b"".join(blocks(BytesIO(odd), limits, block_bytes=size)) == odd.replace(b"\r\n", b"\n")
+    twice = BytesIO(b"\xef\xbb\xbf\xef\xbb\xbfx")
+    assert list(blocks(twice, limits)) == [b"\xef\xbb\xbfx\n"]
+
+
+def test_blank_lines_begin_the_next_block(limits: Limits) -> None:
+    """Whether they stand at the end shows only there; one stands for all of them."""
+    file = BytesIO(b"a\n\nbb\ncc\n\n\n\n\ndd\n")
+    found = list(blocks(file, limits, block_bytes=3))
+    assert found == [b"a\n", b"\nbb\n", b"cc\n", b"\n\ndd\n"]
 
 
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"  \t \n"])
@@ -127,6 +148,78 @@ def test_byte_limit_is_of_what_is_sent(limits: Limits) -> None:
     assert refusal(attrs.evolve(exact, max_bytes=len(sent) - 1), line("a"), line("b"))[0] == 2
 
 
+@pytest.mark.parametrize("size", [1, 100, 400])
+def test_line_longer_than_a_batch_is_not_read_on(limits: Limits, size: int) -> None:
+    """It is named behind the lines before it, and the rest of the file stays where it is."""
+    file = BytesIO(line("a") + line("b") + b"x" * 3_000_000)
+    with pytest.raises(RequestRefusedError) as refused:
+        list(checked_chunks(blocks(file, limits, block_bytes=size), RequestCheck(limits)))
+    assert str(refused.value) == (
+        "line 3: is longer than the 1,000 bytes that one batch may have; write one request a line"
+    )
+    assert file.tell() < 2_000_000
+
+
+def test_wrong_line_is_named_before_a_long_one(limits: Limits) -> None:
+    """The first line that is wrong, also when another could not even be read."""
+    assert refusal(limits, line("a"), b"{}\n", b"x" * 2_000_000)[0] == 2
+
+
+LIMITS = Limits(12, 1_500, frozenset({"/v1/responses", "/v1/embeddings"}))
+PARTS = [
+    *(line(name) for name in "aaabcdefghijklmno"),
+    line("é", body={"model": "gpt-5-nano", "input": "\u2028"}),
+    json.dumps({**json.loads(line("ü")), "x": "äöü"}, ensure_ascii=False).encode() + b"\n",
+    line("p").replace(b"\n", b"\r\n"),
+    line("q", body={"model": "gpt-5-nano", "stream": False}),
+    line("r", body={"model": "gpt-5-nano", "stream": True}),
+    line("s", body={"model": "gpt-5"}),
+    line("t", url="/v1/embeddings"),
+    line("u", method="GET"),
+    line(" "),
+    line("v")[:-1] + b" x" * 200 + b"\n",
+    line("w", body={"model": "gpt-5-nano", "x": "w"}).replace(b'"w"}', b'"\xff"}'),
+    b"\xef\xbb\xbf" + line("x"),
+    b"{}\n",
+    b"\n",
+    b" \t\r\n",
+]
+
+
+def admit(lines: list[bytes], check: RequestCheck) -> None:
+    """Look at each line alone."""
+    for number, each in enumerate(lines, 1):
+        raw = each.rstrip(b"\r\n")
+        if not raw.strip():
+            raise RequestRefusedError("is blank; remove it", line=number)
+        check.admit(parse_request_line(number, raw))
+
+
+def told(lines: list[bytes]) -> object:
+    """What is said of an input, and what is sent of it, line by line."""
+    check = RequestCheck(LIMITS)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    try:
+        admit(lines, check)
+    except RequestRefusedError as error:
+        return str(error)
+    return b"".join(each.rstrip(b"\r\n") + b"\n" for each in lines), check.size
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=14), st.integers(1, 1_600))
+def test_block_by_block_is_as_line_by_line(lines: list[bytes], size: int) -> None:
+    """Wherever blocks end, the same line is refused for the same reason, or the same is sent."""
+    check = RequestCheck(LIMITS)
+    read = blocks(BytesIO(b"".join([b"\xef\xbb\xbf", *lines])), LIMITS, block_bytes=size)
+    found: object
+    try:
+        found = b"".join([chunk.lines for chunk in checked_chunks(read, check)]), check.size
+    except RequestRefusedError as error:
+        found = str(error)
+    assert found == told(lines)
+
+
 # The chunks
 
 
@@ -172,9 +265,40 @@ def test_first_line_of_an_addition_loses_its_bom(limits: Limits) -> None:
     """Each addition is a file of its own, whatever number its first line has."""
     check = RequestCheck(limits)
     list(checked_chunks([line("a")], check))
-    (chunk,) = checked_chunks([b"\xef\xbb\xbf" + line("b"), line("c")], check)
-    assert chunk.lines == line("b") + line("c")
-    assert list(normalized([b"\xef\xbb\xbfx\n", b"y\n"], first_number=7)) == [b"x", b"y"]
+    file = BytesIO(b"\xef\xbb\xbf" + line("b") + line("c"))
+    (chunk,) = checked_chunks(blocks(file, limits), check)
+    assert (chunk.first_number, chunk.lines) == (2, line("b") + line("c"))
+
+
+@pytest.mark.parametrize("after", range(5))
+@pytest.mark.parametrize("size", [1, 100, 200])
+def test_checked_input_goes_on_behind_what_is_recorded(
+    limits: Limits, after: int, size: int
+) -> None:
+    """Also in the middle of a chunk: the log may hold chunks of another size."""
+    lines = [line(name) for name in "abcd"]
+
+    def read() -> Iterator[bytes]:
+        return blocks(BytesIO(b"".join(lines)), limits, block_bytes=size)
+
+    found = list(check_input("it", read, limits).chunks(after=after))
+    assert b"".join(chunk.lines for chunk in found) == b"".join(lines[after:])
+    assert "".join(name for chunk in found for name in chunk.custom_ids) == "abcd"[after:]
+    numbers = [chunk.first_number for chunk in found]
+    assert numbers == [after + 1 + sum(c.count for c in found[:i]) for i in range(len(found))]
+
+
+def test_only_what_was_checked_is_recorded(limits: Limits) -> None:
+    """The first chunk that differs is not given on, nor any behind it."""
+    readings = iter([b"".join(map(line, "abcd")), b"".join(map(line, "abxd"))])
+
+    def read() -> Iterator[bytes]:
+        return blocks(BytesIO(next(readings)), limits, block_bytes=1)
+
+    chunks = check_input("it", read, limits).chunks()
+    assert [next(chunks).lines, next(chunks).lines] == [line("a"), line("b")]
+    with pytest.raises(InputError, match="it changed while it was being read"):
+        next(chunks)
 
 
 @given(

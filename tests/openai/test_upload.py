@@ -86,7 +86,7 @@ def lose(request: web.Request, _: object) -> None:
     "pieces",
     [
         (b'{"custom_id": "a"}\n', b'{"custom_id": "\xc3\xa9"}\n'),
-        (b"x" * 200_000, b"", b"\r\n--boundary\r\n", b"y" * 70_000),
+        (b"x" * 600_000, b"", b"\r\n--boundary\r\n", b"y" * 300_000, b"z" * MEGABYTE),
         tuple(b"%d\n" % n for n in range(20_000)),
         (),
     ],

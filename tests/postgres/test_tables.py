@@ -108,7 +108,7 @@ def test_broken_views_are_no_conflict(
     store.save_batch(batch)
     query("INSERT INTO batchtrail_completions VALUES (1, 2, 'b', 'pending', NULL)")
     check = RequestCheck(LIMITS, model="m", known=RequestIndex(["a"]))
-    for chunk in checked_chunks([request_line("b")], check):
+    for chunk in checked_chunks([request_line("b") + b"\n"], check):
         batch.add_requests(chunk, LIMITS, stamp=author.stamp())
     with pytest.raises(Exception, match=r"duplicate key .*batchtrail rebuild") as caught:
         store.save_batch(batch)

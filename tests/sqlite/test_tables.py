@@ -161,7 +161,7 @@ def test_broken_views_are_no_conflict(
     store.save_batch(batch)
     query("INSERT INTO completions SELECT batch_no, 2, 'b', 'pending', NULL FROM batches")
     check = RequestCheck(LIMITS, model="m", known=RequestIndex(["a"]))
-    for chunk in checked_chunks([request_line("b")], check):
+    for chunk in checked_chunks([request_line("b") + b"\n"], check):
         batch.add_requests(chunk, LIMITS, stamp=author.stamp())
     with pytest.raises(Exception, match="UNIQUE") as caught:
         store.save_batch(batch)
