@@ -4,11 +4,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import fields, replace
 from enum import EnumType
 from functools import cache, partial
+from operator import itemgetter
 from types import UnionType
 from typing import Any, ClassVar, cast, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
+from attrs import frozen
 from eventsourcing.domain import DomainEventProtocol, Snapshot
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
@@ -59,26 +61,29 @@ class BatchMapper(Mapper[UUID]):
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> EventRecord:
         """Encode an event; its topic, version, digest and body stand beside its state."""
-        topic, class_version, field = self._kind(type(domain_event))
-        state = vars(domain_event).copy()
-        originator_id, version = state.pop("originator_id"), state.pop("originator_version")
-        if class_version > 1:
-            state["class_version"] = class_version
-        content: bytes | None = None
-        if field is not None:
-            body: Body = state[field]
-            state[field] = (body.sha256, body.size)
+        kind = self._kind(type(domain_event))
+        facts = vars(domain_event)
+        body: Body | None = None if kind.body is None else facts[kind.body]
+        content, digest = None, None
+        if body is not None:
+            digest = (body.sha256, body.size)
             content = None if body.content is None else self.bodies.stored(body.content)
-        return EventRecord.of(originator_id, version, topic, self.transcoder.encode(state), content)
+        return EventRecord.of(
+            facts["originator_id"],
+            facts["originator_version"],
+            kind.topic,
+            self.transcoder.encode(kind.state(facts, digest)),
+            content,
+        )
 
     @classmethod
     @cache
-    def _kind(cls, event_class: type[Any]) -> tuple[str, int, str | None]:
-        """The topic of an event's class, its version, and its field with a body."""
-        return (
-            cls.topics[event_class],
-            getattr(event_class, "class_version", 1),
-            getattr(event_class, "BODY", None),
+    def _kind(cls, event_class: type[Any]) -> "_Kind":
+        return _Kind(
+            topic=cls.topics[event_class],
+            class_version=getattr(event_class, "class_version", 1),
+            body=getattr(event_class, "BODY", None),
+            in_order=_values_of(event_class) if _is_in_order(event_class) else None,
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
@@ -94,7 +99,7 @@ class BatchMapper(Mapper[UUID]):
                 "batchtrail does not know; use the version that wrote it, or a newer one"
             )
         try:
-            state = self._fields_of(stored_event.state)
+            state = self._fields_of(cls, stored_event.state)
             _check_aggregate(cls, state)
             _upcast(cls, state)
             _check_fields(state, _fields(cls))
@@ -132,8 +137,10 @@ class BatchMapper(Mapper[UUID]):
         body = None if plain.body is None else self.bodies.stored(plain.body)
         return replace(plain, body=body, position=position)
 
-    def _fields_of(self, stored: bytes) -> dict[str, Any]:
+    def _fields_of(self, cls: Any, stored: bytes) -> dict[str, Any]:
         state = self.transcoder.decode(stored)
+        if isinstance(state, list) and _is_in_order(cls):
+            return _named(cls, state)
         if not isinstance(state, dict):
             raise TypeError("it is no map of fields")
         return state
@@ -149,6 +156,56 @@ class BatchMapper(Mapper[UUID]):
             raise ValueError("it does not say how large its body is")
         content = None if stored is None else self.bodies.plain(stored)
         state[field] = _bodies(cls)(digest, size, content)
+
+
+@frozen
+class _Kind:
+    """How the events of a class are stored; `in_order` gives their values, where names are not."""
+
+    topic: str
+    class_version: int
+    body: str | None
+    in_order: Callable[[dict[str, Any]], tuple[Any, ...]] | None
+
+    def state(self, facts: dict[str, Any], digest: tuple[bytes, int] | None) -> Any:
+        """What is encoded of an event's fields; its digest stands for its body."""
+        if self.in_order is not None:
+            return (self.class_version, *self.in_order(facts), digest)
+        state = facts.copy()
+        del state["originator_id"], state["originator_version"]
+        if self.class_version > 1:
+            state["class_version"] = self.class_version
+        if self.body is not None:
+            state[self.body] = digest
+        return state
+
+
+def _is_in_order(cls: Any) -> bool:
+    return getattr(cls, "IN_ORDER", False)
+
+
+@cache
+def _names_in_order(cls: Any) -> tuple[str, ...]:
+    """The fields of an event that is stored by their order; its body is the last."""
+    beside = {"originator_id", "originator_version", cls.BODY}
+    return (*(field.name for field in fields(cls) if field.name not in beside), cls.BODY)
+
+
+def _values_of(cls: Any) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    *names, _ = _names_in_order(cls)
+    return itemgetter(*names)
+
+
+def _named(cls: Any, values: list[Any]) -> dict[str, Any]:
+    """The fields of an event that was stored by their order, behind its version.
+
+    Of an older version, which had fewer, the last are not there yet.
+    """
+    version, *found, digest = values
+    *names, body = _names_in_order(cls)
+    if len(found) > len(names):
+        raise ValueError("it has more fields than are known")
+    return {**dict(zip(names, found, strict=False)), body: digest, "class_version": version}
 
 
 class SnapshotMapper(BatchMapper):
@@ -177,6 +234,8 @@ def _check_fields(state: dict[str, Any], names: frozenset[str]) -> None:
 
 def _upcast(cls: type[Any], state: dict[str, Any]) -> None:
     version, newest = state.pop("class_version", 1), getattr(cls, "class_version", 1)
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its version is {version!r}")
     if version > newest:
         raise ValueError(f"a newer batchtrail wrote its version {version}; this one knows {newest}")
     while version < newest:

@@ -110,7 +110,7 @@ class BatchConnectionPool(SQLiteConnectionPool):
         # FULL: an intent that was committed survives a power cut, or a batch is paid for twice.
         raw.execute("PRAGMA synchronous=FULL")
         raw.execute("PRAGMA temp_store=MEMORY")
-        # Some systems' SQLite zeroes whatever a row leaves behind; who removes bodies asks for that.
+        # Debian's SQLite zeroes whatever rows leave behind; who removes bodies asks for that.
         raw.execute("PRAGMA secure_delete=OFF")
         return raw
 
