@@ -1,6 +1,8 @@
-"""Shared by all tests: a database server, and assertions of the shipped suites that tell more."""
+"""Shared by all tests: files in memory, a database server, assertions of the shipped suites."""
 
 import gc
+import os
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +20,24 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+_MEMORY = "/dev/shm"  # noqa: S108 (only a parent of temporary directories)
+_ROOM = 1 << 30
+"""Bytes: some times what the tests have there at once; a container may have next to nothing."""
+
+
+def _is_fit(directory: str) -> bool:
+    """Whether files may be written and run there; the programs of the database server are."""
+    if not os.access(directory, os.W_OK):
+        return False
+    about = os.statvfs(directory)
+    return about.f_bavail * about.f_frsize > _ROOM and not about.f_flag & os.ST_NOEXEC
+
+
+if _is_fit(_MEMORY):
+    # Each commit would wait for the disk, and the power never fails here: only processes die.
+    os.environ.setdefault("TMPDIR", _MEMORY)
+    tempfile.tempdir = None  # whoever asked already got the one on disk
 
 
 def pytest_collection_finish() -> None:
