@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import FAST, Cli, Emulator, Warm, custom_ids, emulating, sentence
+from tests.cli.conftest import FAST, Cli, Emulator, custom_ids, emulating, sentence
+from tests.laboratory.forks import Forks
 
 OLDER = "2024-10-21"
 
@@ -17,7 +18,7 @@ def azure_emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def azure(tmp_path: Path, azure_emulator: Emulator, warm: Warm) -> Cli:
+def azure(tmp_path: Path, azure_emulator: Emulator, warm: Forks) -> Cli:
     """The command with what a user of Azure sets."""
     azure_emulator.begin()
     return Cli(tmp_path, azure_emulator.base_url, warm, {"BATCHTRAIL_DIALECT": "azure"})

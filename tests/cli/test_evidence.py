@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Cli, Emulator, Warm, sentence
+from tests.cli.conftest import Cli, Emulator, sentence
+from tests.laboratory.forks import Forks
 
 
 @pytest.fixture(scope="module", name="finished")
 def _finished(
-    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Warm
+    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Forks
 ) -> tuple[Path, str]:
     """A directory with a finished batch, and the batch's id."""
     fast_emulator.begin()
