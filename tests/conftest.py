@@ -13,7 +13,7 @@ pytest.register_assert_rewrite(
     "batchtrail.adapters.evidence_contract",
     "batchtrail.adapters.moving_contract",
 )
-pytest_plugins = ["tests.postgres_server"]
+pytest_plugins = ["tests.postgres_server", "tests.laboratory.store_processes"]
 
 # How long an example takes says something of the machine and its load, not of the code.
 settings.register_profile(
