@@ -83,6 +83,7 @@ class Server:
                 if self._orders in ready:
                     message, descriptors = self._take()
                     if not message:
+                        self._orders.close()
                         return None
                     if not self._fork(descriptors):
                         break
