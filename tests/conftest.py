@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,13 +14,21 @@ pytest.register_assert_rewrite(
     "batchtrail.adapters.evidence_contract",
     "batchtrail.adapters.moving_contract",
 )
-pytest_plugins = ["tests.postgres_server", "tests.laboratory.store_processes"]
+pytest_plugins = [
+    "tests.laboratory.commands",
+    "tests.laboratory.store_processes",
+    "tests.postgres_server",
+]
 
 # How long an example takes says something of the machine and its load, not of the code.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+_TESTS = Path(__file__).parent
+_LONG = ("benchmarks", "cli", "examples", "kills", "simulation", "sqlite")
+"""Where single tests take seconds, most of them waiting for processes."""
 
 _MEMORY = "/dev/shm"  # noqa: S108 (only a parent of temporary directories)
 _ROOM = 1 << 30
@@ -38,6 +47,11 @@ if _is_fit(_MEMORY):
     # Each commit would wait for the disk, and the power never fails here: only processes die.
     os.environ.setdefault("TMPDIR", _MEMORY)
     tempfile.tempdir = None  # whoever asked already got the one on disk
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long tests begin: the short ones fill what is left of the cores in the end."""
+    items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0] not in _LONG)
 
 
 def pytest_collection_finish() -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,9 +17,9 @@ from uuid import uuid4
 
 import pytest
 from attrs import Factory, define, frozen
-from tests.laboratory.forks import Fork, Forks, forking
+from tests.laboratory.commands import COMMAND
+from tests.laboratory.forks import Fork, Forks
 
-COMMAND = Path(sys.executable).parent / "batchtrail"
 KEY = "sk-test-7c1e9f0a5b3d"
 PATIENCE = 60.0
 """Seconds after which a command counts as hanging."""
@@ -56,40 +55,6 @@ class Result:
     def jsonl(self) -> list[Any]:
         """Standard output as JSON, line by line."""
         return [json.loads(line) for line in self.stdout.splitlines()]
-
-
-IMPORTS = (
-    "batchtrail.adapters.cli.app",
-    "batchtrail.adapters.cli.batches",
-    "batchtrail.adapters.cli.estimate",
-    "batchtrail.adapters.cli.evidence",
-    "batchtrail.adapters.cli.history",
-    "batchtrail.adapters.cli.moving",
-    "batchtrail.adapters.cli.removal",
-    "batchtrail.adapters.cli.results",
-    "batchtrail.adapters.cli.status",
-    "batchtrail.adapters.cli.work",
-    "batchtrail.adapters.handlers",
-    "batchtrail.adapters.openai.provider",
-    "batchtrail.adapters.postgres",
-    "batchtrail.adapters.prices",
-    "batchtrail.adapters.sqlite.reader",
-    "batchtrail.application.endpoints",
-    "batchtrail.application.exporting",
-    "batchtrail.application.importing",
-    "batchtrail.application.rebuilding",
-    "batchtrail.application.service",
-    "batchtrail.application.verification",
-    "genai_prices.data",
-)
-"""What a command imports, also while it runs."""
-
-
-@contextmanager
-def warmed() -> Iterator[Forks]:
-    """Run a process whose forks are commands: most of a short one's time goes into its imports."""
-    with forking(IMPORTS) as forks:
-        yield forks
 
 
 @define
@@ -328,12 +293,6 @@ def slow(slow_emulator: Emulator) -> Emulator:
     """An emulator whose batches take some seconds, without faults."""
     slow_emulator.begin()
     return slow_emulator
-
-
-@pytest.fixture(scope="session")
-def warm() -> Iterator[Forks]:
-    with warmed() as forks:
-        yield forks
 
 
 @pytest.fixture

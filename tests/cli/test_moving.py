@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import COMMAND, Cli, Emulator, recorded, sentence
+from tests.cli.conftest import Cli, Emulator, recorded, sentence
+from tests.laboratory.commands import COMMAND
 from tests.laboratory.forks import Forks
 
 

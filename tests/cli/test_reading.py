@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 from pyarrow import parquet  # type: ignore[import-untyped]
-from tests.cli.conftest import COMMAND, Cli, Emulator, custom_ids, sentence
+from tests.cli.conftest import Cli, Emulator, custom_ids, sentence
+from tests.laboratory.commands import COMMAND
 from tests.laboratory.forks import Forks
 
 COMMANDS = {

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from attrs import Factory, define
-from tests.cli.conftest import COMMAND, PATIENCE, Cli, Emulator, Result, custom_ids, finish
+from tests.cli.conftest import PATIENCE, Cli, Emulator, Result, custom_ids, finish
+from tests.laboratory.commands import COMMAND
 from tests.laboratory.forks import Fork
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import define, field, frozen
-from tests.cli.conftest import COMMAND, KEY, PATIENCE, Result, warmed
+from tests.cli.conftest import KEY, PATIENCE, Result
+from tests.laboratory.commands import COMMAND, warmed
 from tests.laboratory.forks import Fork, Forks
 from tests.laboratory.promises import BrokenPromiseError
 
@@ -166,12 +167,18 @@ def cold_terminal(directory: Path, program: Path = COMMAND) -> Iterator[Terminal
 
 
 @contextmanager
-def warm_terminal(directory: Path, program: Path = COMMAND) -> Iterator[Terminal]:
+def forking_terminal(directory: Path, warm: Forks, program: Path = COMMAND) -> Iterator[Terminal]:
     """Open a terminal; what still runs in it at the end is killed."""
-    with warmed() as warm:
-        terminal = WarmTerminal(directory, warm, program)
-        try:
-            yield terminal
-        finally:
-            if terminal._fork is not None:
-                terminal.kill()
+    terminal = WarmTerminal(directory, warm, program)
+    try:
+        yield terminal
+    finally:
+        if terminal._fork is not None:
+            terminal.kill()
+
+
+@contextmanager
+def warm_terminal(directory: Path, program: Path = COMMAND) -> Iterator[Terminal]:
+    """Open a terminal with a process of its own to fork from."""
+    with warmed() as warm, forking_terminal(directory, warm, program) as terminal:
+        yield terminal
