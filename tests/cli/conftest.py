@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 from attrs import Factory, define, frozen
 from tests.laboratory.commands import COMMAND
-from tests.laboratory.forks import Fork, Forks
+from tests.laboratory.forks import UNLIMITED, Fork, Forks
 
 KEY = "sk-test-7c1e9f0a5b3d"
 PATIENCE = 60.0
@@ -194,7 +194,7 @@ def custom_ids(lines: bytes) -> list[str]:
 class Emulator:
     """An emulator in a process of its own, and its control routes."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "Fork | subprocess.Popen[bytes]"
     base_url: str
     before: dict[str, tuple[int, int]] = Factory(dict)
 
@@ -250,14 +250,25 @@ class Emulator:
 
 
 @contextmanager
-def emulating(*options: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Emulator]:
-    """Run an emulator; its first line is its address, and it must stop when it is told to."""
-    process = subprocess.Popen(
-        [COMMAND, "emulator", "--finalizing", "0.02", "--cancelling", "0.02", *options],
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
+def emulating(
+    *options: str, warm: Forks | None = None, stop: signal.Signals = signal.SIGTERM
+) -> Iterator[Emulator]:
+    """Run an emulator; its first line is its address, and it must stop when it is told to.
+
+    It is a fork of `warm`, or begins as everybody's does.
+    """
+    times = ("--finalizing", "0.02", "--cancelling", "0.02")
+    arguments: list[str | Path] = [COMMAND, "emulator", *times, *options]
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    process: Fork | subprocess.Popen[bytes]
+    if warm is None:
+        process = subprocess.Popen(
+            arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+    else:
+        process = warm.start(
+            arguments, cwd=Path.cwd(), environment=environment, patience=UNLIMITED, stderr=2
+        )
     with process:
         try:
             assert process.stdout is not None
@@ -270,14 +281,14 @@ def emulating(*options: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def fast_emulator() -> Iterator[Emulator]:
-    with emulating(*FAST) as emulator:
+def fast_emulator(warm: Forks) -> Iterator[Emulator]:
+    with emulating(*FAST, warm=warm) as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="session")
-def slow_emulator() -> Iterator[Emulator]:
-    with emulating(*SLOW) as emulator:
+def slow_emulator(warm: Forks) -> Iterator[Emulator]:
+    with emulating(*SLOW, warm=warm) as emulator:
         yield emulator
 
 

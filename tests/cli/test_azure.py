@@ -12,8 +12,9 @@ OLDER = "2024-10-21"
 
 
 @pytest.fixture(scope="module")
-def azure_emulator() -> Iterator[Emulator]:
-    with emulating(*FAST, "--dialect", "azure", "--deployment", "nightly=gpt-4o-mini") as emulator:
+def azure_emulator(warm: Forks) -> Iterator[Emulator]:
+    dialect = ("--dialect", "azure", "--deployment", "nightly=gpt-4o-mini")
+    with emulating(*FAST, *dialect, warm=warm) as emulator:
         yield emulator
 
 

@@ -139,7 +139,7 @@ async def test_fifty_batches(tmp_path: Path, warm: Forks) -> None:
     )
     (tmp_path / "shop.py").write_text(HANDLER)
     kinds = list(KINDS)
-    with emulating(*TIMES, *data) as emulator:
+    with emulating(*TIMES, *data, warm=warm) as emulator:
         cli.base_url = emulator.base_url
         for name in kinds[:5]:
             await begin(cli, emulator, name)
@@ -155,7 +155,7 @@ async def test_fifty_batches(tmp_path: Path, warm: Forks) -> None:
     finish(process)
 
     port = emulator.base_url.removesuffix("/v1").rpartition(":")[2]
-    with emulating(*TIMES, *data, "--port", port) as emulator:
+    with emulating(*TIMES, *data, "--port", port, warm=warm) as emulator:
         emulator.arm(
             {"op": "list", "kind": "unavailable"},
             {"op": "download", "kind": "bad_gateway", "times": 3},

@@ -49,9 +49,9 @@ def terminals(new_terminal: NewTerminal) -> list[Terminal]:
 
 @pytest.fixture(scope="module")
 def sqlite_world(
-    tmp_path_factory: pytest.TempPathFactory, terminals: list[Terminal]
+    tmp_path_factory: pytest.TempPathFactory, terminals: list[Terminal], warm: Forks
 ) -> Iterator[World]:
-    with emulating(*TIMES) as emulator:
+    with emulating(*TIMES, warm=warm) as emulator:
         emulator.begin()
         yield World(emulator, sqlite_log, terminals[0], tmp_path_factory.mktemp("homes"))
 

@@ -23,6 +23,7 @@ _IMPORTS = (
     "batchtrail.adapters.cli.results",
     "batchtrail.adapters.cli.status",
     "batchtrail.adapters.cli.work",
+    "batchtrail.adapters.emulator",
     "batchtrail.adapters.handlers",
     "batchtrail.adapters.openai.provider",
     "batchtrail.adapters.postgres",

@@ -21,6 +21,9 @@ _SERVER = Path(__file__).with_name("fork_server.py")
 _STOP_WITHIN = 60.0
 _PIECE = 1 << 16
 
+UNLIMITED = 0.0
+"""The patience with a program that ends when it is told to."""
+
 
 @define(eq=False)
 class Fork:
@@ -129,7 +132,7 @@ class Forks:
     ) -> Fork:
         """Begin a script, or a module when the first argument is no path.
 
-        It dies when it runs for longer than `patience` seconds.
+        It dies when it runs for longer than `patience` seconds, unless they are `UNLIMITED`.
         """
         order = {
             "arguments": list(map(str, arguments)),
