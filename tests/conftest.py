@@ -50,8 +50,19 @@ if _is_fit(_MEMORY):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the long tests begin: the short ones fill what is left of the cores in the end."""
-    items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0] not in _LONG)
+    """Let each worker begin with long tests: short ones fill what is left of the cores in the end.
+
+    `--dist worksteal` gives each of them one of so many equal parts of the list.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.path.relative_to(_TESTS).parts[0] in _LONG]
+    short = [item for item in items if item.path.relative_to(_TESTS).parts[0] not in _LONG]
+    items[:] = [
+        item
+        for worker in range(workers)
+        for kind in (long, short)
+        for item in kind[len(kind) * worker // workers : len(kind) * (worker + 1) // workers]
+    ]
 
 
 def pytest_collection_finish() -> None:
