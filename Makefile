@@ -39,9 +39,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 run: $(VENV)/installed ## run the example batch: on the built-in emulator, or with LIVE=1 at OpenAI
 	@LIVE="$(LIVE)" $(BIN)/python examples/run_example.py
 
+# One worker more than the two cores that everybody has: many tests wait for other processes.
 .PHONY: test
-test: $(VENV)/installed-dev ## run the tests
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+test: $(VENV)/installed-dev ## run the tests; with more than two cores: JOBS=8
+	@$(BIN)/python -m pytest -n $(or $(JOBS),3) --dist worksteal $(ARGS)
 
 .PHONY: simulate
 simulate: $(VENV)/installed-dev ## whole days under faults: SEEDS=10000, one of them: SEED=7, a rule less: MUTATE=name

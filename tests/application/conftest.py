@@ -2,7 +2,6 @@
 
 import asyncio
 import heapq
-import os
 import selectors
 from collections import Counter
 from collections.abc import (
@@ -403,11 +402,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def lab(clock: VirtualClock, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """The database stands in memory where the system has a place for that: commits cost less."""
+    """A laboratory on a store of its own."""
     store = getattr(request, "param", "file")
-    memory = Path("/dev/shm")  # noqa: S108 (only a parent of a temporary directory)
-    parent = memory if os.access(memory, os.W_OK) else None
-    with TemporaryDirectory(prefix="batchtrail-", dir=parent) as folder:
+    with TemporaryDirectory(prefix="batchtrail-") as folder:
         path = Path(folder) / "trail.db"
         database: Database = FileDatabase(path)
         if store == "memory":

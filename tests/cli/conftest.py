@@ -2,13 +2,11 @@
 
 import json
 import os
-import select
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,8 +17,9 @@ from uuid import uuid4
 
 import pytest
 from attrs import Factory, define, frozen
+from tests.laboratory.commands import COMMAND
+from tests.laboratory.forks import UNLIMITED, Fork, Forks
 
-COMMAND = Path(sys.executable).parent / "batchtrail"
 KEY = "sk-test-7c1e9f0a5b3d"
 PATIENCE = 60.0
 """Seconds after which a command counts as hanging."""
@@ -59,87 +58,12 @@ class Result:
 
 
 @define
-class Warm:
-    """A process that forks into the command, one at a time; see the `warm` module."""
-
-    process: "subprocess.Popen[bytes]"
-    directory: Path
-    patience: float = PATIENCE
-
-    def start(
-        self,
-        arguments: Sequence[str | Path],
-        cwd: Path,
-        environment: Mapping[str, str],
-        program: Path = COMMAND,
-    ) -> int:
-        """Begin a command; gives its process id."""
-        stdout, stderr = self._streams
-        order = {
-            "arguments": [str(program), *map(str, arguments)],
-            "cwd": str(cwd),
-            "environment": dict(environment),
-            "stdout": str(stdout),
-            "stderr": str(stderr),
-            "patience": round(self.patience),
-        }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
-        self.process.stdin.flush()
-        return self._number()
-
-    def wait(self, seconds: float | None = None) -> Result | None:
-        """Wait for the end of the command that was started; None when it still runs after that."""
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
-            return None
-        status = self._number()
-        stdout, stderr = self._streams
-        return Result(status, stdout.read_bytes(), stderr.read_bytes())
-
-    def run(
-        self, arguments: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]
-    ) -> Result:
-        """Run the command to its end."""
-        self.start(arguments, cwd, environment)
-        result = self.wait()
-        assert result is not None
-        return result
-
-    @property
-    def _streams(self) -> tuple[Path, Path]:
-        return self.directory / "stdout", self.directory / "stderr"
-
-    def _number(self) -> int:
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline())
-
-
-@contextmanager
-def warmed(directory: Path, patience: float = PATIENCE) -> Iterator[Warm]:
-    """Run such a process; no command in it lives longer than `patience` seconds."""
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("warm.py")],
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,  # what is buffered here would not be seen by `select`
-    ) as process:
-        warm = Warm(process, directory, patience)
-        assert warm._number() == process.pid  # the first command takes no longer than the others
-        yield warm
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(PATIENCE) == 0
-
-
-@define
 class Cli:
     """The command in a directory of its own, with a clean environment."""
 
     home: Path
     base_url: str
-    warm: "Warm"
+    warm: Forks
     environment: dict[str, str] = Factory(dict)
 
     def variables(self, changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -157,8 +81,19 @@ class Cli:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def start(self, *arguments: str | Path, **changes: str | None) -> "subprocess.Popen[bytes]":
-        """Start a command and do not wait for it."""
+    def start(self, *arguments: str | Path, **changes: str | None) -> Fork:
+        """Start a command in a fork that need not import everything first; do not wait for it."""
+        return self.warm.start(
+            [COMMAND, *arguments],
+            cwd=self.home,
+            environment=self.variables(changes),
+            patience=2 * PATIENCE,
+        )
+
+    def start_cold(
+        self, *arguments: str | Path, **changes: str | None
+    ) -> "subprocess.Popen[bytes]":
+        """Start a command as everybody does, and do not wait for it."""
         return subprocess.Popen(
             [COMMAND, *arguments],
             cwd=self.home,
@@ -169,12 +104,12 @@ class Cli:
         )
 
     def __call__(self, *arguments: str | Path, **changes: str | None) -> Result:
-        """Run a command to its end, in a fork that need not import everything first."""
-        return self.warm.run(arguments, self.home, self.variables(changes))
+        """Run a command to its end, in a fork."""
+        return finish(self.start(*arguments, **changes))
 
     def cold(self, *arguments: str | Path, **changes: str | None) -> Result:
         """Run a command to its end, from the start of the interpreter."""
-        return finish(self.start(*arguments, **changes))
+        return finish(self.start_cold(*arguments, **changes))
 
     def shell(self, *arguments: str | Path, before: str = "", redirect: str = "") -> Result:
         """Run a command line in a shell; gives the status of the command itself."""
@@ -210,7 +145,7 @@ class Cli:
         return self("status", "--json").jsonl
 
 
-def finish(process: "subprocess.Popen[bytes]", patience: float = PATIENCE) -> Result:
+def finish(process: "Fork | subprocess.Popen[bytes]", patience: float = PATIENCE) -> Result:
     """Wait for a command and take in what it says."""
     with process:
         try:
@@ -218,7 +153,7 @@ def finish(process: "subprocess.Popen[bytes]", patience: float = PATIENCE) -> Re
         except BaseException:
             process.kill()
             raise
-    return Result(process.returncode, stdout, stderr)
+    return Result(process.wait(), stdout, stderr)
 
 
 def sentence(result: Result, status: int = 2) -> str:
@@ -259,7 +194,7 @@ def custom_ids(lines: bytes) -> list[str]:
 class Emulator:
     """An emulator in a process of its own, and its control routes."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "Fork | subprocess.Popen[bytes]"
     base_url: str
     before: dict[str, tuple[int, int]] = Factory(dict)
 
@@ -315,14 +250,25 @@ class Emulator:
 
 
 @contextmanager
-def emulating(*options: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Emulator]:
-    """Run an emulator; its first line is its address, and it must stop when it is told to."""
-    process = subprocess.Popen(
-        [COMMAND, "emulator", "--finalizing", "0.02", "--cancelling", "0.02", *options],
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
+def emulating(
+    *options: str, warm: Forks | None = None, stop: signal.Signals = signal.SIGTERM
+) -> Iterator[Emulator]:
+    """Run an emulator; its first line is its address, and it must stop when it is told to.
+
+    It is a fork of `warm`, or begins as everybody's does.
+    """
+    times = ("--finalizing", "0.02", "--cancelling", "0.02")
+    arguments: list[str | Path] = [COMMAND, "emulator", *times, *options]
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    process: Fork | subprocess.Popen[bytes]
+    if warm is None:
+        process = subprocess.Popen(
+            arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+    else:
+        process = warm.start(
+            arguments, cwd=Path.cwd(), environment=environment, patience=UNLIMITED, stderr=2
+        )
     with process:
         try:
             assert process.stdout is not None
@@ -335,14 +281,14 @@ def emulating(*options: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def fast_emulator() -> Iterator[Emulator]:
-    with emulating(*FAST) as emulator:
+def fast_emulator(warm: Forks) -> Iterator[Emulator]:
+    with emulating(*FAST, warm=warm) as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="session")
-def slow_emulator() -> Iterator[Emulator]:
-    with emulating(*SLOW) as emulator:
+def slow_emulator(warm: Forks) -> Iterator[Emulator]:
+    with emulating(*SLOW, warm=warm) as emulator:
         yield emulator
 
 
@@ -360,20 +306,14 @@ def slow(slow_emulator: Emulator) -> Emulator:
     return slow_emulator
 
 
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    with warmed(tmp_path_factory.mktemp("warm")) as warm:
-        yield warm
-
-
 @pytest.fixture
-def cli(tmp_path: Path, emulator: Emulator, warm: Warm) -> Cli:
+def cli(tmp_path: Path, emulator: Emulator, warm: Forks) -> Cli:
     """The command against the fast emulator."""
     return Cli(tmp_path, emulator.base_url, warm)
 
 
 @pytest.fixture
-def slow_cli(tmp_path: Path, slow: Emulator, warm: Warm) -> Cli:
+def slow_cli(tmp_path: Path, slow: Emulator, warm: Forks) -> Cli:
     """The command against the slow emulator."""
     return Cli(tmp_path, slow.base_url, warm, {"BATCHTRAIL_POLL_SCHEDULE": "0.2"})
 

@@ -5,19 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import FAST, Cli, Emulator, Warm, custom_ids, emulating, sentence
+from tests.cli.conftest import FAST, Cli, Emulator, custom_ids, emulating, sentence
+from tests.laboratory.forks import Forks
 
 OLDER = "2024-10-21"
 
 
 @pytest.fixture(scope="module")
-def azure_emulator() -> Iterator[Emulator]:
-    with emulating(*FAST, "--dialect", "azure", "--deployment", "nightly=gpt-4o-mini") as emulator:
+def azure_emulator(warm: Forks) -> Iterator[Emulator]:
+    dialect = ("--dialect", "azure", "--deployment", "nightly=gpt-4o-mini")
+    with emulating(*FAST, *dialect, warm=warm) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def azure(tmp_path: Path, azure_emulator: Emulator, warm: Warm) -> Cli:
+def azure(tmp_path: Path, azure_emulator: Emulator, warm: Forks) -> Cli:
     """The command with what a user of Azure sets."""
     azure_emulator.begin()
     return Cli(tmp_path, azure_emulator.base_url, warm, {"BATCHTRAIL_DIALECT": "azure"})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from tests.cli.conftest import KEY, Cli, emulating, finish
+from tests.laboratory.forks import Fork, Forks
 
 from batchtrail import open_trail
 from batchtrail.settings import Settings
@@ -17,7 +17,7 @@ from batchtrail.settings import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.conftest import Emulator, Warm
+    from tests.cli.conftest import Emulator
 
 REQUESTS = 4
 TIMES = ("--validating", "0.5", "--in-progress", "0.3")
@@ -123,7 +123,7 @@ async def begin(cli: Cli, emulator: Emulator, name: str) -> None:
                 await trail.cancel(batch)
 
 
-async def test_fifty_batches(tmp_path: Path, warm: Warm) -> None:
+async def test_fifty_batches(tmp_path: Path, warm: Forks) -> None:
     """One worker is stopped, another killed, the emulator restarted: all end as they should."""
     data = ("--data-dir", str(tmp_path / "emulator"))
     cli = Cli(
@@ -139,7 +139,7 @@ async def test_fifty_batches(tmp_path: Path, warm: Warm) -> None:
     )
     (tmp_path / "shop.py").write_text(HANDLER)
     kinds = list(KINDS)
-    with emulating(*TIMES, *data) as emulator:
+    with emulating(*TIMES, *data, warm=warm) as emulator:
         cli.base_url = emulator.base_url
         for name in kinds[:5]:
             await begin(cli, emulator, name)
@@ -155,7 +155,7 @@ async def test_fifty_batches(tmp_path: Path, warm: Warm) -> None:
     finish(process)
 
     port = emulator.base_url.removesuffix("/v1").rpartition(":")[2]
-    with emulating(*TIMES, *data, "--port", port) as emulator:
+    with emulating(*TIMES, *data, "--port", port, warm=warm) as emulator:
         emulator.arm(
             {"op": "list", "kind": "unavailable"},
             {"op": "download", "kind": "bad_gateway", "times": 3},
@@ -169,7 +169,7 @@ async def test_fifty_batches(tmp_path: Path, warm: Warm) -> None:
     await check_results(cli, emulator)
 
 
-def wait_for(process: subprocess.Popen[bytes], words: bytes) -> None:
+def wait_for(process: Fork, words: bytes) -> None:
     """Read the log of a worker until it says something."""
     assert process.stderr is not None
     while words not in process.stderr.readline():

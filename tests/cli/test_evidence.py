@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Cli, Emulator, Warm, sentence
+from tests.cli.conftest import Cli, Emulator, sentence
+from tests.laboratory.forks import Forks
 
 
 @pytest.fixture(scope="module", name="finished")
 def _finished(
-    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Warm
+    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Forks
 ) -> tuple[Path, str]:
     """A directory with a finished batch, and the batch's id."""
     fast_emulator.begin()
@@ -76,7 +77,7 @@ def test_one_flipped_byte(finished: tuple[Path, str], cli: Cli, home: Path) -> N
     where = f"batch {finished[1]}, event {position}, position {position}"
     line = f"{where}: has a body that is not the one it was recorded with"
     for arguments in (["verify"], ["verify", "--against", seal]):
-        result = cli.cold(*arguments)
+        result = cli(*arguments)
         assert result.status == 1
         assert result.out.splitlines()[0] == line
         assert result.out.endswith("; batches: 1; differences: 1\n")
@@ -156,7 +157,7 @@ def test_on_a_server(cli: Cli, postgres_url: str, fast_emulator: Emulator) -> No
     cli.environment = {"BATCHTRAIL_DB": postgres_url}
     assert "no batchtrail log" in sentence(cli("verify"))
     assert cli("run", cli.write(3)).status == 0
-    seal = cli.cold("seal").out.strip()
+    seal = cli("seal").out.strip()
     assert cli.cold("verify", "--against", seal).status == 0
-    assert cli.cold("rebuild").out == "views rebuilt; batches: 1; requests: 3\n"
+    assert cli("rebuild").out == "views rebuilt; batches: 1; requests: 3\n"
     assert cli("verify", "--against", f"{seal[:-1]}{'0' if seal[-1] != '0' else '1'}").status == 1

@@ -49,7 +49,7 @@ def test_kill(slow_cli: Cli, slow: Emulator) -> None:
     path = slow_cli.write(2_000)
     moments = random.Random(20_261_123)  # noqa: S311 (no secret)
     for earliest, latest in ((0.4, 0.9), (0.4, 1.0), (0.4, 1.5), (0.5, 2.0), (1.0, 3.5)):
-        process = slow_cli.start("run", path, "-o", "out.jsonl")
+        process = slow_cli.start_cold("run", path, "-o", "out.jsonl")
         try:
             process.communicate(timeout=moments.uniform(earliest, latest))
         except subprocess.TimeoutExpired:

@@ -6,12 +6,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import COMMAND, Cli, Emulator, Warm, recorded, sentence
+from tests.cli.conftest import Cli, Emulator, recorded, sentence
+from tests.laboratory.commands import COMMAND
+from tests.laboratory.forks import Forks
 
 
 @pytest.fixture(scope="module", name="finished")
 def _finished(
-    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Warm
+    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Forks
 ) -> tuple[Path, list[str]]:
     """A directory with two finished batches, exported, and the batches' ids."""
     fast_emulator.begin()

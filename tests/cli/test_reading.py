@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 from pyarrow import parquet  # type: ignore[import-untyped]
-from tests.cli.conftest import COMMAND, Cli, Emulator, Warm, custom_ids, sentence
+from tests.cli.conftest import Cli, Emulator, custom_ids, sentence
+from tests.laboratory.commands import COMMAND
+from tests.laboratory.forks import Forks
 
 COMMANDS = {
     "run": ("--output", "--new", "--why", "--metadata", "--db", "--base-url", "--json"),
@@ -61,7 +63,7 @@ class Finished:
 
 @pytest.fixture(scope="module")
 def _finished(
-    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Warm
+    tmp_path_factory: pytest.TempPathFactory, fast_emulator: Emulator, warm: Forks
 ) -> Finished:
     fast_emulator.begin()
     cli = Cli(tmp_path_factory.mktemp("finished"), fast_emulator.base_url, warm)

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from attrs import Factory, define
-from tests.cli.conftest import COMMAND, PATIENCE, Cli, Emulator, Result, custom_ids, finish
+from tests.cli.conftest import PATIENCE, Cli, Emulator, Result, custom_ids, finish
+from tests.laboratory.commands import COMMAND
+from tests.laboratory.forks import Fork
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 
@@ -22,7 +24,7 @@ SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 class Screen:
     """A terminal of 120 columns that takes down what is written to it."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Fork
     received: bytearray = Factory(bytearray)
     changed: threading.Condition = Factory(threading.Condition)
     closed: bool = False
@@ -64,10 +66,11 @@ def terminal(
 ) -> Iterator[Screen]:
     """Start a command whose standard error is a terminal, and its standard output if asked."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = cli.warm.start(
         [COMMAND, *arguments],
         cwd=cli.home,
-        env=cli.variables({"TERM": "xterm-256color", "COLUMNS": "120", **(changes or {})}),
+        environment=cli.variables({"TERM": "xterm-256color", "COLUMNS": "120", **(changes or {})}),
+        patience=PATIENCE,
         stdin=theirs,
         stdout=theirs if stdout else subprocess.PIPE,
         stderr=theirs,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 from tests.cli.conftest import Cli, Emulator, Result, emulating, sentence
+from tests.laboratory.forks import Forks
 
 Printed = dict[tuple[str, ...], bytes]
 
@@ -38,9 +39,9 @@ def look(cli: Cli, *commands: tuple[str, ...]) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def lasting() -> Iterator[Emulator]:
+def lasting(warm: Forks) -> Iterator[Emulator]:
     """Give an emulator whose batches take a minute, so that each look shows more of them done."""
-    with emulating("--validating", "0.05", "--in-progress", "60") as emulator:
+    with emulating("--validating", "0.05", "--in-progress", "60", warm=warm) as emulator:
         yield emulator
 
 

@@ -11,7 +11,8 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.cli.conftest import COMMAND, emulating
+from tests.cli.conftest import emulating
+from tests.laboratory.commands import COMMAND
 from tests.laboratory.promises import BrokenPromiseError
 from tests.postgres_server import GIVEN, running_server
 from tests.simulation.mutations import MUTATIONS

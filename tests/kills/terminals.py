@@ -6,11 +6,13 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import define, field, frozen
-from tests.cli.conftest import COMMAND, KEY, PATIENCE, Result, Warm, warmed
+from tests.cli.conftest import KEY, PATIENCE, Result
+from tests.laboratory.commands import COMMAND, warmed
+from tests.laboratory.forks import Fork, Forks
 from tests.laboratory.promises import BrokenPromiseError
 
 
@@ -119,25 +121,38 @@ class WarmTerminal(Terminal):
     interpreter; here nearly every kill hits what the command is for.
     """
 
-    warm: Warm
+    directory: Path
+    warm: Forks
     program: Path = COMMAND
-    _pid: int | None = None
-    """None when no command runs."""
+    _fork: Fork | None = None
 
     def start(self, home: Home, *arguments: str | Path) -> int:
-        self._pid = self.warm.start(arguments, home.path, home.variables, self.program)
-        return self._pid
+        with (
+            (self.directory / "stdout").open("wb") as stdout,
+            (self.directory / "stderr").open("wb") as stderr,
+        ):
+            self._fork = self.warm.start(
+                [self.program, *arguments],
+                cwd=home.path,
+                environment=home.variables,
+                patience=10 * PATIENCE,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        return self._fork.pid
 
     def wait(self, seconds: float) -> Result | None:
-        result = self.warm.wait(seconds)
-        if result is not None:
-            self._pid = None
-        return result
+        assert self._fork is not None
+        try:
+            status = self._fork.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        stdout, stderr = (self.directory / name for name in ("stdout", "stderr"))
+        return Result(status, stdout.read_bytes(), stderr.read_bytes())
 
     def send(self, number: signal.Signals) -> None:
-        if self._pid is not None:
-            with suppress(ProcessLookupError):  # over, and its end not read yet
-                os.kill(self._pid, number)
+        if self._fork is not None:
+            self._fork.send_signal(number)
 
 
 @contextmanager
@@ -152,12 +167,18 @@ def cold_terminal(directory: Path, program: Path = COMMAND) -> Iterator[Terminal
 
 
 @contextmanager
-def warm_terminal(directory: Path, program: Path = COMMAND) -> Iterator[Terminal]:
+def forking_terminal(directory: Path, warm: Forks, program: Path = COMMAND) -> Iterator[Terminal]:
     """Open a terminal; what still runs in it at the end is killed."""
-    with warmed(directory, patience=10 * PATIENCE) as warm:
-        terminal = WarmTerminal(warm, program)
-        try:
-            yield terminal
-        finally:
-            if terminal._pid is not None:
-                terminal.kill()
+    terminal = WarmTerminal(directory, warm, program)
+    try:
+        yield terminal
+    finally:
+        if terminal._fork is not None:
+            terminal.kill()
+
+
+@contextmanager
+def warm_terminal(directory: Path, program: Path = COMMAND) -> Iterator[Terminal]:
+    """Open a terminal with a process of its own to fork from."""
+    with warmed() as warm, forking_terminal(directory, warm, program) as terminal:
+        yield terminal

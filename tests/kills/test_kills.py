@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from tests.cli.conftest import emulating
+from tests.laboratory.forks import Forks
 from tests.laboratory.promises import BrokenPromiseError
 
 from .databases import NewLog, postgres_logs, sqlite_log
@@ -18,7 +19,7 @@ from .evidence import Evidence, check
 from .lives import Lives, Undisturbed, World, undisturbed
 from .lost import Loss, lose
 from .provider import Account
-from .terminals import Terminal, warm_terminal
+from .terminals import Terminal, forking_terminal
 from .workers import Plan, work
 
 TIMES = ("--validating", "0.03", "--in-progress", "0.05")
@@ -33,10 +34,12 @@ NewTerminal = Callable[[], Terminal]
 
 
 @pytest.fixture(scope="module")
-def new_terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewTerminal]:
-    """Open terminals, each of which forks from a process that has its imports done."""
+def new_terminal(tmp_path_factory: pytest.TempPathFactory, warm: Forks) -> Iterator[NewTerminal]:
+    """Open terminals, whose commands are forks of a process that has its imports done."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(warm_terminal(tmp_path_factory.mktemp("terminal")))
+        yield lambda: stack.enter_context(
+            forking_terminal(tmp_path_factory.mktemp("terminal"), warm)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,9 @@ def terminals(new_terminal: NewTerminal) -> list[Terminal]:
 
 @pytest.fixture(scope="module")
 def sqlite_world(
-    tmp_path_factory: pytest.TempPathFactory, terminals: list[Terminal]
+    tmp_path_factory: pytest.TempPathFactory, terminals: list[Terminal], warm: Forks
 ) -> Iterator[World]:
-    with emulating(*TIMES) as emulator:
+    with emulating(*TIMES, warm=warm) as emulator:
         emulator.begin()
         yield World(emulator, sqlite_log, terminals[0], tmp_path_factory.mktemp("homes"))
 

@@ -1,12 +1,14 @@
 """Processes at work on one database: what they do there, and how a test leads them."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import PIPE
+
+import pytest
 
 from batchtrail.adapters.store_contract import (
     Author,
@@ -21,11 +23,18 @@ from batchtrail.adapters.store_contract import (
 from batchtrail.application.errors import ConflictError
 from batchtrail.application.store import Batches
 
-StoreProcess = subprocess.Popen[str]
-Spawn = Callable[..., StoreProcess]
+from .forks import Fork, Forks, forking
+
+Spawn = Callable[..., Fork]
 
 _ROOT = Path(__file__).parents[2]
 """Where `tests` can be imported from."""
+
+_IMPORTS = (
+    "batchtrail.adapters.postgres",
+    "batchtrail.adapters.sqlite",
+    "tests.laboratory.store_processes",
+)
 
 IDS = [f"r{n}" for n in range(30)]
 SHARED = "shared"
@@ -76,19 +85,25 @@ def shared_batch(store: Batches, name: str, count: int) -> None:
             break
 
 
-@contextmanager
-def spawning(module: str, database: object) -> Iterator[Spawn]:
-    """Give what starts a module at work on a database; what still runs at the end is killed."""
-    processes: list[StoreProcess] = []
+@pytest.fixture(scope="session")
+def store_forks() -> Iterator[Forks]:
+    """What forks into processes at work; in them every warning is an error."""
+    with forking(_IMPORTS, "-W", "error", PYTHONPATH=str(_ROOT)) as forks:
+        yield forks
 
-    def spawn(*arguments: object) -> StoreProcess:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", module, str(database), *map(str, arguments)],
+
+@contextmanager
+def spawning(forks: Forks, module: str, database: object) -> Iterator[Spawn]:
+    """Give what starts a module at work on a database; what still runs at the end is killed."""
+    processes: list[Fork] = []
+
+    def spawn(*arguments: object) -> Fork:
+        process = forks.start(
+            [module, str(database), *map(str, arguments)],
             cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            environment=os.environ,
+            patience=60,
+            stdin=PIPE,
         )
         processes.append(process)
         return process
@@ -99,22 +114,22 @@ def spawning(module: str, database: object) -> Iterator[Spawn]:
         process.communicate()
 
 
-def start_together(processes: Sequence[StoreProcess]) -> None:
+def start_together(processes: Sequence[Fork]) -> None:
     """Let all begin when all are ready."""
     for process in processes:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline() == b"ready\n"
     for process in processes:
         assert process.stdin is not None
-        process.stdin.write("\n")
+        process.stdin.write(b"\n")
         process.stdin.flush()
 
 
-def run_together(processes: Sequence[StoreProcess]) -> None:
+def run_together(processes: Sequence[Fork]) -> None:
     """Wait until all have done their work without a word."""
     start_together(processes)
     reports = [(*process.communicate(), process.returncode) for process in processes]
-    assert reports == [("", "", 0)] * len(processes)
+    assert reports == [(b"", b"", 0)] * len(processes)
 
 
 def check_whole(store: Batches, prefix: str = "") -> None:

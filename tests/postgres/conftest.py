@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.laboratory.forks import Forks
 from tests.laboratory.store_processes import Spawn, spawning
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
@@ -50,7 +51,7 @@ def query(postgres_url: str) -> Query:
 
 
 @pytest.fixture
-def spawn(postgres_url: str) -> Iterator[Spawn]:
+def spawn(store_forks: Forks, postgres_url: str) -> Iterator[Spawn]:
     """Give what starts another process at work; it waits for a line to begin."""
-    with spawning(_PROCESS, postgres_url) as spawn:
+    with spawning(store_forks, _PROCESS, postgres_url) as spawn:
         yield spawn

@@ -55,7 +55,7 @@ def test_killed_before_a_commit(
     process = spawn("die", number)
     start_together([process])
     _, complaints = process.communicate()
-    assert (complaints, process.returncode) == ("", -signal.SIGKILL)
+    assert (complaints, process.returncode) == (b"", -signal.SIGKILL)
     store = open_url(postgres_url)
     assert len(store.views.summaries(limit=9)) == left
     store.save_batch(Author().draft([request_line("a")]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.laboratory.forks import Forks
 from tests.laboratory.store_processes import Spawn, spawning
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
@@ -56,7 +57,7 @@ def query(path: Path) -> Query:
 
 
 @pytest.fixture
-def spawn(path: Path) -> Iterator[Spawn]:
+def spawn(store_forks: Forks, path: Path) -> Iterator[Spawn]:
     """Give what starts another process at work on the file; it waits for a line to begin."""
-    with spawning(_PROCESS, path) as spawn:
+    with spawning(store_forks, _PROCESS, path) as spawn:
         yield spawn

@@ -70,7 +70,7 @@ def test_killed_at_work(
     process = spawn("die", *kill)
     start_together([process])
     _, complaints = process.communicate()
-    assert (complaints, process.returncode) == ("", -signal.SIGKILL)
+    assert (complaints, process.returncode) == (b"", -signal.SIGKILL)
     store = open_file(path)
     history = list(store.history(Batch.id_for(SHARED)))
     assert [event.originator_version for event in history] == list(range(1, left + 1))
@@ -87,7 +87,7 @@ def test_killed_while_others_work(path: Path, open_file: OpenFile, spawn: Spawn)
     dying = [spawn("die", 4, "before")]
     others = [spawn("open") for _ in range(3)]
     start_together([*dying, *others])
-    assert [process.communicate() for process in [*dying, *others]] == [("", "")] * 4
+    assert [process.communicate() for process in [*dying, *others]] == [(b"", b"")] * 4
     assert [process.returncode for process in [*dying, *others]] == [-signal.SIGKILL, 0, 0, 0]
     store = open_file(path)
     assert len(store.views.summaries(limit=99)) == 4
