@@ -744,7 +744,7 @@ class BatchStoreContract(StoreContract):
             batch.finish_collection(stamp=author.stamp())
             yield
 
-        store.save_steps(batch, steps())
+        store.save_batch(batch, steps())
         assert held == [1, 1, 1]
         assert list(batch.pending_events) == []
         again = other.get(batch.id)
@@ -770,7 +770,7 @@ class BatchStoreContract(StoreContract):
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            store.save_steps(batch, steps())
+            store.save_batch(batch, steps())
         assert positions_of(store) == log
         assert store.get(batch.id).version == before
         assert {row.outcome for row in all_rows(store, batch.id)} == {Outcome.PENDING}
@@ -779,8 +779,8 @@ class BatchStoreContract(StoreContract):
         """Nothing is recorded, and no view is touched."""
         store.save_batch(batch := author.draft([request_line("a")]))
         log = positions_of(store)
-        store.save_steps(batch, iter((None, None)))
-        store.save_steps(batch, iter(()))
+        store.save_batch(batch, iter((None, None)))
+        store.save_batch(batch, iter(()))
         assert positions_of(store) == log
 
     def test_steps_after_another_writer(self, open_store: OpenStore, author: Author) -> None:
@@ -797,7 +797,7 @@ class BatchStoreContract(StoreContract):
                 yield
 
         with pytest.raises(ConflictError):
-            second.save_steps(late, steps())
+            second.save_batch(late, steps())
         assert second.get(batch.id).version == batch.version
 
     def test_positions_have_no_gaps(self, open_store: OpenStore, author: Author) -> None:

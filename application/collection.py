@@ -186,7 +186,7 @@ class _Applier:
             if batch.results_collected:
                 return batch.totals.outcomes.settled
             try:
-                self._runtime.batches.save_steps(batch, self._steps(batch, index, file, lines))
+                self._runtime.batches.save_batch(batch, self._steps(batch, index, file, lines))
             except ConflictError:
                 _log.debug("batch %s is being collected by another process too", self._batch_id)
                 self._loaded = None

@@ -268,19 +268,15 @@ class Batches(Application[UUID]):
         except AggregateNotFoundError:
             raise BatchNotFoundError(batch_id) from None
 
-    def save_batch(self, batch: Batch) -> None:
+    def save_batch(self, batch: Batch, steps: Iterable[None] | None = None) -> None:
         """Record the pending events of a batch, with its snapshot and views, or nothing at all.
 
+        With `steps`, what the batch decides in each is recorded before the next is taken, so that
+        thousands of events need not be held: all steps are one save.
+
         Raises `ConflictError` when another writer was first; the batch object is then spent:
-        load it again and decide again. After any other error the same save may be repeated.
-        """
-        self._save(batch)
-
-    def save_steps(self, batch: Batch, steps: Iterable[None]) -> None:
-        """Record what a batch decides step by step, as one save: all of it or nothing.
-
-        The events of a step are recorded before the next is taken, so that thousands need not be
-        held. Raises as `save_batch` does; after any error the batch object is spent.
+        load it again and decide again. After any other error the same save may be repeated, but
+        not one in steps, of which a part is forgotten.
         """
         self._save(batch, steps)
 

@@ -16,6 +16,7 @@ from batchtrail.domain.errors import DomainError
 from batchtrail.domain.status import BatchStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -47,11 +48,11 @@ def crashing_batches(wire: Tripwire) -> type[Batches]:
     """Make a store with a boundary before and after each commit."""
 
     class CrashingBatches(Batches):
-        def save_batch(self, batch: Batch) -> None:
-            pending = bool(batch.pending_events)
+        def save_batch(self, batch: Batch, steps: Iterable[None] | None = None) -> None:
+            pending = steps is not None or bool(batch.pending_events)
             if pending:
                 wire.cross("before save")
-            super().save_batch(batch)
+            super().save_batch(batch, steps)
             if pending:
                 wire.cross("after save")
 

@@ -35,7 +35,6 @@ _IMPORTS = (
     "batchtrail.application.rebuilding",
     "batchtrail.application.service",
     "batchtrail.application.verification",
-    "genai_prices.data",
     "pkgutil",
 )
 """What a command imports, also while it runs."""

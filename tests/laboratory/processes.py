@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -160,12 +160,18 @@ class _ProcessBatches(Batches):
         self._process = process
         super().__init__(database.open())
 
-    def save_batch(self, batch: Batch) -> None:
-        if not batch.pending_events:
+    def save_batch(self, batch: Batch, steps: Iterable[None] | None = None) -> None:
+        if steps is None and not batch.pending_events:
             return
         self._process.cross("before save")
-        super().save_batch(batch)
+        super().save_batch(batch, None if steps is None else self._crossed(steps))
         self._process.cross("after save")
+
+    def _crossed(self, steps: Iterable[None]) -> Iterator[None]:
+        """A boundary within the transaction, for each step."""
+        for step in steps:
+            self._process.cross("step of save")
+            yield step
 
 
 class _ProcessRuntime(Runtime):

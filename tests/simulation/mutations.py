@@ -121,10 +121,11 @@ MUTATIONS = {
         "Decimal(float(self.priced_cost) + float(cost))",
     ),
     "views-forget-the-rest": Mutation(
-        "application.store",
-        "Batches._save",
-        "completions.process(event, position)",
-        "(isinstance(event, events.ResultsCollected) or completions.process(event, position))",
+        "application.saving",
+        "Saving._pending",
+        "process(event, event.originator_version - self._before)",
+        "isinstance(event, events.ResultsCollected) or "
+        "process(event, event.originator_version - self._before)",
     ),
 }
 """By name, for `make simulate MUTATE=name`."""

@@ -20,22 +20,28 @@ pytestmark = pytest.mark.usefixtures("small_chunks")
     ids=str,
 )
 def test_crash_at_every_boundary(row: Row) -> None:
-    """Before and after each provider call, each piece of an answer and each commit."""
+    """Before and after each provider call, each piece of an answer and each commit, and within."""
     lives = CrashLives(row, MemoryDatabase)
     passed = lives.points
     assert {"before create", "after create", "before save", "after save"} <= set(passed)
-    assert ("piece of download" in passed) is (row.end != "failed")
+    for boundary_of_results in ("piece of download", "step of save"):
+        assert (boundary_of_results in passed) is (row.end != "failed")
     for boundary in range(1, len(passed) + 1):
         lives.check(boundary)
 
 
 @pytest.mark.parametrize("new_database", ["file", "postgres"], indirect=True)
 def test_crash_after_every_commit_on_each_store(new_database: NewDatabase) -> None:
-    """A database of its own process brings the next one as far, for the end with most to lose."""
+    """A database of its own process brings the next one as far, for the end with most to lose.
+
+    What a save had written when its process died within it is undone.
+    """
     lives = CrashLives(Row(CRASH, "another", "expired", "worker"), new_database)
-    commits = [at for at, name in enumerate(lives.points, 1) if name == "after save"]
-    assert len(commits) > 10
-    for boundary in commits:
+    saves = ("step of save", "after save")
+    boundaries = [at for at, name in enumerate(lives.points, 1) if name in saves]
+    assert len(boundaries) > 10
+    assert {lives.points[at - 1] for at in boundaries} == set(saves)
+    for boundary in boundaries:
         lives.check(boundary)
 
 
