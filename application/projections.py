@@ -19,14 +19,16 @@ class CompletionsProjection:
 
     def __init__(self) -> None:
         self._changes: list[Callable[[ViewWriter, int], None]] = []
-        self._results: dict[UUID, list[tuple[int, Outcome, int]]] = {}
+        self._results: list[tuple[UUID, list[tuple[int, Outcome, int]]]] = []
 
     def process(self, event: events.BatchEvent, position: int) -> None:
         """Take in one event, in the order of the log; most change no row."""
         batch_id = event.originator_id
         if isinstance(event, events.ResultApplied):
-            row = (event.number, event.outcome, position)
-            self._results.setdefault(batch_id, []).append(row)
+            # Nearly always of the batch of the one before; a UUID takes long to be looked up.
+            if not self._results or self._results[-1][0] != batch_id:
+                self._results.append((batch_id, []))
+            self._results[-1][1].append((event.number, event.outcome, position))
         elif isinstance(event, events.RequestsAdded):
             self._changes.append(
                 partial(_add_requests, batch_id, event.first_number, event.custom_ids)
@@ -39,9 +41,9 @@ class CompletionsProjection:
 
     def _gather_results(self) -> None:
         """Results are written many at a time, but before the rest of their batch is settled."""
-        for batch_id, results in self._results.items():
+        for batch_id, results in self._results:
             self._changes.append(partial(_settle, batch_id, results))
-        self._results = {}
+        self._results = []
 
     def write(self, views: ViewWriter, *, behind: int = 0) -> None:
         """Write what the events changed; their positions are counted from the one `behind`."""

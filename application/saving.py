@@ -1,6 +1,7 @@
 """One save: a batch's events become records one by one, and then its snapshot and its views."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import cast
 
 from eventsourcing.persistence import StoredEvent
 
@@ -50,9 +51,9 @@ class Saving:
 
     def _pending(self) -> Iterator[EventRecord]:
         to_stored_event, process = self._mapper.to_stored_event, self._completions.process
-        for event in self._batch.pending_events:
-            assert isinstance(event, events.BatchEvent)
-            self._is_large = self._is_large or isinstance(event, _LARGE)
+        pending = cast(Sequence[events.BatchEvent], self._batch.pending_events)
+        self._is_large = self._is_large or any(isinstance(event, _LARGE) for event in pending)
+        for event in pending:
             process(event, event.originator_version - self._before)
             yield to_stored_event(event)
 

@@ -655,19 +655,18 @@ class Batch(Aggregate):
             problem = line.problem or "unreadable"
             self._skip_result(file, line, SkipReason.UNREADABLE, problem, stamp)
             return
-        number = index.number(line.custom_id)
+        number = index.settle(line.custom_id)
         if number is None:
-            problem = "the batch has no request with this custom_id"
-            self._skip_result(file, line, SkipReason.UNKNOWN_CUSTOM_ID, problem, stamp)
-            return
-        if index.is_settled(number):
-            problem = "the request has its result already; the first one counts"
-            self._skip_result(file, line, SkipReason.REPEATED_CUSTOM_ID, problem, stamp)
+            if index.number(line.custom_id) is None:
+                problem = "the batch has no request with this custom_id"
+                self._skip_result(file, line, SkipReason.UNKNOWN_CUSTOM_ID, problem, stamp)
+            else:
+                problem = "the request has its result already; the first one counts"
+                self._skip_result(file, line, SkipReason.REPEATED_CUSTOM_ID, problem, stamp)
             return
         outcome, error = judge(line)
         used = line.usage is not None or outcome is Outcome.SUCCEEDED
-        index.settle(number)
-        version = self.version + 1
+        version = self._version + 1
         # One for each request: the library's way to trigger events takes four times as long.
         event = events.ResultApplied.made(
             {
@@ -688,8 +687,8 @@ class Batch(Aggregate):
             }
         )
         event.apply(self)
-        self.version = version
-        self.modified_on = stamp.at
+        self._version = version
+        self._modified_on = stamp.at
         self._pending_events.append(event)
 
     def _skip_result(

@@ -43,9 +43,16 @@ class RequestIndex:
         """Whether the request has its result already."""
         return number in self._settled
 
-    def settle(self, number: int) -> None:
-        """Remember that the request has its result."""
+    def settle(self, custom_id: str) -> int | None:
+        """Remember that the request has its result, and give its number.
+
+        None when it had its result before, or is unknown; nothing is remembered then.
+        """
+        number = self._numbers.get(custom_id)
+        if number is None or number in self._settled:
+            return None
         self._settled.add(number)
+        return number
 
 
 class RequestCheck:

@@ -79,7 +79,7 @@ MUTATIONS = {
         "self.offset = 0",
     ),
     "no-settled-check": Mutation(
-        "domain.batch", "Batch._apply_result", "if index.is_settled(number):", "if False:"
+        "domain.requests", "RequestIndex.settle", "number in self._settled", "False"
     ),
     "no-short-check": Mutation(
         "application.collection",
