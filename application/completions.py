@@ -101,7 +101,7 @@ async def completions(runtime: Runtime, batch_id: UUID) -> AsyncIterator[Complet
 async def result_lines(
     runtime: Runtime, batch_id: UUID, only: Container[Outcome] = frozenset(Outcome)
 ) -> AsyncIterator[bytes]:
-    """The lines of the results file in input order, each with its newline, some megabytes at once.
+    """The lines of the results file in input order, each with its newline, a megabyte at once.
 
     `only` names the outcomes that are wanted. Raises `BatchNotFoundError`, and `BodyRemovedError`
     as `output_line` does.
@@ -130,7 +130,7 @@ def _line_without_body(batch: Batch, why: dict[int, RequestProblem], row: Comple
 
 
 async def completion_pages(runtime: Runtime, batch_id: UUID) -> AsyncIterator[list[Completion]]:
-    """The completions of a batch in input order, some megabytes at a time."""
+    """The completions of a batch in input order, about a megabyte at a time."""
     batch = await runtime.load(batch_id)
     why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
     after = 0

@@ -88,7 +88,7 @@ class LogReader:
     def result_lines(
         self, batch_id: UUID, *, only: Container[Outcome] = frozenset(Outcome)
     ) -> AsyncIterator[bytes]:
-        """The results file of a batch, some megabytes at a time, in constant memory.
+        """The results file of a batch, about a megabyte at a time, in constant memory.
 
         A line for each request, in input order, as the provider sent it; `only` names the
         outcomes that are wanted. Raises `BodyRemovedError` when the lines were pruned.
