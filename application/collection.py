@@ -31,8 +31,8 @@ from .watching import WatchFlow
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 6 << 20
 STEP_LINES = 50
-"""So many lines are parsed, applied and written before the next ones: few enough to stay in the
-processor's cache all the way, which is worth a third of the time."""
+"""So many lines are parsed, applied and written before the next ones: the events of all lines of a
+chunk would be held at once, and looked at again and again by the collector of cycles."""
 
 SHORT_FETCHES = 3
 """So often are files that are short of the provider's count fetched again."""

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PAGE_BYTES = 1 << 20
-"""What is read and let go again in pieces that a processor's cache holds takes half the time."""
+"""Pieces that a processor's cache holds are read in less time than larger ones."""
 _REBUILD_BYTES = 2 << 20
 """Some thousand events: without their bodies they are small, until they are decoded."""
 _INDEX_ROWS = 10_000

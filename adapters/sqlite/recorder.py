@@ -107,29 +107,31 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         self, stored_events: Iterable[StoredEvent], **what: Any
     ) -> Sequence[int] | None:
         """Record events of one batch, any number of them."""
+        records = iter(cast(Iterable[EventRecord], stored_events))
+        # Before anything is locked: making the first may have to look up a price, or import one.
+        if (first := next(records, None)) is None:
+            return None
         with self.datastore.transaction(commit=True) as cursor:
-            return self._insert(cursor, stored_events, **what)
+            return self._insert(cursor, first, records, **what)
 
     def _insert(
         self,
         c: SQLiteCursor,
-        stored_events: Iterable[StoredEvent],
+        first: EventRecord,
+        others: Iterator[EventRecord],
         *,
         snapshot: TakeSnapshot | None = None,
         write_views: WriteViews | None = None,
         change_bodies: ChangeBodies | None = None,
         **_: Any,
-    ) -> Sequence[int] | None:
+    ) -> Sequence[int]:
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
-        records = iter(cast(Iterable[EventRecord], stored_events))
-        if (first := next(records, None)) is None:
-            return None
         batch = key(first.originator_id)
         c.execute(self.insert_events_statement, event_row(first, batch))
         position = c.lastrowid
         # One by one as they are made: SQLite asks for the next when it has written the last.
-        rest = (event_row(record, batch) for record in records)
+        rest = (event_row(record, batch) for record in others)
         c.executemany(self.insert_events_statement, rest)
         # The write lock is held, so the positions follow the first one without a gap.
         positions = range(position, position + 1 + c.sqlite_cursor.rowcount)

@@ -1,7 +1,8 @@
 """`make bench`: whole processes in alternation, ours against a floor and a script on the SDK.
 
 Each round runs each program once on the same input, with an emulator of its own, and then the
-stages of a run apart; what is printed are medians over the rounds, and ratios of these medians.
+stages of a run apart; what is printed are medians over the rounds. A ratio is the median of those
+of the rounds, with the lowest and the highest: within a round a machine is more like itself.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks.inputs import ANSWER_BYTES, LINE_BYTES, write_requests
-from tests.benchmarks.measuring import Cost, measured, median_of
+from tests.benchmarks.measuring import APPLY, BARE_LOOPS, Cost, measured, median_of
 
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "batchtrail")
@@ -175,15 +176,21 @@ def _programs(
         f" Python {platform.python_version()}, {platform.system()} {platform.machine()},"
         f" {os.cpu_count()} processors."
     )
-    floor = median_of(costs["floor"])
-    yield "\n| Program | CPU s | CPU ÷ floor | Wall s | Peak MB | Database ÷ data |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    floors, scripts = ([cost.cpu for cost in costs[name]] for name in SCRIPTS)
+    yield "\n| Program | CPU s | ÷ floor | ÷ SDK script | Wall s | Peak MB | Database ÷ data |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for program, each in costs.items():
-        cost = median_of(each)
-        figures = f"{cost.cpu:.2f} | {cost.cpu / floor.cpu:.2f}"
+        cost, cpu = median_of(each), [cost.cpu for cost in each]
+        figures = f"{cost.cpu:.2f} | {_ratio(cpu, floors)} | {_ratio(cpu, scripts)}"
         database = _place(folder, program) / "batchtrail.db"
         size = f"{database.stat().st_size / (up + down):.3f}" if database.exists() else ""
         yield f"| {program} | {figures} | {cost.wall:.1f} | {cost.peak_mb:.0f} | {size} |"
+
+
+def _ratio(costs: Sequence[float], others: Sequence[float]) -> str:
+    """The median of the rounds' ratios, and how far they lie apart."""
+    ratios = [cost / other for cost, other in zip(costs, others, strict=True)]
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _stage_table(requests: int, stages: Sequence[Mapping[str, Sequence[float]]]) -> Iterator[str]:
@@ -191,6 +198,9 @@ def _stage_table(requests: int, stages: Sequence[Mapping[str, Sequence[float]]])
     for name in stages[0]:
         cpu, wall = (median(each[name][which] for each in stages) for which in (0, 1))
         yield f"| {name} | {cpu:.3f} | {cpu / requests * 1e6:.1f} | {wall:.3f} |"
+    ours, *bare = ([each[name][0] for each in stages] for name in (APPLY, *BARE_LOOPS))
+    plain, bold = (_ratio(ours, loop) for loop in bare)
+    yield f"\nApplying ÷ bare loop, as SQLite comes: {plain}; as the floor does it: {bold}."
 
 
 def _later_table(later: Mapping[str, Cost]) -> Iterator[str]:

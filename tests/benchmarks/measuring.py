@@ -10,6 +10,10 @@ from statistics import median
 
 from attrs import frozen
 
+APPLY = "apply the results"
+BARE_LOOPS = ("apply, bare loop, SQLite as it comes", "apply, bare loop")
+"""Stages that are compared."""
+
 _KIB = 1024
 _MB = 1_000_000
 

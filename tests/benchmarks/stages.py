@@ -18,6 +18,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from tests.benchmarks import floor
+from tests.benchmarks.measuring import APPLY, BARE_LOOPS
 
 from batchtrail.adapters.cli import COLLECTED_EVERY
 from batchtrail.adapters.cli.output import write_lines
@@ -135,7 +136,7 @@ async def _apply(
     await asyncio.sleep(2 * POLL_SECONDS)  # a batch that was just submitted is not polled yet
     with stages.timed("import the prices"):
         prices.price("gpt-5.4-mini", "/v1/responses")
-    with stages.timed("apply the results"):
+    with stages.timed(APPLY):
         batch = await lifecycle.advance(batch_id)
     if not batch.results_collected:
         sys.exit("the results were not collected")
@@ -151,13 +152,13 @@ def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> 
     plain = sqlite3.connect(database.with_suffix(".plain"), isolation_level=None)
     plain.execute(floor.CREATE)
     with (
-        stages.timed("apply, bare loop, SQLite as it comes"),
+        stages.timed(BARE_LOOPS[0]),
         content.open("rb") as lines,
         closing(plain),
     ):
         floor.insert(plain, numbers, (line[:-1] for line in lines))
     store = floor.opened(str(database))
-    with stages.timed("apply, bare loop"), content.open("rb") as lines:
+    with stages.timed(BARE_LOOPS[1]), content.open("rb") as lines:
         floor.insert(store, numbers, (line[:-1] for line in lines))
     with stages.timed("write results, bare"):
         floor.write(store, database.with_suffix(".out"))
