@@ -1006,6 +1006,23 @@ class BatchStoreContract(StoreContract):
             assert image_of(store) == image
             assert positions_of(store)[0] == positions_of(store)[1]
 
+    def test_results_of_two_batches_in_turn(self, store: Batches, author: Author) -> None:
+        """A rebuild that meets both in one page gives each its own."""
+        batches = [author.draft(map(request_line, "abc")) for _ in range(2)]
+        for batch in batches:
+            author.end(batch)
+            store.save_batch(batch)
+        indexes = [store.request_index(batch.id) for batch in batches]
+        for custom_ids in ("ab", "bc"):  # the first of the one, the second of the other
+            for batch, index, custom_id in zip(batches, indexes, custom_ids, strict=True):
+                author.apply(batch, index, [answer(custom_id)])
+                store.save_batch(batch)
+        before = image_of(store)
+        assert all_rows(store, batches[0].id)[2].outcome is Outcome.PENDING
+        self.forget_views(store)
+        store.catch_up()
+        assert image_of(store) == before
+
     @pytest.mark.parametrize("size", [1, 700, 4_000])
     def test_rebuild_in_pages(
         self, store: Batches, author: Author, monkeypatch: pytest.MonkeyPatch, size: int
