@@ -5,7 +5,7 @@ tests damage the database past the store, by SQL.
 """
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -56,6 +56,15 @@ class EvidenceContract(StoreContract):
 
     position_column: ClassVar[str] = "position"
     bytes_literal: ClassVar[str] = "x'{}'"
+    row_damages: ClassVar[Mapping[str, str]] = {
+        "no row": "DELETE FROM {completions} WHERE number=2",
+        "another outcome": "UPDATE {completions} SET outcome='expired' WHERE number=1",
+        "another position": "UPDATE {completions} SET position=3 WHERE number=1",
+        "another number": "UPDATE {completions} SET number=number+7 WHERE number=3",
+        "another batch": "UPDATE {completions} SET batch_no=batch_no+9999 WHERE number=1",
+        "a stray": "INSERT INTO {completions} VALUES (9999, 1, 'x', 'pending', NULL)",
+    }
+    """What may happen to the rows of requests; tables are named as `sql` takes them."""
 
     @pytest.fixture
     def store(self, open_store: OpenStore) -> Batches:
@@ -85,7 +94,7 @@ class EvidenceContract(StoreContract):
 
     def sql(self, store: Batches, statement: str) -> None:
         """Run a statement that names tables without their prefix, as `{events}`."""
-        names = ("events", "batches", "completions", "snapshots", "seals", "view_checkpoint")
+        names = ("events", *self.view_tables, "snapshots", "seals")
         run_sql(store, statement.format(**{name: self.table_prefix + name for name in names}))
 
     def change(self, store: Batches, position: int, **columns: Any) -> None:
@@ -411,11 +420,6 @@ class EvidenceContract(StoreContract):
             "DELETE FROM {batches}",
             "DELETE FROM {batches} WHERE batch_no=1",
             "DELETE FROM {completions}",
-            "DELETE FROM {completions} WHERE number=2",
-            "UPDATE {completions} SET outcome='expired' WHERE number=1",
-            "UPDATE {completions} SET position=3 WHERE number=1",
-            "UPDATE {completions} SET number=number+7 WHERE number=3",
-            "UPDATE {completions} SET batch_no=batch_no+9999 WHERE number=1",
             "UPDATE {batches} SET version=version+1",
             "UPDATE {batches} SET generation=9",
             "UPDATE {batches} SET next_step='poll'",
@@ -425,6 +429,18 @@ class EvidenceContract(StoreContract):
     )
     def test_damaged_views_are_named_and_healed(self, store: Batches, damage: str) -> None:
         """A row that is missing, changed or too many; a rebuild leaves what was there before."""
+        self.damage_and_heal(store, damage)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["no row", "another outcome", "another position", "another number", "another batch"],
+    )
+    def test_damaged_rows_are_named_and_healed(self, store: Batches, name: str) -> None:
+        """The same of the rows of requests, as this database holds them."""
+        self.damage_and_heal(store, self.row_damages[name])
+
+    def damage_and_heal(self, store: Batches, damage: str) -> None:
+        """Damage a view; see that it is told, and that a rebuild mends it."""
         image = image_of(store)
         self.sql(store, damage)
         found = self.verify(store)
@@ -459,7 +475,7 @@ class EvidenceContract(StoreContract):
 
     def test_rows_that_belong_to_no_batch(self, store: Batches) -> None:
         """They are counted, and a rebuild takes them out."""
-        self.sql(store, "INSERT INTO {completions} VALUES (9999, 1, 'x', 'pending', NULL)")
+        self.sql(store, self.row_damages["a stray"])
         (difference,) = self.verify(store).differences
         assert difference.what == "rows of the view of completions belong to no batch: 1"
         self.rebuild(store)
@@ -505,7 +521,7 @@ class EvidenceContract(StoreContract):
         image = image_of(store)
         record = next(r for r in self.log(store) if r.topic.endswith("submission_started"))
         self.change(store, record.position, state=b"\xc1")
-        self.sql(store, "DELETE FROM {completions} WHERE number=2")
+        self.sql(store, self.row_damages["no row"])
         rebuilt = self.rebuild(store)
         assert rebuilt.damaged == (record.originator_id,)
         found = self.verify(store)

@@ -410,14 +410,10 @@ def run_sql(store: Batches, *statements: str) -> None:
             cursor.execute(statement)
 
 
-def forget_views(store: Batches, prefix: str = "") -> None:
+def forget_views(store: Batches, checkpoint: str, *tables: str) -> None:
     """Leave the views as they are before anything was read from the log."""
-    run_sql(
-        store,
-        f"DELETE FROM {prefix}completions",
-        f"DELETE FROM {prefix}batches",
-        f"UPDATE {prefix}view_checkpoint SET position=0",
-    )
+    deletions = [f"DELETE FROM {table}" for table in tables]
+    run_sql(store, f"UPDATE {checkpoint} SET position=0", *deletions)
 
 
 def forget_snapshots(store: Batches, prefix: str = "") -> None:
@@ -511,6 +507,7 @@ class StoreContract:
     """What each suite for stores asks of a test class that inherits it."""
 
     table_prefix: ClassVar[str] = ""
+    view_tables: ClassVar[Sequence[str]] = ("view_checkpoint", "batches", "completions")
     """What the names of the tables begin with."""
 
     @pytest.fixture
@@ -534,7 +531,7 @@ class BatchStoreContract(StoreContract):
 
     def forget_views(self, store: Batches) -> None:
         """Leave the views as they are before anything was read from the log."""
-        forget_views(store, self.table_prefix)
+        forget_views(store, *(self.table_prefix + name for name in self.view_tables))
 
     def forget_snapshots(self, store: Batches) -> None:
         """Leave nothing but the log to load batches from."""

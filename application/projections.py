@@ -26,7 +26,8 @@ class CompletionsProjection:
         batch_id = event.originator_id
         if isinstance(event, events.ResultApplied):
             # Nearly always of the batch of the one before; a UUID takes long to be looked up.
-            if not self._results or self._results[-1][0] != batch_id:
+            last = self._results[-1][0] if self._results else None
+            if last is not batch_id and last != batch_id:
                 self._results.append((batch_id, []))
             self._results[-1][1].append((event.number, event.outcome, position))
         elif isinstance(event, events.RequestsAdded):

@@ -51,7 +51,6 @@ _PAGE_BYTES = 1 << 20
 """Pieces that a processor's cache holds are read in less time than larger ones."""
 _REBUILD_BYTES = 2 << 20
 """Some thousand events: without their bodies they are small, until they are decoded."""
-_INDEX_ROWS = 10_000
 _LAST_EVENTS = 10
 _LOADED_BATCHES = 1_000
 """So many states are remembered; a load then reads the events that came since."""
@@ -431,11 +430,11 @@ class Batches(Application[UUID]):
 
     def request_index(self, batch_id: UUID) -> RequestIndex:
         """The custom_ids of a batch and which of them are settled; grows with the batch."""
-        custom_ids, settled, after = list[str](), list[int](), 0
-        while rows := self.views.index_rows(batch_id, after=after, limit=_INDEX_ROWS):
-            custom_ids += [custom_id for _, custom_id, _ in rows]
-            settled += [number for number, _, is_settled in rows if is_settled]
-            after = rows[-1][0]
+        custom_ids, settled = list[str](), list[int]()
+        views = self.views
+        while (page := views.index_page(batch_id, after=len(custom_ids)))[0]:
+            custom_ids += page[0]
+            settled += page[1]
         return RequestIndex(custom_ids, settled)
 
 

@@ -191,10 +191,11 @@ class ViewReader(Protocol):
         """The ids that begin with these hex digits, at most ten."""
         ...
 
-    def index_rows(
-        self, batch_id: UUID, *, after: int, limit: int
-    ) -> Sequence[tuple[int, str, bool]]:
-        """As `completion_rows`, but number, custom_id and whether it is settled alone."""
+    def index_page(self, batch_id: UUID, *, after: int) -> tuple[Sequence[str], Sequence[int]]:
+        """The next custom_ids behind number `after`, and which numbers of theirs are settled.
+
+        As many as the database reads at once; none behind the last.
+        """
         ...
 
     def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:

@@ -39,7 +39,9 @@ Table `events`: `position` (grows, never used twice), `originator_id` (hex), `or
 `topic`, `digest`, `state`, `body`. The state is a MessagePack map of the event's own fields; bytes
 are raw, times are MessagePack timestamps, costs are decimal texts, `by` is an array in the order
 above. Table `snapshots` is a cache of aggregate states; `projections` says how far users' own
-projections have come. `batches`, `completions` and `view_checkpoint` are views and can be dropped.
+projections have come. `batches`, `request_ids`, `completions` and `view_checkpoint` are views and
+can be dropped. A row of `completions` is about up to a thousand requests: the first letter of each
+one's outcome, and the position of the event that brought it.
 
 **Bodies.** `RequestsAdded.lines`, `ResultApplied.line` and `ResultSkipped.line` stand in the column
 `body`; the state holds an array of their SHA-256 (32 bytes) and their size in bytes. The SHA-256 of

@@ -20,6 +20,8 @@ from .texts import bytes_of, text_of
 _VERSION = 2
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
+_INDEX_ROWS = 10_000
+
 VIEW_TABLES: dict[str, LiteralString] = {
     "batchtrail_view_checkpoint": (
         "CREATE TABLE batchtrail_view_checkpoint ("
@@ -303,17 +305,18 @@ class PostgresViewReader:
         )
         return [batch_id for (batch_id,) in rows]
 
-    def index_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[tuple[int, str, bool]]:
-        """As `completion_rows`, but number, custom_id and whether it is settled alone."""
+    def index_page(self, batch_id: UUID, *, after: int) -> tuple[Sequence[str], Sequence[int]]:
+        """The next custom_ids behind number `after`, and which numbers of theirs are settled."""
         rows = self._select(
             "SELECT number, custom_id, outcome<>'pending' FROM batchtrail_completions "
             "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%s) "
             "AND number>%s ORDER BY number LIMIT %s",
             batch_id,
             after,
-            limit,
+            _INDEX_ROWS,
         )
-        return [(number, text_of(custom_id), settled) for number, custom_id, settled in rows]
+        custom_ids = [text_of(custom_id) for _, custom_id, _ in rows]
+        return custom_ids, [number for number, _, is_settled in rows if is_settled]
 
     def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
         """Requests in input order, from the one behind number `after`, `limit` at most."""

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ...application.records import EventRecord
 from ...application.sealing import KeptSeal, Seal
 from ...application.stored_log import ViewRow, differing_columns
 from ...application.views import BatchSummary
+from .completions import PART, SELECT, TABLES as COMPLETIONS, UNREADABLE, Part
 from .views import batch_row
 
 # What a flipped byte may have made a text is read as the bytes that it is.
@@ -144,22 +145,18 @@ class SQLiteStoredLog:
 
     def view_page(self, batch_id: UUID, *, after: int, limit: int) -> Sequence[ViewRow]:
         """Rows of the completions view behind a number."""
-        rows = self._rows(
-            "SELECT number, custom_id, outcome, position FROM completions "
-            "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
-            "ORDER BY number LIMIT ?",
-            batch_id.hex,
-            after,
-            limit,
-        )
-        return [ViewRow(*row) for row in rows]
+        self._cursor.execute(f"{SELECT} ORDER BY first_number", (batch_id.hex, after - PART))
+        rows: list[ViewRow] = []
+        while len(rows) < limit and (stored := self._cursor.fetchone()) is not None:
+            with suppress(*UNREADABLE):  # of a damaged part there are none
+                rows += [ViewRow(*row) for row in Part.read(*stored).behind(after).rows()]
+        return rows
 
     def stray_rows(self) -> int:
         """How many rows of the completions view belong to no batch in the views."""
-        count: int = self._value(
-            "SELECT count(*) FROM completions WHERE batch_no NOT IN (SELECT batch_no FROM batches)"
-        )
-        return count
+        strays = "SELECT count(*) FROM {} WHERE batch_no NOT IN (SELECT batch_no FROM batches)"
+        counts: list[int] = [self._value(strays.format(table)) for table in COMPLETIONS]
+        return max(counts)
 
     def seals(self) -> Sequence[KeptSeal]:
         """The seals that were taken of this log."""

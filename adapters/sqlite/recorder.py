@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+import msgspec
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
@@ -16,6 +17,7 @@ from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, Writ
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from .body_writer import SQLiteBodyWriter
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
+from .completions import next_part
 from .database import MEMORY
 from .statements import (
     INSERT_EVENT,
@@ -41,6 +43,8 @@ _STREAM = (
     "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
 )
 _STREAM_WITH_BODIES = _STREAM.replace("NULL", "body")
+_EVENT = "originator_version, topic, state, digest, body"
+_AT_POSITIONS = "FROM json_each(?) AS wanted LEFT JOIN events ON position=wanted.value"
 _LAST_POSITION = (1 << 63) - 1
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
@@ -215,20 +219,12 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, EventRecord | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            cursor.execute(
-                "SELECT number, custom_id, outcome, c.position, "
-                "originator_version, topic, state, digest, body "
-                "FROM completions AS c LEFT JOIN events AS e ON e.position=c.position "
-                "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
-                "ORDER BY number",
-                (key(batch_id), after),
-            )
-            while size <= max_bytes and (row := cursor.fetchone()) is not None:
-                number, custom_id, outcome, position, *result = row
-                completion = CompletionRow.read(number, custom_id, outcome, position)
-                record = EventRecord(batch_id, *result) if position else None
-                page.append((completion, record))
+            for row, result in _with_results(cursor, batch_id, after, _EVENT):
+                record = EventRecord(batch_id, *result) if row.position else None
+                page.append((row, record))
                 size += _ROW_BYTES + (0 if record is None else _size(record))
+                if size > max_bytes:
+                    break
         return page
 
     def select_lines(
@@ -238,17 +234,11 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, bytes | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            cursor.execute(
-                "SELECT number, custom_id, outcome, c.position, body "
-                "FROM completions AS c LEFT JOIN events AS e ON e.position=c.position "
-                "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND number>? "
-                "ORDER BY number",
-                (key(batch_id), after),
-            )
-            while size <= max_bytes and (row := cursor.fetchone()) is not None:
-                number, custom_id, outcome, position, body = row
-                page.append((CompletionRow.read(number, custom_id, outcome, position), body))
+            for row, (body,) in _with_results(cursor, batch_id, after, "body"):
+                page.append((row, body))
                 size += _ROW_BYTES + (0 if body is None else len(body))
+                if size > max_bytes:
+                    break
         return page
 
     @contextmanager
@@ -319,6 +309,18 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         """Give a lease back; that of another holder stays."""
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute("DELETE FROM leases WHERE name=? AND holder=?", (name, holder))
+
+
+def _with_results(
+    cursor: SQLiteCursor, batch_id: UUID, after: int, columns: str
+) -> Iterator[tuple[CompletionRow, Sequence[Any]]]:
+    """Requests behind a number, each with columns of the event that brought its result."""
+    while (part := next_part(cursor, batch_id, after=after)) is not None:
+        wanted = msgspec.json.encode(part.positions).decode()
+        cursor.execute(f"SELECT {columns} {_AT_POSITIONS}", (wanted,))
+        for row in part.rows():
+            yield row, cursor.fetchone()
+        after = row.number
 
 
 def _notification(row: sqlite3.Row) -> Notification:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.laboratory.databases import SQLITE_VIEWS
 
 from batchtrail.application import saving, store
 from batchtrail.domain.events import Drafted, ResultApplied, SubmissionStarted
@@ -75,8 +76,8 @@ def execute(lab: Lab, *statements: str) -> None:
             connection.execute(statement)
 
 
-VIEWS = ("view_checkpoint", "batches", "completions")
 EMPTY_VIEWS = (
+    "DELETE FROM request_ids",
     "DELETE FROM completions",
     "DELETE FROM batches",
     "UPDATE view_checkpoint SET position=0",
@@ -92,11 +93,11 @@ async def test_views_are_rebuilt_equal(
     lab.close()
     before = await everything(lab, ids)
     monkeypatch.setattr(store, "_REBUILD_BYTES", page)
-    execute(lab, *(f"DROP TABLE {view}" for view in VIEWS))
+    execute(lab, *(f"DROP TABLE {view}" for view in SQLITE_VIEWS))
     assert await everything(lab, ids) == before
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", SQLITE_VIEWS)
 async def test_one_view_lost(lab: Lab, view: str) -> None:
     """One missing table is repaired with the others."""
     ids = await many_lives(lab)
@@ -122,7 +123,7 @@ async def test_life_goes_on_without_snapshots_and_views(lab: Lab) -> None:
     """A batch under way is finished from the bare log."""
     batch_id = await lab.service().submit(lab.lines())
     lab.close()
-    execute(lab, "DELETE FROM snapshots", *(f"DROP TABLE {view}" for view in VIEWS))
+    execute(lab, "DELETE FROM snapshots", *(f"DROP TABLE {view}" for view in SQLITE_VIEWS))
     lab.complete_all()
     service = lab.service()
     assert await service.submit(lab.lines()) == batch_id

@@ -200,7 +200,9 @@ def test_ambiguous_prefix(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "tables", [("batches", "completions", "view_checkpoint"), ("completions",)], ids=str
+    "tables",
+    [("batches", "request_ids", "completions", "view_checkpoint"), ("completions",)],
+    ids=str,
 )
 def test_views_are_rebuilt(finished: Finished, tmp_path: Path, tables: tuple[str, ...]) -> None:
     """Without its view tables a database tells the same, from the log."""

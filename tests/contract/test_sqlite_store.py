@@ -1,14 +1,16 @@
 """The SQLite store passes the suite that every event store must pass, in a file and in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from tests.laboratory.databases import SQLITE_VIEWS
 
 from batchtrail.adapters.evidence_contract import EvidenceContract
 from batchtrail.adapters.moving_contract import MovingContract
-from batchtrail.adapters.sqlite import SQLiteBatchFactory
+from batchtrail.adapters.sqlite import SQLiteBatchFactory, completions
 from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
 from batchtrail.application.store import Batches
 
@@ -45,25 +47,48 @@ class _InMemory:
         factory.datastore.close()
 
 
-class TestSQLiteFileStore(_OnFiles, BatchStoreContract):
+class _Tables:
+    """What the tables are called, and what may happen to their rows."""
+
+    view_tables: ClassVar[Sequence[str]] = SQLITE_VIEWS
+    row_damages: ClassVar[Mapping[str, str]] = {
+        "no row": "DELETE FROM {completions} WHERE batch_no=1",
+        "another outcome": "UPDATE {completions} SET outcomes='e'||substr(outcomes, 2)",
+        "another position": "UPDATE {completions} SET positions=json_set(positions, '$[0]', 3)",
+        "another number": "UPDATE {completions} SET first_number=first_number+70 WHERE rowid=1",
+        "another batch": "UPDATE {completions} SET batch_no=batch_no+9999",
+        "a stray": "INSERT INTO {completions} VALUES (9999, 1, 'p', '[null]')",
+    }
+
+
+class TestSQLiteFileStore(_Tables, _OnFiles, BatchStoreContract):
     """The log in a file."""
 
 
-class TestSQLiteMemoryStore(_InMemory, BatchStoreContract):
+class TestSQLiteMemoryStore(_Tables, _InMemory, BatchStoreContract):
     """The log in memory."""
 
 
-class TestSQLiteFileEvidence(_OnFiles, EvidenceContract):
+class TestSQLiteStoreInSmallParts(_Tables, _InMemory, BatchStoreContract):
+    """The log in memory, with a batch's requests in many rows of the views."""
+
+    @pytest.fixture(autouse=True)
+    def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let a row hold two requests."""
+        monkeypatch.setattr(completions, "PART", 2)
+
+
+class TestSQLiteFileEvidence(_Tables, _OnFiles, EvidenceContract):
     """A file as evidence."""
 
 
-class TestSQLiteMemoryEvidence(_InMemory, EvidenceContract):
+class TestSQLiteMemoryEvidence(_Tables, _InMemory, EvidenceContract):
     """Memory as evidence."""
 
 
-class TestSQLiteFileMoving(_OnFiles, MovingContract):
+class TestSQLiteFileMoving(_Tables, _OnFiles, MovingContract):
     """A file moves."""
 
 
-class TestSQLiteMemoryMoving(_InMemory, MovingContract):
+class TestSQLiteMemoryMoving(_Tables, _InMemory, MovingContract):
     """Memory moves."""

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.laboratory.databases import SQLITE_VIEWS
 from tests.laboratory.store_processes import (
     SHARED,
     Spawn,
@@ -27,7 +28,7 @@ def test_eight_processes_open_a_new_file(
     store = open_file(path)
     assert len(store.views.summaries(limit=99)) == 8
     assert query("PRAGMA page_size") == [(32_768,)]
-    check_whole(store)
+    check_whole(store, SQLITE_VIEWS)
 
 
 def test_processes_save_at_once(
@@ -49,7 +50,7 @@ def test_processes_save_at_once(
     assert len(store.views.summaries(limit=999)) == len(names) * count + 1
     positions = [position for (position,) in query("SELECT position FROM events ORDER BY position")]
     assert positions == list(range(1, len(positions) + 1))
-    check_whole(store)
+    check_whole(store, SQLITE_VIEWS)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +75,12 @@ def test_killed_at_work(
     store = open_file(path)
     history = list(store.history(Batch.id_for(SHARED)))
     assert [event.originator_version for event in history] == list(range(1, left + 1))
-    check_whole(store)
+    check_whole(store, SQLITE_VIEWS)
     if history:
         batch = store.get(Batch.id_for(SHARED))
         Author().discard(batch, "later")
         store.save_batch(batch)
-        check_whole(store)
+        check_whole(store, SQLITE_VIEWS)
 
 
 def test_killed_while_others_work(path: Path, open_file: OpenFile, spawn: Spawn) -> None:
@@ -91,4 +92,4 @@ def test_killed_while_others_work(path: Path, open_file: OpenFile, spawn: Spawn)
     assert [process.returncode for process in [*dying, *others]] == [-signal.SIGKILL, 0, 0, 0]
     store = open_file(path)
     assert len(store.views.summaries(limit=99)) == 4
-    check_whole(store)
+    check_whole(store, SQLITE_VIEWS)

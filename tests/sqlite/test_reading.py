@@ -84,8 +84,16 @@ def test_columns_that_hold_anything(path: Path, store: Batches, query: Query, da
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE completions SET number='one' WHERE number=1",
-        "UPDATE completions SET outcome=7, custom_id=x'ff' WHERE number=2",
+        "UPDATE completions SET first_number='one' WHERE rowid=1",
+        "UPDATE completions SET first_number=0.5 WHERE rowid=1",
+        "UPDATE completions SET outcomes=7",
+        "UPDATE completions SET outcomes=x'ff'",
+        "UPDATE completions SET outcomes=''",
+        "UPDATE completions SET outcomes='?'||substr(outcomes, 2)",
+        "UPDATE completions SET positions='[1'",
+        "UPDATE completions SET positions=CAST(x'ff' AS TEXT)",
+        "UPDATE request_ids SET custom_ids='{}'",
+        "UPDATE request_ids SET custom_ids=json_insert(custom_ids, '$[#]', 'one too many')",
         "UPDATE batches SET summary='no JSON'",
         "UPDATE batches SET batch_id='x' WHERE batch_no=1",
         "UPDATE batches SET batch_id=CAST(x'ff' AS TEXT) WHERE batch_no=1",

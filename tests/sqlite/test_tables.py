@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventsourcing.persistence import DataError
 from tests.sqlite.conftest import OpenFile, Query
 
 from batchtrail.adapters.store_contract import (
@@ -17,17 +18,20 @@ from batchtrail.adapters.store_contract import (
     request_line,
 )
 from batchtrail.application.errors import ConflictError, DatabaseRefusedError
+from batchtrail.application.rebuilding import rebuild
 from batchtrail.application.request_lines import checked_chunks
 from batchtrail.application.store import Batches
 from batchtrail.domain.requests import RequestCheck, RequestIndex
+from batchtrail.domain.status import Outcome
 
 Reopen = Callable[..., Batches]
 
 _ROWS = (
     "SELECT batch_id, created_at, identity, generation, summary FROM batches ORDER BY batch_id",
     """
-    SELECT batch_id, number, custom_id, outcome, position
-    FROM completions JOIN batches USING (batch_no) ORDER BY batch_id, number
+    SELECT batch_id, first_number, custom_ids, outcomes, positions
+    FROM completions JOIN request_ids USING (batch_no, first_number) JOIN batches USING (batch_no)
+    ORDER BY batch_id, first_number
     """,
     "SELECT * FROM view_checkpoint",
 )
@@ -61,7 +65,7 @@ def reopen(path: Path, store: Batches, open_file: OpenFile, query: Query) -> Reo
     return reopen
 
 
-@pytest.mark.parametrize("name", ["view_checkpoint", "batches", "completions"])
+@pytest.mark.parametrize("name", ["view_checkpoint", "batches", "request_ids", "completions"])
 def test_missing_view(
     store: Batches, reopen: Reopen, query: Query, rows: Callable[[], list[Any]], name: str
 ) -> None:
@@ -87,7 +91,7 @@ def test_view_of_another_version(
 ) -> None:
     """Views of an older version, whatever they hold, are thrown away and rebuilt."""
     before = rows()
-    spoiled = ["UPDATE batches SET summary='{}'", "DELETE FROM completions WHERE number=1"]
+    spoiled = ["UPDATE batches SET summary='{}'", "DELETE FROM completions WHERE first_number=1"]
     reopen(*spoiled, statement)
     assert rows() == before
 
@@ -108,8 +112,8 @@ def test_rebuilt_rows_are_the_same(
 ) -> None:
     """A rebuild writes the same rows as the commands did, to the last column."""
     before = rows()
-    query("DELETE FROM completions")
-    query("DELETE FROM batches")
+    for table in ("request_ids", "completions", "batches"):
+        query(f"DELETE FROM {table}")  # noqa: S608 (a table)
     query("UPDATE view_checkpoint SET position=0")
     store.catch_up()
     assert rows() == before
@@ -159,13 +163,52 @@ def test_broken_views_are_no_conflict(
     store = open_file(path)
     batch = author.draft([request_line("a")])
     store.save_batch(batch)
-    query("INSERT INTO completions SELECT batch_no, 2, 'b', 'pending', NULL FROM batches")
+    query("INSERT INTO request_ids SELECT batch_no, 2, '[\"b\"]' FROM batches")
     check = RequestCheck(LIMITS, model="m", known=RequestIndex(["a"]))
     for chunk in checked_chunks([request_line("b") + b"\n"], check):
         batch.add_requests(chunk, LIMITS, stamp=author.stamp())
     with pytest.raises(Exception, match="UNIQUE") as caught:
         store.save_batch(batch)
     assert not isinstance(caught.value, ConflictError)
+
+
+def test_results_of_requests_that_the_view_has_lost(
+    path: Path, open_file: OpenFile, query: Query, author: Author
+) -> None:
+    """They are not dropped in silence, and after a rebuild of the views they are saved."""
+    store = open_file(path)
+    batch = author.draft(map(request_line, "ab"))
+    author.end(batch)
+    store.save_batch(batch)
+    query("DELETE FROM completions")
+    author.apply(batch, RequestIndex("ab"), [answer("b")])
+    with pytest.raises(DataError, match=r"no row of request 2\); `batchtrail rebuild` mends"):
+        store.save_batch(batch)
+    rebuild(store, lambda *_: None)
+    store.save_batch(batch)
+    outcomes = [row.outcome for row, _ in store.lines_page(batch.id, after=0)]
+    assert outcomes == [Outcome.PENDING, Outcome.SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    "damage", ["positions='['", "positions='[]'", "outcomes='??'", "outcomes=7", "outcomes='p'"]
+)
+def test_rows_that_cannot_be_read(
+    path: Path, open_file: OpenFile, query: Query, author: Author, damage: str
+) -> None:
+    """Whoever reads or writes them is told what mends them."""
+    store = open_file(path)
+    batch = author.draft(map(request_line, "ab"))
+    author.end(batch)
+    store.save_batch(batch)
+    query(f"UPDATE completions SET {damage}")  # noqa: S608 (a damage)
+    for read in (store.lines_page, store.completions_page):
+        with pytest.raises(DataError, match=r"damaged .+`batchtrail rebuild` mends it"):
+            read(batch.id, after=0)
+    author.apply(batch, RequestIndex("ab"), [answer("b")])
+    if damage != "outcomes='??'":
+        with pytest.raises(DataError, match=r"damaged .+`batchtrail rebuild` mends it"):
+            store.save_batch(batch)
 
 
 @pytest.mark.parametrize("digits", [b"1" + b"0" * 20, b"9" * 40])
