@@ -32,6 +32,7 @@ from ..domain.errors import BodyRemovedError, UnfinishedError
 from ..domain.events import BodiesPruned
 from ..domain.requests import RequestIndex
 from .store_contract import (
+    BODY_SIZES,
     SEALED_BODIES,
     Author,
     OpenStore,
@@ -313,6 +314,22 @@ class EvidenceContract(StoreContract):
         assert batch.id not in {each.batch_id for each in prunable(store, FAR)}
         with pytest.raises(BodyRemovedError):
             list(store.input_lines(batch.id))
+
+    @pytest.mark.parametrize("size", BODY_SIZES)
+    def test_removed_bodies_of_any_length(self, store: Batches, size: int) -> None:
+        """One is redacted, then all are pruned; nobody else misses any."""
+        text = "x" * (size - len(answer("a")))
+        one, other = (Author().finished(store, "abc", text=text) for _ in range(2))
+        redact(store, one.id, "b", None, Author(LATER).stamp)
+        whole = [len(line or b"") for _, line in store.lines_page(one.id, after=0)]
+        assert whole == [size, 0, size]
+        found = self.verify(store)
+        assert (found.differences, found.removed_bodies, found.redacted_lines) == ((), 1, 1)
+        prune(store, Prunable(one.id, one.version), None, Author(LATER).stamp)
+        assert [line for _, line in store.lines_page(one.id, after=0)] == [None] * 3
+        assert [len(line or b"") for _, line in store.lines_page(other.id, after=0)] == [size] * 3
+        found = self.verify(store)
+        assert (found.differences, found.removed_bodies) == ((), 4)
 
     def test_only_what_is_done_is_pruned(self, store: Batches) -> None:
         """What is still at work may need its bodies, and what is young may be wanted."""

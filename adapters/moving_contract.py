@@ -28,6 +28,7 @@ from ..application.verification import verify_store
 from .evidence_contract import spoiled, traced
 from .sqlite import SQLiteBatchFactory
 from .store_contract import (
+    BODY_SIZES,
     Author,
     OpenStore,
     StoreContract,
@@ -239,6 +240,16 @@ class MovingContract(StoreContract):
         assert found.differences == ()
         assert (found.removed_bodies, found.redacted_lines) == (4, 1)
         assert exported(store) == export
+
+    def test_bodies_of_any_length(self, store: Batches) -> None:
+        """However the databases cut them, the export is the same."""
+        source = in_memory()
+        for size in BODY_SIZES:
+            Author().finished(source, "ab", text="x" * (size - len(answer("a"))))
+        export = exported(source)
+        imported(store, export)
+        assert exported(store) == export
+        assert verify_store(store, against=sealed(source), limit=9).differences == ()
 
     def test_bodies_that_are_no_text(self, store: Batches) -> None:
         """Any bytes survive: as text where they are valid UTF-8, in base64 where they are not."""

@@ -105,6 +105,10 @@ def cost_of(model: str | None, usage: TokenUsage | None) -> Decimal | None:
     return None if usage is None else Decimal("0.1000000003") * usage.total
 
 
+BODY_SIZES = (3_599, 3_600, 3_601, 4_349, 4_350, 7_600, 7_601, 12_345, 29_000, 29_001, 40_000)
+"""Bytes: a store may cut bodies by their length."""
+
+
 class Author:
     """Gives commands to batches, by a clock that ticks a microsecond with each of them."""
 
@@ -180,14 +184,16 @@ class Author:
             file_id, upload_request_id="req_0", request_id=None, stamp=self.stamp()
         )
 
-    def finished(self, store: Batches, ids: Sequence[str], *, chunk: int = 500) -> Batch:
-        """A batch with a result for every request, saved in chunks."""
+    def finished(
+        self, store: Batches, ids: Sequence[str], *, chunk: int = 500, text: str = ""
+    ) -> Batch:
+        """A batch with a result, of this text, for every request, saved in chunks."""
         batch = self.draft(map(request_line, ids), chunk_bytes=10_000)
         self.end(batch)
         store.save_batch(batch)
         index = store.request_index(batch.id)
         for first in range(0, len(ids), chunk):
-            self.apply(batch, index, map(answer, ids[first : first + chunk]))
+            self.apply(batch, index, [answer(each, text) for each in ids[first : first + chunk]])
             store.save_batch(batch)
         batch.finish_collection(stamp=self.stamp())
         store.save_batch(batch)
@@ -841,6 +847,30 @@ class BatchStoreContract(StoreContract):
         assert [body.content for body in bodies] == [None, None]
         assert 0 < reading.size < 10 * KILOBYTE
         assert sum(body.size for body in bodies) > 2 * MEGABYTE
+
+    @pytest.mark.parametrize("size", BODY_SIZES)
+    def test_bodies_of_any_length(
+        self, store: Batches, open_store: OpenStore, author: Author, size: int
+    ) -> None:
+        """Each comes back as it was, whoever asks in which way; its neighbors do not matter."""
+        sizes = (size, 300, size, size + 1)
+        lines = [
+            answer(name, "é" * ((length - 300) // 2)).ljust(length)
+            for name, length in zip("abcd", sizes, strict=True)
+        ]
+        batch = author.draft(map(request_line, "abcd"))
+        author.end(batch)
+        store.save_batch(batch)
+        author.apply(batch, RequestIndex("abcd"), reversed(lines))
+        store.save_batch(batch)
+        other = open_store()
+        assert [line for _, line in other.lines_page(batch.id, after=0)] == lines
+        page = [event for _, event in other.completions_page(batch.id, after=0) if event]
+        assert [event.line.content for event in page] == lines
+        results = list(other.history(batch.id, after=batch.version - 4, bodies=True))
+        assert [event.text for event in reversed(results)] == lines
+        lean = list(other.history(batch.id, after=batch.version - 4))
+        assert [other.with_body(event).text for event in reversed(lean)] == lines
 
     def test_states_do_not_depend_on_bodies(self, store: Batches, author: Author) -> None:
         """With every body removed, batches, views and digests are what they were."""

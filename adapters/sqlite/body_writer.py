@@ -4,7 +4,18 @@ from uuid import UUID
 
 from eventsourcing.sqlite import SQLiteCursor
 
+from .pieces import HEAD, Pieces
 from .statements import key
+
+_CUT = (
+    "SELECT position FROM events WHERE originator_id=? AND originator_version<=? AND length(body)=?"
+)
+_PRUNE = (
+    "UPDATE events SET body=NULL WHERE originator_id=? AND originator_version<=? "
+    "AND body IS NOT NULL"
+)
+_PLACE = "SELECT position FROM events WHERE originator_id=? AND originator_version=?"
+_REPLACE = "UPDATE events SET body=? WHERE position=?"
 
 
 class SQLiteBodyWriter:
@@ -12,19 +23,20 @@ class SQLiteBodyWriter:
 
     def __init__(self, cursor: SQLiteCursor) -> None:
         self._cursor = cursor
+        self._pieces = Pieces(cursor.sqlite_cursor.connection)
         cursor.execute("PRAGMA secure_delete=ON")  # for this connection, from now on
 
     def prune(self, batch_id: UUID, through: int) -> None:
         """Remove every body up to an event."""
-        self._cursor.execute(
-            "UPDATE events SET body=NULL WHERE originator_id=? AND originator_version<=? "
-            "AND body IS NOT NULL",
-            (key(batch_id), through),
-        )
+        those = key(batch_id), through
+        self._cursor.execute(_CUT, (*those, HEAD))
+        for (position,) in self._cursor.fetchall():
+            self._pieces.drop(position)
+        self._cursor.execute(_PRUNE, those)
 
     def replace(self, batch_id: UUID, version: int, body: bytes | None) -> None:
         """Put another body, as it is stored, in the place of an event's; None removes it."""
-        self._cursor.execute(
-            "UPDATE events SET body=? WHERE originator_id=? AND originator_version=?",
-            (body, key(batch_id), version),
-        )
+        self._cursor.execute(_PLACE, (key(batch_id), version))
+        (position,) = self._cursor.fetchone()
+        self._pieces.drop(position)
+        self._cursor.execute(_REPLACE, (self._pieces.keep(position, body), position))

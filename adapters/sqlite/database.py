@@ -24,7 +24,7 @@ from ...application.errors import DatabaseRefusedError
 APPLICATION_ID = 0x62747261
 """Marks a SQLite file as a batchtrail database ("btra")."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The layout of the event log; views have a version of their own, because they can be rebuilt."""
 
 _PAGE_SIZE = 32_768
@@ -250,11 +250,11 @@ def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id == 0 and _is_empty(connection):
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        return
-    connection.execute("ROLLBACK")
-    _check_marks(connection, path)
+    else:
+        _check_marks(connection, path)
+    # An older layout lacks a table, which is made as all tables are.
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _check_marks(connection: sqlite3.Connection, path: Path) -> None:

@@ -9,12 +9,14 @@ from ...application.batch_check import CheckedBatch
 from ...application.records import EventRecord
 from ...application.sealing import KeptSeal
 from ...application.stored_log import StoredLog
+from .pieces import Pieces
 from .reader import SQLiteStoredLog
 from .statements import (
-    INSERT_EVENT_AT,
+    INSERT_EVENT,
     KEEP_SEAL,
     PUT_SNAPSHOT,
     event_row,
+    key,
     seal_row,
     snapshot_row,
 )
@@ -35,8 +37,17 @@ class SQLiteNewLog:
 
     def add(self, records: Sequence[EventRecord]) -> None:
         """Add events at their positions."""
-        rows = [(*event_row(record), record.position) for record in records]
-        self._cursor.executemany(INSERT_EVENT_AT, rows)
+        keep = Pieces(self._cursor.sqlite_cursor.connection).keep
+        rows = (
+            event_row(
+                record.position,
+                key(record.originator_id),
+                record,
+                keep(record.position, record.body),
+            )
+            for record in records
+        )
+        self._cursor.executemany(INSERT_EVENT, rows)
 
     def keep_seal(self, kept: KeptSeal) -> None:
         """Remember a seal."""

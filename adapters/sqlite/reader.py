@@ -17,6 +17,7 @@ from ...application.sealing import KeptSeal, Seal
 from ...application.stored_log import ViewRow, differing_columns
 from ...application.views import BatchSummary
 from .completions import PART, SELECT, TABLES as COMPLETIONS, UNREADABLE, Part
+from .pieces import Pieces
 from .views import batch_row
 
 # What a flipped byte may have made a text is read as the bytes that it is.
@@ -66,6 +67,8 @@ class SQLiteStoredLog:
 
     def __init__(self, cursor: sqlite3.Cursor | SQLiteCursor) -> None:
         self._cursor = cursor
+        raw = cursor.sqlite_cursor if isinstance(cursor, SQLiteCursor) else cursor
+        self._pieces = Pieces(raw.connection)
 
     def _value(self, statement: str, *parameters: Any) -> Any:
         self._cursor.execute(statement, parameters)
@@ -103,8 +106,10 @@ class SQLiteStoredLog:
         page: list[EventRecord] = []
         size = 0
         while size <= max_bytes and (row := self._cursor.fetchone()) is not None:
-            originator_id, *columns = row
-            record = EventRecord(_batch_id(originator_id) or str(originator_id), *columns)
+            originator_id, version, topic, state, digest, head, position = row
+            batch_id = _batch_id(originator_id) or str(originator_id)
+            body = self._pieces.whole(position, head)
+            record = EventRecord(batch_id, version, topic, state, digest, body, position)
             page.append(record)
             size += len(record.state) + len(record.body or b"")
         return page

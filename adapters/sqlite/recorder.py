@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -19,6 +20,7 @@ from .body_writer import SQLiteBodyWriter
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
 from .completions import next_part
 from .database import MEMORY
+from .pieces import CREATE as CREATE_PIECES, Pieces
 from .statements import (
     INSERT_EVENT,
     KEEP_SEAL,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
 _STREAM = (
-    "SELECT originator_version, topic, state, digest, NULL FROM events "
+    "SELECT position, originator_version, topic, state, digest, NULL FROM events "
     "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
 )
 _STREAM_WITH_BODIES = _STREAM.replace("NULL", "body")
@@ -59,7 +61,6 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
 
     def __init__(self, datastore: SQLiteDatastore) -> None:
         super().__init__(datastore, "events")
-        self.insert_events_statement = INSERT_EVENT
         self.select_events_statement = (
             "SELECT originator_id, originator_version, topic, state FROM events "
             "WHERE originator_id=? "
@@ -91,7 +92,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             "CREATE TABLE IF NOT EXISTS seals (position INTEGER PRIMARY KEY, link BLOB NOT NULL, "
             "sealed_at TEXT NOT NULL, sealed_by TEXT NOT NULL)"
         )
-        return [statement, leases, seals, CREATE_CHECKPOINTS]
+        return [statement, CREATE_PIECES, leases, seals, CREATE_CHECKPOINTS]
 
     def _create_table(self, c: SQLiteCursor) -> None:
         super()._create_table(c)
@@ -132,13 +133,15 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
         batch = key(first.originator_id)
-        c.execute(self.insert_events_statement, event_row(first, batch))
-        position = c.lastrowid
+        keep = Pieces(c.sqlite_cursor.connection).keep
+        position = _next_position(c)  # until the end, as the write lock is held
         # One by one as they are made: SQLite asks for the next when it has written the last.
-        rest = (event_row(record, batch) for record in others)
-        c.executemany(self.insert_events_statement, rest)
-        # The write lock is held, so the positions follow the first one without a gap.
-        positions = range(position, position + 1 + c.sqlite_cursor.rowcount)
+        rows = (
+            event_row(at, batch, record, keep(at, record.body))
+            for at, record in enumerate(chain((first,), others), position)
+        )
+        c.executemany(INSERT_EVENT, rows)
+        positions = range(position, position + c.sqlite_cursor.rowcount)
         if change_bodies is not None:
             change_bodies(SQLiteBodyWriter(c))
         if snapshot is not None and (taken := snapshot()) is not None:
@@ -206,8 +209,11 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 _STREAM_WITH_BODIES if bodies else _STREAM,
                 (key(originator_id), gt),
             )
+            pieces = Pieces(cursor.sqlite_cursor.connection)
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
-                record = EventRecord(originator_id, *row)
+                position, version, topic, state, digest, head = row
+                body = pieces.whole(position, head)
+                record = EventRecord(originator_id, version, topic, state, digest, body)
                 page.append(record)
                 size += _size(record)
         return page
@@ -219,8 +225,8 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, EventRecord | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            for row, result in _with_results(cursor, batch_id, after, _EVENT):
-                record = EventRecord(batch_id, *result) if row.position else None
+            for row, *event in _with_results(cursor, batch_id, after, _EVENT):
+                record = EventRecord(batch_id, *event) if row.position else None
                 page.append((row, record))
                 size += _ROW_BYTES + (0 if record is None else _size(record))
                 if size > max_bytes:
@@ -234,7 +240,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, bytes | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            for row, (body,) in _with_results(cursor, batch_id, after, "body"):
+            for row, body in _with_results(cursor, batch_id, after, "body"):
                 page.append((row, body))
                 size += _ROW_BYTES + (0 if body is None else len(body))
                 if size > max_bytes:
@@ -313,13 +319,18 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
 
 def _with_results(
     cursor: SQLiteCursor, batch_id: UUID, after: int, columns: str
-) -> Iterator[tuple[CompletionRow, Sequence[Any]]]:
-    """Requests behind a number, each with columns of the event that brought its result."""
+) -> Iterator[tuple[Any, ...]]:
+    """Requests behind a number: the row of each, and columns of the event that brought its result.
+
+    The last of these columns is the body.
+    """
+    whole = Pieces(cursor.sqlite_cursor.connection).whole
     while (part := next_part(cursor, batch_id, after=after)) is not None:
         wanted = msgspec.json.encode(part.positions).decode()
         cursor.execute(f"SELECT {columns} {_AT_POSITIONS}", (wanted,))
         for row in part.rows():
-            yield row, cursor.fetchone()
+            *event, head = cursor.fetchone()
+            yield row, *event, whole(row.position or 0, head)
         after = row.number
 
 
@@ -351,6 +362,13 @@ def _forget_snapshots(cursor: SQLiteCursor, checked: "CheckedBatch") -> None:
         "DELETE FROM snapshots WHERE originator_id=? AND originator_version=?",
         [(checked.batch_id.hex, version) for version in checked.bad_snapshots],
     )
+
+
+def _next_position(cursor: SQLiteCursor) -> int:
+    """The position behind the highest that was ever given to an event."""
+    cursor.execute("SELECT seq FROM sqlite_sequence WHERE name='events'")
+    given = cursor.fetchone()
+    return 1 + max(_last_position(cursor), 0 if given is None else given[0])
 
 
 def _last_position(cursor: SQLiteCursor) -> int:

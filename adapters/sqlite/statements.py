@@ -10,14 +10,7 @@ from ...application.records import EventRecord
 if TYPE_CHECKING:
     from ...application.sealing import KeptSeal
 
-INSERT_EVENT = (
-    "INSERT INTO events (originator_id, originator_version, topic, digest, state, body) "
-    "VALUES (?, ?, ?, ?, ?, ?)"
-)
-INSERT_EVENT_AT = (
-    "INSERT INTO events (originator_id, originator_version, topic, digest, state, body, position) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
 PUT_SNAPSHOT = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)"
 KEEP_SEAL = "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?)"
 
@@ -27,19 +20,22 @@ def key(originator_id: UUID | str) -> str:
     return originator_id.hex if isinstance(originator_id, UUID) else originator_id
 
 
-def event_row(record: EventRecord, originator: str | None = None) -> tuple[Any, ...]:
-    """The columns of an event but for its position; `originator` is its key, if that is known.
+def event_row(
+    position: int, originator: str, record: EventRecord, body: bytes | None
+) -> tuple[Any, ...]:
+    """The columns of an event; `body` is what stands in the row of it.
 
     The driver takes a bytearray as it is. For bytes it first looks for somebody who adapts them,
     and words an error for each value when it finds nobody, which takes longer than the copy.
     """
     return (
-        originator or key(record.originator_id),
+        position,
+        originator,
         record.originator_version,
         record.topic,
         bytearray(record.digest),
         bytearray(record.state),
-        None if record.body is None else bytearray(record.body),
+        None if body is None else bytearray(body),
     )
 
 

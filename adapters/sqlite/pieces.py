@@ -1,0 +1,63 @@
+"""Bodies of some kilobytes are cut into pieces that fill the pages of the file.
+
+A row does not go on on the next page unless it is longer than one: of rows of 12 kB two stand on a
+page of 32 kB, of 17 kB one, and up to half of the file stays empty. So the head of such a body
+stands in its event's row, and the rest in rows beside it of which many fit a page. Shorter bodies
+fill pages well enough as they are, and longer ones are cut by SQLite itself.
+"""
+
+import sqlite3
+from functools import cached_property
+
+CREATE = "CREATE TABLE IF NOT EXISTS pieces (id INTEGER PRIMARY KEY, piece BLOB NOT NULL)"
+
+HEAD = 3_600
+"""Bytes: eight rows of events that have so much of a body fill a page."""
+
+_PIECE = 4_000
+_SHORTEST, _LONGEST = 4_350, 29_000
+"""Bytes. In between, whole rows may leave more than a tenth of a page empty."""
+
+_IDS = 8
+"""So many ids each position has for its pieces: one more than the longest body needs."""
+
+_ADD = "INSERT INTO pieces VALUES (?, ?)"
+_SELECT = "SELECT CAST(piece AS BLOB) FROM pieces WHERE id BETWEEN ? AND ? ORDER BY id"
+_DROP = "DELETE FROM pieces WHERE id BETWEEN ? AND ?"
+_IS_THERE = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='pieces'"
+
+
+class Pieces:
+    """The rests of bodies, by the positions of their events; beside whatever a cursor is at."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @cached_property
+    def _are_there(self) -> bool:
+        """An old file that is only read has no such table."""
+        return self._connection.execute(_IS_THERE).fetchone() is not None
+
+    def whole(self, position: int, head: bytes | None) -> bytes | None:
+        """A body, from what stands in its event's row."""
+        if head is None or len(head) != HEAD or not self._are_there:
+            return head
+        pieces = self._connection.execute(_SELECT, _ids(position))
+        return b"".join([head, *(piece for (piece,) in pieces)])
+
+    def keep(self, position: int, body: bytes | None) -> bytes | None:
+        """What stands in its event's row of a body, as it is stored; the rest is kept here."""
+        if body is None or not _SHORTEST <= len(body) <= _LONGEST:
+            return body
+        first, _ = _ids(position)
+        pieces = (body[begin : begin + _PIECE] for begin in range(HEAD, len(body), _PIECE))
+        self._connection.executemany(_ADD, enumerate(pieces, first))
+        return body[:HEAD]
+
+    def drop(self, position: int) -> None:
+        """Remove the rest of a body."""
+        self._connection.execute(_DROP, _ids(position))
+
+
+def _ids(position: int) -> tuple[int, int]:
+    return position * _IDS, position * _IDS + _IDS - 1
