@@ -41,7 +41,7 @@ are raw, times are MessagePack timestamps, costs are decimal texts, `by` is an a
 above. Table `snapshots` is a cache of aggregate states; `projections` says how far users' own
 projections have come. `batches`, `request_ids`, `completions` and `view_checkpoint` are views and
 can be dropped. A row of `completions` is about up to a thousand requests: the first letter of each
-one's outcome, and the position of the event that brought it.
+one's outcome, and the position of the event that brought it (8 bytes, little-endian, or zeros).
 
 **Bodies.** `RequestsAdded.lines`, `ResultApplied.line` and `ResultSkipped.line` stand in the column
 `body`; the state holds an array of their SHA-256 (32 bytes) and their size in bytes. The SHA-256 of
@@ -49,7 +49,7 @@ one's outcome, and the position of the event that brought it.
 of a line may stand `{"custom_id":"…","redacted":"sha256:<hex of that line's SHA-256>"}` and a
 newline. A `body` that is NULL was removed; no state changes by that. On SQLite, one that is stored
 in 4,350 to 29,000 bytes is cut: the column holds the first 3,600, and what follows stands in table
-`pieces`, 4,000 bytes to a row, under the ids from 8 × `position` on.
+`pieces`, 4,000 bytes to a row, under the ids from `position` times 8 on.
 
 **Digests.** `digest` is the SHA-256 over these, one behind the other: the batch's id (16 bytes),
 `originator_version` (8 bytes, big-endian), the length of the topic in bytes (2 bytes, big-endian),

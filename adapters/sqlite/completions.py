@@ -6,6 +6,8 @@ table of their own, so that they are not written again with each outcome.
 """
 
 import sqlite3
+import sys
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +42,7 @@ TABLES = {
         "batch_no INTEGER NOT NULL, "
         "first_number INTEGER NOT NULL, "
         "outcomes TEXT NOT NULL, "  # the first letter of each; no two begin with the same
-        "positions TEXT NOT NULL, "  # a JSON array: where each result stands in the log, or null
+        "positions BLOB NOT NULL, "  # of each result in the log: 8 bytes, little-endian, or zeros
         "PRIMARY KEY (batch_no, first_number))"
     ),
 }
@@ -60,11 +62,11 @@ _BETWEEN = (
 )
 _CHANGE = "UPDATE completions SET outcomes=?, positions=? WHERE batch_no=? AND first_number=?"
 _SETTLE_REST = "UPDATE completions SET outcomes=replace(outcomes, ?, ?) WHERE batch_no=?"
+_POSITION_BYTES = 8
 _LAST_NUMBER = (1 << 63) - 1
 
 _encode = msgspec.json.Encoder().encode
 _decode_ids = msgspec.json.Decoder(list[str]).decode
-_decode_positions = msgspec.json.Decoder(list[int | None]).decode
 UNREADABLE = (msgspec.MsgspecError, TypeError, ValueError)
 
 
@@ -77,9 +79,10 @@ class Part(NamedTuple):
     positions: list[int | None]
 
     @classmethod
-    def read(cls, first_number: int, custom_ids: str, outcomes: str, positions: str) -> Self:
+    def read(cls, first_number: int, custom_ids: str, outcomes: str, positions: bytes) -> Self:
         """A part as the tables hold it. Raises one of several errors for a damaged one."""
-        part = cls(first_number, _decode_ids(custom_ids), outcomes, _decode_positions(positions))
+        found = [position or None for position in _unpacked(positions)]
+        part = cls(first_number, _decode_ids(custom_ids), outcomes, found)
         if not len(part.custom_ids) == len(outcomes) == len(part.positions):
             raise ValueError("its columns do not fit each other")
         if not (_OUTCOMES.keys() >= set(outcomes) and type(first_number) is int):
@@ -148,7 +151,8 @@ class CompletionsWriter:
         """Add requests that are pending."""
         for begin in range(0, len(custom_ids), PART):
             ids = custom_ids[begin : begin + PART]
-            self._add(first_number + begin, ids, _PENDING * len(ids), [None] * len(ids))
+            nowhere = array("q", bytes(_POSITION_BYTES * len(ids)))
+            self._add(first_number + begin, ids, _PENDING * len(ids), nowhere)
 
     def replace(self, rows: Iterable["ViewRow"]) -> None:
         """Put rows in the place of all that the batch has."""
@@ -157,14 +161,14 @@ class CompletionsWriter:
         while some := list(islice(left, PART)):
             numbers, ids, outcomes, positions = zip(*some, strict=True)
             letters = "".join(outcome[0] for outcome in outcomes)
-            self._add(numbers[0], ids, letters, positions)
+            self._add(numbers[0], ids, letters, array("q", (at or 0 for at in positions)))
 
     def _add(
         self,
         first_number: int,
         custom_ids: Sequence[str],
         outcomes: str,
-        positions: Sequence[int | None],
+        positions: "array[int]",
     ) -> None:
         place = self._batch_no, first_number
         self._cursor.execute(
@@ -172,7 +176,7 @@ class CompletionsWriter:
         )
         self._cursor.execute(
             "INSERT INTO completions VALUES (?, ?, ?, ?)",
-            (*place, outcomes, _encode(positions).decode()),
+            (*place, outcomes, _packed(positions)),
         )
 
     def settle(self, results: Iterable[tuple[int, Outcome, int]]) -> None:
@@ -184,18 +188,18 @@ class CompletionsWriter:
         if not ordered:
             return
         done = 0
-        for first_number, letters, positions in self._parts(ordered[0][0], ordered[-1][0]):
-            begin, outcomes = done, list(letters)
-            end = bisect_left(ordered, first_number + len(letters), begin, key=itemgetter(0))
+        for first_number, outcomes, positions in self._parts(ordered[0][0], ordered[-1][0]):
+            begin = done
+            end = bisect_left(ordered, first_number + len(outcomes), begin, key=itemgetter(0))
             for number, outcome, position in ordered[begin:end]:
                 index = number - first_number
                 if index < 0:
                     break
-                outcomes[index] = outcome[0]
+                outcomes[index] = ord(outcome[0])
                 positions[index] = position
                 done += 1
             if done > begin:
-                self._change(first_number, "".join(outcomes), positions)
+                self._change(first_number, outcomes, positions)
         if done < len(ordered):
             raise sqlite3.IntegrityError(f"there is no row of request {ordered[done][0]}")
 
@@ -205,23 +209,39 @@ class CompletionsWriter:
 
     def reopen(self) -> None:
         """Make every request pending again that has no result line."""
-        for first_number, letters, positions in self._parts(0, _LAST_NUMBER):
-            pairs = zip(letters, positions, strict=True)
-            outcomes = "".join(_PENDING if at is None else letter for letter, at in pairs)
+        for first_number, outcomes, positions in self._parts(0, _LAST_NUMBER):
+            for index, position in enumerate(positions):
+                if not position:
+                    outcomes[index] = ord(_PENDING)
             self._change(first_number, outcomes, positions)
 
-    def _parts(self, first: int, last: int) -> list[tuple[int, str, list[int | None]]]:
-        """The parts that may have requests from one number to another."""
+    def _parts(self, first: int, last: int) -> "list[tuple[int, bytearray, array[int]]]":
+        """The parts that may have requests from one number to another, to be changed."""
         self._cursor.execute(_BETWEEN, (self._batch_no, first - PART + 1, last))
-        parts: list[tuple[int, str, list[int | None]]] = []
+        parts: list[tuple[int, bytearray, array[int]]] = []
         with _damage_told():
             for first_number, letters, stored in self._cursor.fetchall():
-                positions = _decode_positions(stored)
-                if len(letters) != len(positions):
+                outcomes, positions = bytearray(letters, "ascii"), _unpacked(stored)
+                if len(outcomes) != len(positions):
                     raise ValueError("its columns do not fit each other")
-                parts.append((first_number, letters, positions))
+                parts.append((first_number, outcomes, positions))
         return parts
 
-    def _change(self, first_number: int, outcomes: str, positions: Sequence[int | None]) -> None:
-        stored = _encode(positions).decode()
-        self._cursor.execute(_CHANGE, (outcomes, stored, self._batch_no, first_number))
+    def _change(self, first_number: int, outcomes: bytearray, positions: "array[int]") -> None:
+        columns = outcomes.decode(), _packed(positions)
+        self._cursor.execute(_CHANGE, (*columns, self._batch_no, first_number))
+
+
+def _packed(positions: "array[int]") -> bytes:
+    if sys.byteorder == "big":
+        positions = array("q", positions)
+        positions.byteswap()
+    return positions.tobytes()
+
+
+def _unpacked(stored: bytes) -> "array[int]":
+    positions = array("q")
+    positions.frombytes(stored)
+    if sys.byteorder == "big":
+        positions.byteswap()
+    return positions

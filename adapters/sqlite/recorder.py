@@ -325,6 +325,7 @@ def _with_results(
     The last of these columns is the body.
     """
     whole = Pieces(cursor.sqlite_cursor.connection).whole
+    cursor.sqlite_cursor.row_factory = None  # plain tuples, in less time
     while (part := next_part(cursor, batch_id, after=after)) is not None:
         wanted = msgspec.json.encode(part.positions).decode()
         cursor.execute(f"SELECT {columns} {_AT_POSITIONS}", (wanted,))

@@ -95,7 +95,7 @@ async def test_nothing_but_events_is_read(lab: Lab) -> None:
     lab.close()
     execute(
         lab,
-        "UPDATE completions SET outcomes=replace(outcomes, 's', 'm'), positions='[]'",
+        "UPDATE completions SET outcomes=replace(outcomes, 's', 'm'), positions=zeroblob(8)",
         "UPDATE batches SET summary='{}', version=1",
         "DELETE FROM snapshots",
         "INSERT INTO snapshots SELECT originator_id, 9, 'batchtrail.batch.snapshot', 'x' "

@@ -54,10 +54,10 @@ class _Tables:
     row_damages: ClassVar[Mapping[str, str]] = {
         "no row": "DELETE FROM {completions} WHERE batch_no=1",
         "another outcome": "UPDATE {completions} SET outcomes='e'||substr(outcomes, 2)",
-        "another position": "UPDATE {completions} SET positions=json_set(positions, '$[0]', 3)",
+        "another position": "UPDATE {completions} SET positions=x'03'||substr(positions, 2)",
         "another number": "UPDATE {completions} SET first_number=first_number+70 WHERE rowid=1",
         "another batch": "UPDATE {completions} SET batch_no=batch_no+9999",
-        "a stray": "INSERT INTO {completions} VALUES (9999, 1, 'p', '[null]')",
+        "a stray": "INSERT INTO {completions} VALUES (9999, 1, 'p', zeroblob(8))",
     }
 
 

@@ -191,7 +191,15 @@ def test_results_of_requests_that_the_view_has_lost(
 
 
 @pytest.mark.parametrize(
-    "damage", ["positions='['", "positions='[]'", "outcomes='??'", "outcomes=7", "outcomes='p'"]
+    "damage",
+    [
+        "positions=x'00'",
+        "positions=x''",
+        "positions=7",
+        "outcomes='??'",
+        "outcomes=7",
+        "outcomes='p'",
+    ],
 )
 def test_rows_that_cannot_be_read(
     path: Path, open_file: OpenFile, query: Query, author: Author, damage: str
