@@ -108,13 +108,14 @@ async def result_lines(
     """
     batch = await runtime.load(batch_id)
     why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
+    wanted = [outcome for outcome in Outcome if outcome in only]  # `only` may hash, which is slow
     after = 0
     while page := await runtime.in_store(
         partial(runtime.batches.lines_page, batch_id, after=after)
     ):
         pieces: list[bytes] = []
         for row, line in page:
-            if row.outcome in only:
+            if row.outcome in wanted:
                 pieces += (_line_without_body(batch, why, row),) if line is None else (line, b"\n")
         yield b"".join(pieces)
         after = page[-1][0].number

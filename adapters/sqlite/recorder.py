@@ -225,8 +225,13 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, EventRecord | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            for row, *event in _with_results(cursor, batch_id, after, _EVENT):
-                record = EventRecord(batch_id, *event) if row.position else None
+            whole = Pieces(cursor.sqlite_cursor.connection).whole
+            for row, event in _with_results(cursor, batch_id, after, _EVENT):
+                record = None
+                if row.position is not None:
+                    version, topic, state, digest, head = event
+                    body = whole(row.position, head)
+                    record = EventRecord(batch_id, version, topic, state, digest, body)
                 page.append((row, record))
                 size += _ROW_BYTES + (0 if record is None else _size(record))
                 if size > max_bytes:
@@ -240,7 +245,9 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, bytes | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            for row, body in _with_results(cursor, batch_id, after, "body"):
+            whole = Pieces(cursor.sqlite_cursor.connection).whole
+            for row, (head,) in _with_results(cursor, batch_id, after, "body"):
+                body = head if row.position is None else whole(row.position, head)
                 page.append((row, body))
                 size += _ROW_BYTES + (0 if body is None else len(body))
                 if size > max_bytes:
@@ -319,19 +326,14 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
 
 def _with_results(
     cursor: SQLiteCursor, batch_id: UUID, after: int, columns: str
-) -> Iterator[tuple[Any, ...]]:
-    """Requests behind a number: the row of each, and columns of the event that brought its result.
-
-    The last of these columns is the body.
-    """
-    whole = Pieces(cursor.sqlite_cursor.connection).whole
+) -> Iterator[tuple[CompletionRow, Any]]:
+    """Requests behind a number, each with columns of the event that brought its result."""
     cursor.sqlite_cursor.row_factory = None  # plain tuples, in less time
     while (part := next_part(cursor, batch_id, after=after)) is not None:
         wanted = msgspec.json.encode(part.positions).decode()
         cursor.execute(f"SELECT {columns} {_AT_POSITIONS}", (wanted,))
         for row in part.rows():
-            *event, head = cursor.fetchone()
-            yield row, *event, whole(row.position or 0, head)
+            yield row, cursor.fetchone()
         after = row.number
 
 
