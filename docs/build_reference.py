@@ -48,7 +48,7 @@ one's outcome, and the position of the event that brought it (8 bytes, little-en
 `lines` is taken over the concatenated SHA-256s of the single lines, each with its newline. In place
 of a line may stand `{"custom_id":"…","redacted":"sha256:<hex of that line's SHA-256>"}` and a
 newline. A `body` that is NULL was removed; no state changes by that. On SQLite, one that is stored
-in 4,350 to 29,000 bytes is cut: the column holds the first 3,600, and what follows stands in table
+in 4,350 to 30,500 bytes is cut: the column holds the first 3,600, and what follows stands in table
 `pieces`, 4,000 bytes to a row, under the ids from `position` times 8 on.
 
 **Digests.** `digest` is the SHA-256 over these, one behind the other: the batch's id (16 bytes),

@@ -19,6 +19,6 @@ def write_requests(path: Path, count: int, line_bytes: int = LINE_BYTES) -> None
 
 def request_line(custom_id: str, text: str) -> str:
     """One request, with its newline."""
-    body = {"model": "gpt-5.4-mini", "input": text, "max_output_tokens": 800}
+    body = {"model": "gpt-5.4-mini", "input": text, "max_output_tokens": 20_000}
     request = {"custom_id": custom_id, "method": "POST", "url": "/v1/responses", "body": body}
     return json.dumps(request) + "\n"
