@@ -22,8 +22,9 @@ _IDS = 8
 """So many ids each position has for its pieces: one more than the longest body needs."""
 
 _ADD = "INSERT INTO pieces VALUES (?, ?)"
-_SELECT = "SELECT CAST(piece AS BLOB) FROM pieces WHERE id BETWEEN ? AND ? ORDER BY id"
-_DROP = "DELETE FROM pieces WHERE id BETWEEN ? AND ?"
+_THOSE = f"FROM pieces WHERE id BETWEEN {_IDS} * ?1 AND {_IDS} * ?1 + {_IDS - 1}"
+_SELECT = f"SELECT CAST(piece AS BLOB) {_THOSE} ORDER BY id"
+_DROP = f"DELETE {_THOSE}"
 _IS_THERE = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='pieces'"
 
 
@@ -42,22 +43,17 @@ class Pieces:
         """A body, from what stands in its event's row."""
         if head is None or len(head) != HEAD or not self._are_there:
             return head
-        pieces = self._connection.execute(_SELECT, _ids(position))
+        pieces = self._connection.execute(_SELECT, (position,))
         return b"".join([head, *(piece for (piece,) in pieces)])
 
     def keep(self, position: int, body: bytes | None) -> bytes | None:
         """What stands in its event's row of a body, as it is stored; the rest is kept here."""
         if body is None or not _SHORTEST <= len(body) <= _LONGEST:
             return body
-        first, _ = _ids(position)
         pieces = (body[begin : begin + _PIECE] for begin in range(HEAD, len(body), _PIECE))
-        self._connection.executemany(_ADD, enumerate(pieces, first))
+        self._connection.executemany(_ADD, enumerate(pieces, _IDS * position))
         return body[:HEAD]
 
     def drop(self, position: int) -> None:
         """Remove the rest of a body."""
-        self._connection.execute(_DROP, _ids(position))
-
-
-def _ids(position: int) -> tuple[int, int]:
-    return position * _IDS, position * _IDS + _IDS - 1
+        self._connection.execute(_DROP, (position,))

@@ -134,7 +134,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         up_to_date = views.checkpoint() >= _last_position(c)
         batch = key(first.originator_id)
         keep = Pieces(c.sqlite_cursor.connection).keep
-        position = _next_position(c)  # until the end, as the write lock is held
+        position = _next_position(c)  # which nobody else takes: the write lock is held
         # One by one as they are made: SQLite asks for the next when it has written the last.
         rows = (
             event_row(at, batch, record, keep(at, record.body))
