@@ -12,10 +12,10 @@ from ...application.stored_log import StoredLog
 from .pieces import Pieces
 from .reader import SQLiteStoredLog
 from .statements import (
-    INSERT_EVENT,
     KEEP_SEAL,
     PUT_SNAPSHOT,
     event_row,
+    insert_events,
     key,
     seal_row,
     snapshot_row,
@@ -47,7 +47,7 @@ class SQLiteNewLog:
             )
             for record in records
         )
-        self._cursor.executemany(INSERT_EVENT, rows)
+        insert_events(self._cursor, rows)
 
     def keep_seal(self, kept: KeptSeal) -> None:
         """Remember a seal."""

@@ -22,10 +22,10 @@ from .completions import next_part
 from .database import MEMORY
 from .pieces import CREATE as CREATE_PIECES, Pieces
 from .statements import (
-    INSERT_EVENT,
     KEEP_SEAL,
     PUT_SNAPSHOT,
     event_row,
+    insert_events,
     key,
     seal_row,
     snapshot_row,
@@ -135,13 +135,11 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         batch = key(first.originator_id)
         keep = Pieces(c.sqlite_cursor.connection).keep
         position = _next_position(c)  # which nobody else takes: the write lock is held
-        # One by one as they are made: SQLite asks for the next when it has written the last.
-        rows = (
+        rows = (  # as they are made: the events of a save need not be held
             event_row(at, batch, record, keep(at, record.body))
             for at, record in enumerate(chain((first,), others), position)
         )
-        c.executemany(INSERT_EVENT, rows)
-        positions = range(position, position + c.sqlite_cursor.rowcount)
+        positions = range(position, position + insert_events(c, rows))
         if change_bodies is not None:
             change_bodies(SQLiteBodyWriter(c))
         if snapshot is not None and (taken := snapshot()) is not None:

@@ -1,16 +1,23 @@
 """How events, snapshots and seals become rows."""
 
+from collections.abc import Iterable
+from functools import cache
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
+from eventsourcing.sqlite import SQLiteCursor
 
 from ...application.records import EventRecord
 
 if TYPE_CHECKING:
     from ...application.sealing import KeptSeal
 
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_ROWS_AT_ONCE = 25
+"""Events of one statement: each statement costs a part of what a row does."""
+
 PUT_SNAPSHOT = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)"
 KEEP_SEAL = "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?)"
 
@@ -37,6 +44,24 @@ def event_row(
         bytearray(record.state),
         None if body is None else bytearray(body),
     )
+
+
+def insert_events(cursor: SQLiteCursor, rows: Iterable[tuple[Any, ...]]) -> int:
+    """Insert rows of events, which are asked for some at a time; gives their number.
+
+    After an error the transaction must be rolled back: what came before it is not undone.
+    """
+    count, left = 0, iter(rows)
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        cursor.execute(_insertion_of(len(some)), list(chain.from_iterable(some)))
+        count += len(some)
+    return count
+
+
+@cache
+def _insertion_of(rows: int) -> str:
+    # OR FAIL: to undo one statement alone, SQLite would keep a copy of each page that it changes.
+    return f"INSERT OR FAIL INTO events VALUES {', '.join([_ROW] * rows)}"  # noqa: S608
 
 
 def snapshot_row(snapshot: StoredEvent) -> tuple[Any, ...]:
