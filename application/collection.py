@@ -26,6 +26,7 @@ from .pricing import BatchCosting
 from .progress import Applying, Delayed, OnProgress, silent
 from .result_lines import RawLine, parse_result_line, split_lines
 from .runtime import Runtime
+from .store import check_view
 from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
@@ -216,7 +217,9 @@ class _Applier:
     def _load(self) -> tuple[Batch, RequestIndex]:
         # The batch first: should another process write between the two, saving is refused.
         batch = self._runtime.batches.get(self._batch_id)
-        self._loaded = (batch, self._runtime.batches.request_index(self._batch_id))
+        index = self._runtime.batches.request_index(self._batch_id)
+        check_view(batch, len(index))  # or results would be taken for those of unknown requests
+        self._loaded = (batch, index)
         return self._loaded
 
 

@@ -16,7 +16,7 @@ from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem, RequestProblem, TokenUsage
 from .runtime import Runtime
-from .store import Batches
+from .store import Batches, check_view
 from .views import CompletionRow
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ async def result_lines(
                 pieces += (_line_without_body(batch, why, row),) if line is None else (line, b"\n")
         yield b"".join(pieces)
         after = page[-1][0].number
+    check_view(batch, after)
 
 
 def _line_without_body(batch: Batch, why: dict[int, RequestProblem], row: CompletionRow) -> bytes:
@@ -140,6 +141,7 @@ async def completion_pages(runtime: Runtime, batch_id: UUID) -> AsyncIterator[li
     ):
         yield [completion_of(batch, why, row, result) for row, result in page]
         after = page[-1][0].number
+    check_view(batch, after)
 
 
 def _errors_of_lines(batches: Batches, batch: Batch) -> dict[int, RequestProblem]:

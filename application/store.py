@@ -430,12 +430,21 @@ class Batches(Application[UUID]):
 
     def request_index(self, batch_id: UUID) -> RequestIndex:
         """The custom_ids of a batch and which of them are settled; grows with the batch."""
-        custom_ids, settled = list[str](), list[int]()
         views = self.views
+        custom_ids, settled = list[str](), list[int]()
         while (page := views.index_page(batch_id, after=len(custom_ids)))[0]:
             custom_ids += page[0]
             settled += page[1]
         return RequestIndex(custom_ids, settled)
+
+
+def check_view(batch: Batch, requests: int) -> None:
+    """Raise `StoreError` when the completions view has fewer requests than the log."""
+    if requests < batch.request_count:
+        raise StoreError(
+            f"the view of completions lacks requests of batch {batch.id}; "
+            "`batchtrail rebuild` mends it"
+        )
 
 
 def _replayed(batch: Batch | None, happened: Iterable[DomainEventProtocol[UUID]]) -> Batch | None:

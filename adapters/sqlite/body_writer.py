@@ -4,12 +4,10 @@ from uuid import UUID
 
 from eventsourcing.sqlite import SQLiteCursor
 
-from .pieces import HEAD, Pieces
+from .pieces import Pieces
 from .statements import key
 
-_CUT = (
-    "SELECT position FROM events WHERE originator_id=? AND originator_version<=? AND length(body)=?"
-)
+_PLACES = "SELECT position FROM events WHERE originator_id=? AND originator_version<=?"
 _PRUNE = (
     "UPDATE events SET body=NULL WHERE originator_id=? AND originator_version<=? "
     "AND body IS NOT NULL"
@@ -19,17 +17,16 @@ _REPLACE = "UPDATE events SET body=? WHERE position=?"
 
 
 class SQLiteBodyWriter:
-    """Removes bodies within a transaction, and overwrites where they stood in the file."""
+    """Removes bodies within a transaction; SQLite overwrites where they stood in the file."""
 
     def __init__(self, cursor: SQLiteCursor) -> None:
         self._cursor = cursor
         self._pieces = Pieces(cursor.sqlite_cursor.connection)
-        cursor.execute("PRAGMA secure_delete=ON")  # for this connection, from now on
 
     def prune(self, batch_id: UUID, through: int) -> None:
         """Remove every body up to an event."""
         those = key(batch_id), through
-        self._cursor.execute(_CUT, (*those, HEAD))
+        self._cursor.execute(_PLACES, those)
         for (position,) in self._cursor.fetchall():
             self._pieces.drop(position)
         self._cursor.execute(_PRUNE, those)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from ...application.stored_log import ViewRow
 
 PART = 1_000
-"""So many requests stand in one row at most."""
+"""So many requests stand in one row at most, and fewer where their custom_ids are long."""
+
+_PART_LETTERS = 64_000
 
 TABLES = {
     "request_ids": (
@@ -121,7 +123,10 @@ def next_part(cursor: SQLiteCursor, batch_id: UUID, *, after: int) -> Part | Non
     cursor.execute(_NEXT, (batch_id.hex, after - PART, after + 1))
     row = cursor.fetchone()
     with _damage_told():
-        return None if row is None else Part.read(*row).behind(after)
+        part = None if row is None else Part.read(*row).behind(after)
+        if part is not None and part.first_number != after + 1:
+            raise ValueError(f"request {after + 1} is missing")
+    return part
 
 
 @contextmanager
@@ -132,6 +137,18 @@ def _damage_told() -> Iterator[None]:
         raise DataError(
             f"the view of completions is damaged ({error}); `batchtrail rebuild` mends it"
         ) from error
+
+
+def _cuts(custom_ids: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the parts of many requests begin and end."""
+    begin = letters = 0
+    for end, custom_id in enumerate(custom_ids):
+        letters += len(custom_id)
+        if end - begin == PART or (letters > _PART_LETTERS and end > begin):
+            yield begin, end
+            begin, letters = end, len(custom_id)
+    if begin < len(custom_ids):
+        yield begin, len(custom_ids)
 
 
 def drop_parts(cursor: SQLiteCursor, where: str, *parameters: object) -> None:
@@ -149,10 +166,10 @@ class CompletionsWriter:
 
     def add(self, first_number: int, custom_ids: Sequence[str]) -> None:
         """Add requests that are pending."""
-        for begin in range(0, len(custom_ids), PART):
-            ids = custom_ids[begin : begin + PART]
-            nowhere = array("q", bytes(_POSITION_BYTES * len(ids)))
-            self._add(first_number + begin, ids, _PENDING * len(ids), nowhere)
+        for begin, end in _cuts(custom_ids):
+            count = end - begin
+            nowhere = array("q", bytes(_POSITION_BYTES * count))
+            self._add(first_number + begin, custom_ids[begin:end], _PENDING * count, nowhere)
 
     def replace(self, rows: Iterable["ViewRow"]) -> None:
         """Put rows in the place of all that the batch has."""
@@ -161,7 +178,10 @@ class CompletionsWriter:
         while some := list(islice(left, PART)):
             numbers, ids, outcomes, positions = zip(*some, strict=True)
             letters = "".join(outcome[0] for outcome in outcomes)
-            self._add(numbers[0], ids, letters, array("q", (at or 0 for at in positions)))
+            places = array("q", (at or 0 for at in positions))
+            for begin, end in _cuts(ids):
+                columns = ids[begin:end], letters[begin:end], places[begin:end]
+                self._add(numbers[0] + begin, *columns)
 
     def _add(
         self,

@@ -110,8 +110,9 @@ class BatchConnectionPool(SQLiteConnectionPool):
         # FULL: an intent that was committed survives a power cut, or a batch is paid for twice.
         raw.execute("PRAGMA synchronous=FULL")
         raw.execute("PRAGMA temp_store=MEMORY")
-        # Debian's SQLite zeroes whatever rows leave behind; who removes bodies asks for that.
-        raw.execute("PRAGMA secure_delete=OFF")
+        # From the first write on: a table that grows would leave copies of bodies in its pages,
+        # where nobody finds them again to remove them.
+        raw.execute("PRAGMA secure_delete=ON")
         return raw
 
 
@@ -252,8 +253,9 @@ def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     else:
         _check_marks(connection, path)
-    # An older layout lacks a table, which is made as all tables are.
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+        # What an older layout lacks is a table, which is made as all tables are.
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute("COMMIT")
 
 

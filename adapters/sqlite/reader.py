@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from ...application.stored_log import ViewRow, differing_columns
 from ...application.views import BatchSummary
 from .completions import PART, SELECT, TABLES as COMPLETIONS, UNREADABLE, Part
 from .pieces import Pieces
-from .views import batch_row
+from .views import VERSION, batch_row
 
 # What a flipped byte may have made a text is read as the bytes that it is.
 _EVENT = (
@@ -86,8 +86,13 @@ class SQLiteStoredLog:
         return max(given or 0, there or 0)
 
     def checkpoint(self) -> int:
-        """How much of the log the views hold."""
-        return self._value("SELECT position FROM view_checkpoint") or 0
+        """How much of the log the views hold; nothing, when they are to be made anew."""
+        return (self._has_views and self._value("SELECT position FROM view_checkpoint")) or 0
+
+    @cached_property
+    def _has_views(self) -> bool:
+        """Whether the views are of this version; who opens the file to write makes others anew."""
+        return bool(self._value("SELECT version FROM view_checkpoint") == VERSION)
 
     def log_page(self, *, after: int, max_bytes: int) -> Sequence[EventRecord]:
         """The events behind a position, with bodies."""
@@ -131,7 +136,7 @@ class SQLiteStoredLog:
 
     def next_view(self, after: UUID | None) -> UUID | None:
         """The batch in the views whose id follows."""
-        return self._next(_NEXT_VIEW, after)
+        return self._next(_NEXT_VIEW, after) if self._has_views else None
 
     def _next(self, statement: str, after: UUID | None) -> UUID | None:
         """What is no id is passed over: looking at each event by itself names it."""
@@ -159,6 +164,8 @@ class SQLiteStoredLog:
 
     def stray_rows(self) -> int:
         """How many rows of the completions view belong to no batch in the views."""
+        if not self._has_views:
+            return 0
         strays = "SELECT count(*) FROM {} WHERE batch_no NOT IN (SELECT batch_no FROM batches)"
         counts: list[int] = [self._value(strays.format(table)) for table in COMPLETIONS]
         return max(counts)

@@ -47,6 +47,7 @@ _STREAM = (
 _STREAM_WITH_BODIES = _STREAM.replace("NULL", "body")
 _EVENT = "originator_version, topic, state, digest, body"
 _AT_POSITIONS = "FROM json_each(?) AS wanted LEFT JOIN events ON position=wanted.value"
+_MOST_EVENTS = 1 << 50
 _LAST_POSITION = (1 << 63) - 1
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
@@ -367,9 +368,12 @@ def _forget_snapshots(cursor: SQLiteCursor, checked: "CheckedBatch") -> None:
 
 def _next_position(cursor: SQLiteCursor) -> int:
     """The position behind the highest that was ever given to an event."""
-    cursor.execute("SELECT seq FROM sqlite_sequence WHERE name='events'")
+    cursor.execute("SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name='events'")
     given = cursor.fetchone()
-    return 1 + max(_last_position(cursor), 0 if given is None else given[0])
+    position = 1 + max(_last_position(cursor), (given and given[0]) or 0)
+    if position > _MOST_EVENTS:
+        raise DataError(f"there is no position behind {position - 1:,}; the log is damaged")
+    return position
 
 
 def _last_position(cursor: SQLiteCursor) -> int:

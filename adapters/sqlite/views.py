@@ -17,7 +17,7 @@ from .completions import TABLES as COMPLETIONS, CompletionsWriter, drop_parts, n
 if TYPE_CHECKING:
     from ...application.stored_log import ViewRow
 
-_VERSION = 5
+VERSION = 5
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
 _TABLES = {
@@ -75,16 +75,16 @@ def prepare_views(cursor: SQLiteCursor, path: object) -> None:
     if existing.issuperset(_TABLES):
         cursor.execute("SELECT version FROM view_checkpoint")
         versions = [row["version"] for row in cursor.fetchall()]
-        if versions == [_VERSION]:
+        if versions == [VERSION]:
             return
-        if versions and (newest := max(versions)) > _VERSION:
-            raise DatabaseRefusedError.of_newer(path, "views", newest, _VERSION)
+        if versions and (newest := max(versions)) > VERSION:
+            raise DatabaseRefusedError.of_newer(path, "views", newest, VERSION)
     for name, statement in _TABLES.items():
         cursor.execute(f"DROP TABLE IF EXISTS {name}")
         cursor.execute(statement)
     for statement in _INDEXES:
         cursor.execute(statement)
-    cursor.execute("INSERT INTO view_checkpoint VALUES (?, 0)", (_VERSION,))
+    cursor.execute("INSERT INTO view_checkpoint VALUES (?, 0)", (VERSION,))
 
 
 def batch_row(summary: BatchSummary, batch_no: int | None) -> dict[str, Any]:
@@ -122,8 +122,8 @@ class SQLiteViewWriter:
         """
         self._cursor.execute("SELECT version, position FROM view_checkpoint")
         version, position = self._cursor.fetchone()
-        if version > _VERSION:
-            raise DatabaseRefusedError.of_newer("the database", "views", version, _VERSION)
+        if version > VERSION:
+            raise DatabaseRefusedError.of_newer("the database", "views", version, VERSION)
         return int(position)
 
     def move_checkpoint(self, position: int) -> None:

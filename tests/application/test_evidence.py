@@ -77,7 +77,10 @@ async def test_rebuild_tells_how_far_it_is(lab: Lab) -> None:
     service, batch_id = await finished(lab)
     before = await lab.completions(service, batch_id)
     execute(lab, "DELETE FROM completions")
-    assert await lab.completions(service, batch_id) == []
+    with pytest.raises(StoreError, match=r"lacks requests .+ `batchtrail rebuild` mends it"):
+        await lab.completions(service, batch_id)
+    with pytest.raises(StoreError, match="lacks requests"):
+        _ = [line async for line in service.result_lines(batch_id)]
     told: list[Any] = []
     rebuilt = await service.rebuild_views(told.append)
     assert (rebuilt.batches, rebuilt.requests, rebuilt.damaged) == (1, len(before), ())
@@ -117,3 +120,16 @@ async def test_history_brings_bodies_when_asked(lab: Lab) -> None:
             assert (without.body.sha256, without.body.size) == (event.body.sha256, event.body.size)
             assert event.body.is_intact
             assert len(event.text) == event.body.size
+
+
+async def test_collecting_for_requests_that_the_view_has_lost(lab: Lab) -> None:
+    """Results that were paid for are not taken for those of strangers, and wait for a rebuild."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    execute(lab, "DELETE FROM completions")
+    with pytest.raises(StoreError, match="lacks requests"):
+        await service.wait(batch_id)
+    await service.rebuild_views()
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded > 0
+    assert (await service.status(batch_id)).totals.skipped_lines == 0

@@ -150,6 +150,17 @@ def test_newer_schema(path: Path, open_file: OpenFile, query: Query) -> None:
     assert path.read_bytes() == content
 
 
+def test_opening_writes_nothing(path: Path, open_file: OpenFile) -> None:
+    """Whoever only looks at a finished file leaves it as it is, on a full disk as well."""
+    open_file(path).close()
+    before = path.read_bytes()
+    with closing(sqlite3.connect(path)) as keeper:  # or the log beside the file is taken away
+        keeper.execute("SELECT * FROM events").fetchall()
+        open_file(path).close()
+        assert path.with_name(f"{path.name}-wal").read_bytes() == b""
+    assert path.read_bytes() == before
+
+
 def test_directory(tmp_path: Path) -> None:
     """A directory is refused."""
     assert "is a directory" in refusal(tmp_path)

@@ -7,19 +7,23 @@ from pathlib import Path
 import pytest
 from tests.sqlite.conftest import OpenFile, Query
 
+from batchtrail.adapters.moving_contract import exported, imported, in_memory
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.sqlite.pieces import HEAD
 from batchtrail.adapters.store_contract import Author, answer, request_line
+from batchtrail.application.errors import StoreError
 from batchtrail.application.pruning import Prunable, prune
 from batchtrail.application.redacting import redact
 from batchtrail.application.store import Batches
 from batchtrail.application.verification import verify_store
 from batchtrail.domain.batch import Batch
+from batchtrail.domain.events import ResultApplied
 from batchtrail.domain.requests import RequestIndex
 
 MOST_FOR_A_BYTE = 1.15
 _FILLING = 6_000_000
+_MANY = str(list(range(1, 200)))
 NEEDLE = "needle "
 
 
@@ -63,15 +67,17 @@ def test_nothing_is_left_of_what_was_removed(
 ) -> None:
     """Pieces go with their bodies, those of others stay, and zeros stand where they stood."""
     store = open_file(path)
-    batch = saved(store, author, [(f"{n} {NEEDLE}" * 2_000)[:12_000] for n in range(3)])
+    batch = saved(store, author, [(f"<{n}> {NEEDLE}" * 2_000)[:12_000] for n in range(30)])
     redact(store, batch.id, "1", None, author.stamp)
-    assert len(query("SELECT DISTINCT id/8 FROM pieces")) == len(("0", "2"))
+    assert len(query("SELECT DISTINCT id/8 FROM pieces")) == len(range(29))
+    store.close()
+    assert b"<1>" not in on_disk(path)
+    assert b"<2>" in on_disk(path)
+    store = open_file(path)
     prune(store, Prunable(batch.id, batch.version), None, author.stamp)
     assert query("SELECT count(*) FROM pieces") == [(0,)]
     store.close()
-    query("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert f"1 {NEEDLE}".encode() not in on_disk(path)
-    assert f"2 {NEEDLE}".encode() not in on_disk(path)
+    assert NEEDLE.encode() not in on_disk(path)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,17 @@ def test_damaged_pieces(
     assert "body" in difference.what
 
 
+def test_a_text_in_place_of_a_head(
+    path: Path, open_file: OpenFile, query: Query, author: Author
+) -> None:
+    """Whoever reads it is told which event it is."""
+    store = open_file(path)
+    batch = saved(store, author, ["x" * 12_000])
+    query("UPDATE events SET body=CAST(body AS TEXT) WHERE length(body)=?", HEAD)
+    with pytest.raises(StoreError, match=r"event \d+ of batch .+ cannot be read"):
+        list(store.history(batch.id, bodies=True))
+
+
 def test_a_database_of_the_layout_before(
     path: Path, open_file: OpenFile, query: Query, author: Author
 ) -> None:
@@ -105,9 +122,13 @@ def test_a_database_of_the_layout_before(
     whole = len(answer("0"))
     batch = saved(store, author, ["x" * (HEAD - whole), "y" * 100])
     store.close()
-    query("DROP TABLE pieces")
+    for table in ("pieces", "request_ids", "completions"):
+        query(f"DROP TABLE {table}")
+    query("UPDATE view_checkpoint SET version=4")
     query("PRAGMA user_version=1")
-    lines = [line for _, line in open_file_to_read(path).lines_page(batch.id, after=0)]
+    assert verify_store(open_file_to_read(path), against=None, limit=9).is_good
+    read = open_file_to_read(path).history(batch.id, bodies=True)
+    lines = [event.line.content for event in read if isinstance(event, ResultApplied)]
     assert [len(line or b"") for line in lines] == [HEAD, 100 + whole]
     assert query("PRAGMA user_version") == [(1,)]
     again = open_file(path)
@@ -120,3 +141,52 @@ def test_a_database_of_the_layout_before(
 def open_file_to_read(path: Path) -> Batches:
     """Give a store that writes nothing."""
     return Batches(SQLiteBatchFactory(path, read_only=True), as_it_is=True)
+
+
+def test_pieces_that_belong_to_no_event(
+    path: Path, open_file: OpenFile, query: Query, author: Author
+) -> None:
+    """They give way: a save that met them would be tried again for ever."""
+    store = open_file(path)
+    saved(store, author, ["x" * 100])
+    query("INSERT INTO pieces SELECT 8*max(position)+key, x'00' FROM events, json_each(?)", _MANY)
+    saved(store, author, ["x" * 30_000])
+    assert verify_store(store, against=None, limit=9).is_good
+
+
+def test_bodies_with_damaged_heads_are_removed_whole(
+    path: Path, open_file: OpenFile, query: Query, author: Author
+) -> None:
+    """What is removed does not depend on what the row says."""
+    store = open_file(path)
+    batch = saved(store, author, ["x" * 12_000] * 3)
+    query("UPDATE events SET body=substr(body, 2)")
+    prune(store, Prunable(batch.id, batch.version - 2), None, author.stamp)
+    kept = query("SELECT DISTINCT position FROM events JOIN pieces ON id/8=position")
+    assert len(kept) == 1  # that of the last result
+    assert len(query("SELECT DISTINCT id/8 FROM pieces")) == 1
+
+
+def test_an_import_is_cut_too(path: Path, open_file: OpenFile, query: Query) -> None:
+    """A log from elsewhere fills its pages as well."""
+    source = in_memory()
+    saved(source, Author(), ["x" * 12_000])
+    imported(open_file(path), exported(source))
+    assert query("SELECT count(DISTINCT id/8) FROM pieces") == [(1,)]
+
+
+def test_lines_are_read_by_the_page(path: Path, open_file: OpenFile, author: Author) -> None:
+    """However long the results are, about a megabyte of them is held."""
+    store = open_file(path)
+    batch = saved(store, author, ["x" * 30_000] * 60)
+    first = store.lines_page(batch.id, after=0)
+    assert 30 < len(first) < 40
+    small = saved(store, author, [""] * 3_000)
+    assert len(store.lines_page(small.id, after=0)) < 2_000
+
+
+@pytest.mark.parametrize("size", [4_349, 4_350, 30_500, 30_501])
+def test_borders(path: Path, open_file: OpenFile, query: Query, author: Author, size: int) -> None:
+    """What fills a page well enough is left in one place, where it is read at once."""
+    saved(open_file(path), author, ["x" * (size - len(answer("0")))])
+    assert query("SELECT count(*)>0 FROM pieces") == [(4_350 <= size <= 30_500,)]

@@ -1,13 +1,16 @@
 """The tables: positions are for ever, and views can be thrown away."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from eventsourcing.persistence import DataError
 from tests.sqlite.conftest import OpenFile, Query
 
+from batchtrail.adapters.sqlite import completions
 from batchtrail.adapters.store_contract import (
     AWKWARD_IDS,
     LIMITS,
@@ -217,6 +220,103 @@ def test_rows_that_cannot_be_read(
     if damage != "outcomes='??'":
         with pytest.raises(DataError, match=r"damaged .+`batchtrail rebuild` mends it"):
             store.save_batch(batch)
+
+
+@pytest.mark.parametrize("sequence", ["'x'", "NULL", "-5", "0.5"])
+def test_a_damaged_sequence(
+    path: Path, open_file: OpenFile, query: Query, author: Author, sequence: str
+) -> None:
+    """Positions go on behind the last event."""
+    store = open_file(path)
+    store.save_batch(author.draft([request_line("a")]))
+    last = positions_of(store)[1]
+    query(f"UPDATE sqlite_sequence SET seq={sequence} WHERE name='events'")  # noqa: S608 (a damage)
+    store.save_batch(author.draft([request_line("a")]))
+    assert positions_of(store)[1] == last + 2
+    query("DELETE FROM sqlite_sequence")
+    store.save_batch(author.draft([request_line("a")]))
+    assert positions_of(store)[1] == last + 4
+
+
+@pytest.mark.parametrize("sequence", [(1 << 63) - 1, 1 << 60, 1e30])
+def test_no_position_is_left(
+    path: Path, open_file: OpenFile, query: Query, author: Author, sequence: float
+) -> None:
+    """It is one sentence, and no conflict."""
+    store = open_file(path)
+    store.save_batch(author.draft([request_line("a")]))
+    query("UPDATE sqlite_sequence SET seq=? WHERE name='events'", sequence)
+    with pytest.raises(DataError, match="there is no position behind"):
+        store.save_batch(author.draft([request_line("a")]))
+
+
+def test_long_custom_ids(path: Path, open_file: OpenFile, query: Query, author: Author) -> None:
+    """A row of the view stays small, as recorded and as rebuilt."""
+    store = open_file(path)
+    ids = [f"{number:05}" + "x" * 3_000 for number in range(300)]
+    batch = author.draft(map(request_line, [*ids, "y" * 200_000, "z"]), chunk_bytes=8 << 20)
+    store.save_batch(batch)
+    sizes = (
+        "SELECT max(length(custom_ids)), count(*) FROM request_ids WHERE custom_ids NOT LIKE '%yy%'"
+    )
+    live = query(sizes)
+    rebuild(store, lambda *_: None)
+    assert query(sizes) == live
+    assert live[0][0] < 70_000
+    assert [row.custom_id for row, _ in store.lines_page(batch.id, after=299)][1:] == [
+        "y" * 200_000,
+        "z",
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM completions WHERE first_number=3",
+        "UPDATE completions SET first_number=first_number+(1<<40) WHERE true",
+        "UPDATE completions SET first_number=9 WHERE first_number=3",
+        "UPDATE completions SET outcomes='', positions=x'' WHERE first_number=3",
+    ],
+)
+def test_a_gap_in_the_rows(
+    store: Batches, query: Query, author: Author, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """Nobody goes round in it, or takes what is left for the whole."""
+    monkeypatch.setattr(completions, "PART", 2)
+    batch = author.draft(map(request_line, "abcdefg"))
+    store.save_batch(batch)
+    query(f"{damage} AND batch_no=(SELECT max(batch_no) FROM batches)")  # noqa: S608 (a damage)
+    after = found = 0
+    with suppress(DataError):
+        while page := store.lines_page(batch.id, after=after):
+            after = page[-1][0].number
+    with suppress(DataError):
+        found = len(store.request_index(batch.id))
+    assert (after, found) in {(2, 0), (0, 0)}
+
+
+def test_a_collection_is_reopened_in_every_row(
+    path: Path, open_file: OpenFile, author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has no line is pending again, and what has one stays."""
+    monkeypatch.setattr(completions, "PART", 2)
+    store = open_file(path)
+    batch = author.draft(map(request_line, "abcdefg"))
+    author.end(batch)
+    author.apply(batch, RequestIndex("abcdefg"), [answer("b"), answer("g")])
+    batch.finish_collection(stamp=author.stamp())
+    store.save_batch(batch)
+    assert letters(store, batch.id) == "msmmmms"
+    assert batch.report is not None
+    batch.reopen_collection(batch.report, request_id=None, stamp=author.stamp())
+    store.save_batch(batch)
+    assert letters(store, batch.id) == "pspppps"
+
+
+def letters(store: Batches, batch_id: UUID) -> str:
+    """The first letters of the outcomes."""
+    rows = store.views.completion_rows(batch_id, after=0, limit=99)
+    return "".join(row.outcome[0] for row in rows)
 
 
 @pytest.mark.parametrize("digits", [b"1" + b"0" * 20, b"9" * 40])
