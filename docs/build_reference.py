@@ -40,19 +40,19 @@ Table `events`: `position` (grows, never used twice), `originator_id` (hex), `or
 are raw, times are MessagePack timestamps, costs are decimal texts, `by` is an array in the order
 above. Table `snapshots` is a cache of aggregate states; `projections` says how far users' own
 projections have come. `batches`, `request_ids`, `completions` and `view_checkpoint` are views and
-can be dropped. A row of `completions` is about up to a thousand requests that follow each other from
-`first_number` on: the first letter of each one's outcome (pending, succeeded, failed, expired,
-canceled, missing), and the position of the event that brought it (8 bytes, little-endian, or zeros);
-their custom_ids are a JSON array in the row of `request_ids` with the same number.
+can be dropped. A row of `completions` is about up to a thousand requests that follow each other
+from `first_number` on: the first letter of each one's outcome (pending, succeeded, failed, expired,
+canceled, missing), and the position of the event that brought it (8 bytes, little-endian, or
+zeros); their custom_ids are a JSON array in the row of `request_ids` with the same number.
 
 **Bodies.** `RequestsAdded.lines`, `ResultApplied.line` and `ResultSkipped.line` stand in the column
 `body`; the state holds an array of their SHA-256 (32 bytes) and their size in bytes. The SHA-256 of
 `lines` is taken over the concatenated SHA-256s of the single lines, each with its newline. In place
 of a line may stand `{"custom_id":"…","redacted":"sha256:<hex of that line's SHA-256>"}` and a
-newline. A `body` that is NULL was removed; no state changes by that. On SQLite, one that takes 4,350
-to 30,500 bytes as it is stored (compressed and encrypted, where that is set) is cut: the column
-holds the first 3,600, and what follows stands in table `pieces`, 4,000 bytes to a row, under the ids
-from `position` times 8 on.
+newline. A `body` that is NULL was removed; no state changes by that. On SQLite, one that takes
+4,350 to 30,500 bytes as it is stored (compressed and encrypted, where that is set) is cut: the
+column holds the first 3,600, and what follows stands in table `pieces`, 4,000 bytes to a row, under
+the ids from `position` times 8 on.
 
 **Digests.** `digest` is the SHA-256 over these, one behind the other: the batch's id (16 bytes),
 `originator_version` (8 bytes, big-endian), the length of the topic in bytes (2 bytes, big-endian),
