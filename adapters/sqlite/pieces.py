@@ -23,7 +23,7 @@ well enough alone.
 _IDS = 8
 """So many ids each position has for its pieces: one more than the longest body needs."""
 
-_ADD = "INSERT OR REPLACE INTO pieces VALUES (?, ?)"  # what stood there belongs to no event
+_ADD = "INSERT INTO pieces VALUES (?, ?)"
 _THOSE = f"FROM pieces WHERE id BETWEEN {_IDS} * ?1 AND {_IDS} * ?1 + {_IDS - 1}"
 _SELECT = f"SELECT coalesce(CAST(piece AS BLOB), x'') {_THOSE} ORDER BY id"
 _DROP = f"DELETE {_THOSE}"
@@ -50,8 +50,9 @@ class Pieces:
 
     def keep(self, position: int, body: bytes | None) -> bytes | None:
         """What stands in its event's row of a body, as it is stored; the rest is kept here."""
-        if body is None or not _SHORTEST <= len(body) <= _LONGEST:
+        if body is None or not (_SHORTEST <= len(body) <= _LONGEST or len(body) == HEAD):
             return body
+        self.drop(position)  # pieces that damage left there would be taken for those of this body
         pieces = (body[begin : begin + _PIECE] for begin in range(HEAD, len(body), _PIECE))
         self._connection.executemany(_ADD, enumerate(pieces, _IDS * position))
         return body[:HEAD]

@@ -193,6 +193,26 @@ def test_results_of_requests_that_the_view_has_lost(
     assert outcomes == [Outcome.PENDING, Outcome.SUCCEEDED]
 
 
+def test_a_result_is_never_written_beside_its_request(
+    path: Path,
+    open_file: OpenFile,
+    query: Query,
+    author: Author,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the row of a request is not where it should be, no other takes its outcome."""
+    monkeypatch.setattr(completions, "PART", 2)
+    store = open_file(path)
+    batch = author.draft(map(request_line, "abcd"))
+    author.end(batch)
+    store.save_batch(batch)
+    query("UPDATE completions SET first_number=11 WHERE first_number=1")
+    author.apply(batch, RequestIndex("abcd"), [answer("a"), answer("d")])
+    with pytest.raises(DataError, match="no row of request 1"):
+        store.save_batch(batch)
+    assert query("SELECT outcomes FROM completions") == [("pp",), ("pp",)]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
