@@ -95,7 +95,7 @@ class EvidenceContract(StoreContract):
 
     def sql(self, store: Batches, statement: str) -> None:
         """Run a statement that names tables without their prefix, as `{events}`."""
-        names = ("events", *self.view_tables, "snapshots", "seals")
+        names = ("events", *self.view_tables, "snapshots", "seals", "view_checkpoint")
         run_sql(store, statement.format(**{name: self.table_prefix + name for name in names}))
 
     def change(self, store: Batches, position: int, **columns: Any) -> None:
@@ -448,10 +448,7 @@ class EvidenceContract(StoreContract):
         """A row that is missing, changed or too many; a rebuild leaves what was there before."""
         self.damage_and_heal(store, damage)
 
-    @pytest.mark.parametrize(
-        "name",
-        ["no row", "another outcome", "another position", "another number", "another batch"],
-    )
+    @pytest.mark.parametrize("name", row_damages)
     def test_damaged_rows_are_named_and_healed(self, store: Batches, name: str) -> None:
         """The same of the rows of requests, as this database holds them."""
         self.damage_and_heal(store, self.row_damages[name])

@@ -416,10 +416,10 @@ def run_sql(store: Batches, *statements: str) -> None:
             cursor.execute(statement)
 
 
-def forget_views(store: Batches, checkpoint: str, *tables: str) -> None:
-    """Leave the views as they are before anything was read from the log."""
-    deletions = [f"DELETE FROM {table}" for table in tables]
-    run_sql(store, f"UPDATE {checkpoint} SET position=0", *deletions)
+def forget_views(store: Batches, tables: Sequence[str], prefix: str = "") -> None:
+    """Leave the views, in these tables, as they are before anything was read from the log."""
+    deletions = [f"DELETE FROM {prefix}{table}" for table in tables]
+    run_sql(store, f"UPDATE {prefix}view_checkpoint SET position=0", *deletions)
 
 
 def forget_snapshots(store: Batches, prefix: str = "") -> None:
@@ -513,8 +513,10 @@ class StoreContract:
     """What each suite for stores asks of a test class that inherits it."""
 
     table_prefix: ClassVar[str] = ""
-    view_tables: ClassVar[Sequence[str]] = ("view_checkpoint", "batches", "completions")
     """What the names of the tables begin with."""
+
+    view_tables: ClassVar[Sequence[str]] = ("batches", "completions")
+    """The tables of the views, but for that of their checkpoint, without the prefix."""
 
     @pytest.fixture
     def open_store(self) -> Iterator[OpenStore]:
@@ -537,7 +539,7 @@ class BatchStoreContract(StoreContract):
 
     def forget_views(self, store: Batches) -> None:
         """Leave the views as they are before anything was read from the log."""
-        forget_views(store, *(self.table_prefix + name for name in self.view_tables))
+        forget_views(store, self.view_tables, self.table_prefix)
 
     def forget_snapshots(self, store: Batches) -> None:
         """Leave nothing but the log to load batches from."""
@@ -1424,6 +1426,19 @@ class BatchStoreContract(StoreContract):
         with pytest.raises(StoreError, match="newer"):
             store.mapper.to_domain_event(
                 EventRecord(batch.id, 1, stored.topic, msgspec.msgpack.encode(newer))
+            )
+
+    @pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", None])
+    def test_event_of_a_version_that_is_none(
+        self, store: Batches, author: Author, version: Any
+    ) -> None:
+        """It is refused with what stands there."""
+        batch = author.draft([request_line("a")])
+        stored = store.mapper.to_stored_event(batch.pending_events[0])
+        state = {**msgspec.msgpack.decode(stored.state), "class_version": version}
+        with pytest.raises(StoreError, match=f"its version is {version!r}"):
+            store.mapper.to_domain_event(
+                EventRecord(batch.id, 1, stored.topic, msgspec.msgpack.encode(state))
             )
 
     @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from .pricing import BatchCosting
 from .progress import Applying, Delayed, OnProgress, silent
 from .result_lines import RawLine, parse_result_line, split_lines
 from .runtime import Runtime
-from .store import check_view
+from .store import refuse_lost_requests
 from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
@@ -218,7 +218,8 @@ class _Applier:
         # The batch first: should another process write between the two, saving is refused.
         batch = self._runtime.batches.get(self._batch_id)
         index = self._runtime.batches.request_index(self._batch_id)
-        check_view(batch, len(index))  # or results would be taken for those of unknown requests
+        # Their results would be taken for those of unknown requests.
+        refuse_lost_requests(batch, len(index))
         self._loaded = (batch, index)
         return self._loaded
 

@@ -16,7 +16,7 @@ from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem, RequestProblem, TokenUsage
 from .runtime import Runtime
-from .store import Batches, check_view
+from .store import Batches, refuse_lost_requests
 from .views import CompletionRow
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ async def result_lines(
     """
     batch = await runtime.load(batch_id)
     why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
-    wanted = [outcome for outcome in Outcome if outcome in only]  # `only` may hash, which is slow
+    wanted = [outcome for outcome in Outcome if outcome in only]  # once: a set hashes in Python
     after = 0
     while page := await runtime.in_store(
         partial(runtime.batches.lines_page, batch_id, after=after)
@@ -119,7 +119,7 @@ async def result_lines(
                 pieces += (_line_without_body(batch, why, row),) if line is None else (line, b"\n")
         yield b"".join(pieces)
         after = page[-1][0].number
-    check_view(batch, after)
+    refuse_lost_requests(batch, after)
 
 
 def _line_without_body(batch: Batch, why: dict[int, RequestProblem], row: CompletionRow) -> bytes:
@@ -141,7 +141,7 @@ async def completion_pages(runtime: Runtime, batch_id: UUID) -> AsyncIterator[li
     ):
         yield [completion_of(batch, why, row, result) for row, result in page]
         after = page[-1][0].number
-    check_view(batch, after)
+    refuse_lost_requests(batch, after)
 
 
 def _errors_of_lines(batches: Batches, batch: Batch) -> dict[int, RequestProblem]:

@@ -438,8 +438,8 @@ class Batches(Application[UUID]):
         return RequestIndex(custom_ids, settled)
 
 
-def check_view(batch: Batch, requests: int) -> None:
-    """Raise `StoreError` when the completions view has fewer requests than the log."""
+def refuse_lost_requests(batch: Batch, requests: int) -> None:
+    """Raise `StoreError` when so many requests in the completions view are not all of the log's."""
     if requests < batch.request_count:
         raise StoreError(
             f"the view of completions lacks requests of batch {batch.id}; "

@@ -234,6 +234,8 @@ def _check_fields(state: dict[str, Any], names: frozenset[str]) -> None:
 
 def _upcast(cls: type[Any], state: dict[str, Any]) -> None:
     version, newest = state.pop("class_version", 1), getattr(cls, "class_version", 1)
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its version is {version!r}")
     if version > newest:
         raise ValueError(f"a newer batchtrail wrote its version {version}; this one knows {newest}")
     while version < newest:

@@ -21,7 +21,7 @@ class SQLiteBodyWriter:
 
     def __init__(self, cursor: SQLiteCursor) -> None:
         self._cursor = cursor
-        self._pieces = Pieces(cursor.sqlite_cursor.connection)
+        self._pieces = Pieces(cursor)
 
     def prune(self, batch_id: UUID, through: int) -> None:
         """Remove every body up to an event."""

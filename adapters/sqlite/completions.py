@@ -52,12 +52,12 @@ TABLES = {
 _OUTCOMES = {outcome.value[0]: outcome for outcome in Outcome}
 _PENDING = Outcome.PENDING.value[0]
 
-SELECT = (
+_SELECT = (
     "SELECT first_number, custom_ids, outcomes, positions "
     "FROM completions JOIN request_ids USING (batch_no, first_number) "
     "WHERE batch_no=(SELECT batch_no FROM batches WHERE batch_id=?) AND first_number>? "
 )
-_NEXT = f"{SELECT} AND first_number+length(outcomes)>? ORDER BY first_number LIMIT 1"
+_NEXT = f"{_SELECT} AND first_number+length(outcomes)>? ORDER BY first_number LIMIT 1"
 _BETWEEN = (
     "SELECT first_number, outcomes, positions FROM completions "
     "WHERE batch_no=? AND first_number BETWEEN ? AND ? ORDER BY first_number"
@@ -69,7 +69,7 @@ _LAST_NUMBER = (1 << 63) - 1
 
 _encode = msgspec.json.Encoder().encode
 _decode_ids = msgspec.json.Decoder(list[str]).decode
-UNREADABLE = (msgspec.MsgspecError, TypeError, ValueError)
+_UNREADABLE = (msgspec.MsgspecError, TypeError, ValueError)
 
 
 class Part(NamedTuple):
@@ -129,11 +129,24 @@ def next_part(cursor: SQLiteCursor, batch_id: UUID, *, after: int) -> Part | Non
     return part
 
 
+def readable_parts(
+    cursor: sqlite3.Cursor | SQLiteCursor, batch_id: UUID, *, after: int
+) -> Iterator[Part]:
+    """What the tables hold behind a number, whatever was done to them, but damaged parts."""
+    cursor.execute(f"{_SELECT} ORDER BY first_number", (batch_id.hex, after - PART))
+    while (row := cursor.fetchone()) is not None:
+        try:
+            part = Part.read(*row)
+        except _UNREADABLE:
+            continue
+        yield part.behind(after)
+
+
 @contextmanager
 def _damage_told() -> Iterator[None]:
     try:
         yield
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"the view of completions is damaged ({error}); `batchtrail rebuild` mends it"
         ) from error
@@ -202,7 +215,7 @@ class CompletionsWriter:
     def settle(self, results: Iterable[tuple[int, Outcome, int]]) -> None:
         """Give requests their outcome and the position of the event that brought it.
 
-        Raises `sqlite3.IntegrityError` for one that is not there.
+        Raises `DataError` for one that is not there.
         """
         ordered = sorted(results)
         if not ordered:
@@ -220,8 +233,9 @@ class CompletionsWriter:
                 done += 1
             if done > begin:
                 self._change(first_number, outcomes, positions)
-        if done < len(ordered):
-            raise sqlite3.IntegrityError(f"there is no row of request {ordered[done][0]}")
+        with _damage_told():
+            if done < len(ordered):
+                raise ValueError(f"request {ordered[done][0]} is missing")
 
     def settle_rest(self, outcome: Outcome) -> None:
         """Give every request that is still pending this outcome."""

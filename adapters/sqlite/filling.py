@@ -9,14 +9,11 @@ from ...application.batch_check import CheckedBatch
 from ...application.records import EventRecord
 from ...application.sealing import KeptSeal
 from ...application.stored_log import StoredLog
-from .pieces import Pieces
 from .reader import SQLiteStoredLog
 from .statements import (
     KEEP_SEAL,
     PUT_SNAPSHOT,
-    event_row,
     insert_events,
-    key,
     seal_row,
     snapshot_row,
 )
@@ -37,17 +34,7 @@ class SQLiteNewLog:
 
     def add(self, records: Sequence[EventRecord]) -> None:
         """Add events at their positions."""
-        keep = Pieces(self._cursor.sqlite_cursor.connection).keep
-        rows = (
-            event_row(
-                record.position,
-                key(record.originator_id),
-                record,
-                keep(record.position, record.body),
-            )
-            for record in records
-        )
-        insert_events(self._cursor, rows)
+        insert_events(self._cursor, ((record.position, record) for record in records))
 
     def keep_seal(self, kept: KeptSeal) -> None:
         """Remember a seal."""

@@ -9,6 +9,8 @@ fill pages well enough as they are, and longer ones are cut by SQLite itself.
 import sqlite3
 from functools import cached_property
 
+from eventsourcing.sqlite import SQLiteCursor
+
 CREATE = "CREATE TABLE IF NOT EXISTS pieces (id INTEGER PRIMARY KEY, piece BLOB NOT NULL)"
 
 HEAD = 3_600
@@ -31,10 +33,14 @@ _IS_THERE = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='pieces'"
 
 
 class Pieces:
-    """The rests of bodies, by the positions of their events; beside whatever a cursor is at."""
+    """The rests of bodies, by the positions of their events.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    In the transaction of a cursor, which may be in the midst of something else.
+    """
+
+    def __init__(self, cursor: sqlite3.Cursor | SQLiteCursor) -> None:
+        raw = cursor.sqlite_cursor if isinstance(cursor, SQLiteCursor) else cursor
+        self._connection = raw.connection
 
     @cached_property
     def _are_there(self) -> bool:

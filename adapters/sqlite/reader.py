@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from ...application.records import EventRecord
 from ...application.sealing import KeptSeal, Seal
 from ...application.stored_log import ViewRow, differing_columns
 from ...application.views import BatchSummary
-from .completions import PART, SELECT, TABLES as COMPLETIONS, UNREADABLE, Part
+from .completions import TABLES as COMPLETIONS, readable_parts
 from .pieces import Pieces
+from .statements import last_given
 from .views import VERSION, batch_row
 
 # What a flipped byte may have made a text is read as the bytes that it is.
@@ -67,8 +68,7 @@ class SQLiteStoredLog:
 
     def __init__(self, cursor: sqlite3.Cursor | SQLiteCursor) -> None:
         self._cursor = cursor
-        raw = cursor.sqlite_cursor if isinstance(cursor, SQLiteCursor) else cursor
-        self._pieces = Pieces(raw.connection)
+        self._pieces = Pieces(cursor)
 
     def _value(self, statement: str, *parameters: Any) -> Any:
         self._cursor.execute(statement, parameters)
@@ -81,13 +81,13 @@ class SQLiteStoredLog:
 
     def last_position(self) -> int:
         """The highest position that was ever given to an event."""
-        given = self._value("SELECT seq FROM sqlite_sequence WHERE name='events'")
-        there = self._value("SELECT max(position) FROM events")
-        return max(given or 0, there or 0)
+        return last_given(self._cursor)
 
     def checkpoint(self) -> int:
         """How much of the log the views hold; nothing, when they are to be made anew."""
-        return (self._has_views and self._value("SELECT position FROM view_checkpoint")) or 0
+        if not self._has_views:
+            return 0
+        return self._value("SELECT position FROM view_checkpoint") or 0
 
     @cached_property
     def _has_views(self) -> bool:
@@ -154,12 +154,12 @@ class SQLiteStoredLog:
         return differing_columns(wanted, dict(zip(wanted, rows[0], strict=True))) if rows else None
 
     def view_page(self, batch_id: UUID, *, after: int, limit: int) -> Sequence[ViewRow]:
-        """Rows of the completions view behind a number."""
-        self._cursor.execute(f"{SELECT} ORDER BY first_number", (batch_id.hex, after - PART))
+        """Rows of the completions view behind a number, ended by the part that passes `limit`."""
         rows: list[ViewRow] = []
-        while len(rows) < limit and (stored := self._cursor.fetchone()) is not None:
-            with suppress(*UNREADABLE):  # of a damaged part there are none
-                rows += [ViewRow(*row) for row in Part.read(*stored).behind(after).rows()]
+        for part in readable_parts(self._cursor, batch_id, after=after):
+            rows += [ViewRow(*row) for row in part.rows()]
+            if len(rows) >= limit:
+                break
         return rows
 
     def stray_rows(self) -> int:

@@ -24,9 +24,9 @@ from .pieces import CREATE as CREATE_PIECES, Pieces
 from .statements import (
     KEEP_SEAL,
     PUT_SNAPSHOT,
-    event_row,
     insert_events,
     key,
+    last_given,
     seal_row,
     snapshot_row,
 )
@@ -48,6 +48,7 @@ _STREAM_WITH_BODIES = _STREAM.replace("NULL", "body")
 _EVENT = "originator_version, topic, state, digest, body"
 _AT_POSITIONS = "FROM json_each(?) AS wanted LEFT JOIN events ON position=wanted.value"
 _MOST_EVENTS = 1 << 50
+"""Beyond what any disk holds, and a good way below where SQLite's numbers end."""
 _LAST_POSITION = (1 << 63) - 1
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
@@ -133,14 +134,10 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     ) -> Sequence[int]:
         views = SQLiteViewWriter(c)
         up_to_date = views.checkpoint() >= _last_position(c)
-        batch = key(first.originator_id)
-        keep = Pieces(c.sqlite_cursor.connection).keep
-        position = _next_position(c)  # which nobody else takes: the write lock is held
-        rows = (  # as they are made: the events of a save need not be held
-            event_row(at, batch, record, keep(at, record.body))
-            for at, record in enumerate(chain((first,), others), position)
-        )
-        positions = range(position, position + insert_events(c, rows))
+        begin = _next_position(c)  # which nobody else takes: the write lock is held
+        # As they are made: the events of a save need not be held.
+        count = insert_events(c, enumerate(chain((first,), others), begin))
+        positions = range(begin, begin + count)
         if change_bodies is not None:
             change_bodies(SQLiteBodyWriter(c))
         if snapshot is not None and (taken := snapshot()) is not None:
@@ -208,7 +205,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                 _STREAM_WITH_BODIES if bodies else _STREAM,
                 (key(originator_id), gt),
             )
-            pieces = Pieces(cursor.sqlite_cursor.connection)
+            pieces = Pieces(cursor)
             while size <= max_bytes and (row := cursor.fetchone()) is not None:
                 position, version, topic, state, digest, head = row
                 body = pieces.whole(position, head)
@@ -224,7 +221,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, EventRecord | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            whole = Pieces(cursor.sqlite_cursor.connection).whole
+            whole = Pieces(cursor).whole
             for row, event in _with_results(cursor, batch_id, after, _EVENT):
                 record = None
                 if row.position is not None:
@@ -244,7 +241,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         page: list[tuple[CompletionRow, bytes | None]] = []
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
-            whole = Pieces(cursor.sqlite_cursor.connection).whole
+            whole = Pieces(cursor).whole
             for row, (head,) in _with_results(cursor, batch_id, after, "body"):
                 body = head if row.position is None else whole(row.position, head)
                 page.append((row, body))
@@ -367,13 +364,11 @@ def _forget_snapshots(cursor: SQLiteCursor, checked: "CheckedBatch") -> None:
 
 
 def _next_position(cursor: SQLiteCursor) -> int:
-    """The position behind the highest that was ever given to an event."""
-    cursor.execute("SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name='events'")
-    given = cursor.fetchone()
-    position = 1 + max(_last_position(cursor), (given and given[0]) or 0)
-    if position > _MOST_EVENTS:
-        raise DataError(f"there is no position behind {position - 1:,}; the log is damaged")
-    return position
+    """The position of the next event; `DataError` when only damage can have brought it there."""
+    last = last_given(cursor)
+    if last >= _MOST_EVENTS:
+        raise DataError(f"there is no position behind {last:,}; the log is damaged")
+    return last + 1
 
 
 def _last_position(cursor: SQLiteCursor) -> int:

@@ -1,6 +1,7 @@
 """How events, snapshots and seals become rows."""
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteCursor
 
 from ...application.records import EventRecord
+from .pieces import Pieces
 
 if TYPE_CHECKING:
     from ...application.sealing import KeptSeal
@@ -18,6 +20,11 @@ _ROW = "(?, ?, ?, ?, ?, ?, ?)"
 _ROWS_AT_ONCE = 25
 """Events of one statement: each statement costs a part of what a row does."""
 
+_LAST_GIVEN = (
+    "SELECT max("
+    "coalesce((SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name='events'), 0), "
+    "coalesce((SELECT max(position) FROM events), 0))"
+)
 PUT_SNAPSHOT = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)"
 KEEP_SEAL = "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?)"
 
@@ -27,41 +34,53 @@ def key(originator_id: UUID | str) -> str:
     return originator_id.hex if isinstance(originator_id, UUID) else originator_id
 
 
-def event_row(
-    position: int, originator: str, record: EventRecord, body: bytes | None
-) -> tuple[Any, ...]:
-    """The columns of an event; `body` is what stands in the row of it.
+def insert_events(cursor: SQLiteCursor, placed: Iterable[tuple[int, EventRecord]]) -> int:
+    """Insert events at their positions, asking for some at a time; gives their number.
+
+    After an error the transaction must be rolled back: what came before it is not undone.
+    """
+    count, rows = 0, _rows(placed, Pieces(cursor).keep)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        cursor.execute(_insertion_of(len(some)), list(chain.from_iterable(some)))
+        count += len(some)
+    return count
+
+
+def _rows(
+    placed: Iterable[tuple[int, EventRecord]], keep: Callable[[int, bytes | None], bytes | None]
+) -> Iterator[tuple[Any, ...]]:
+    """The columns of events; `keep` gives what of a body stands in them.
 
     The driver takes a bytearray as it is. For bytes it first looks for somebody who adapts them,
     and words an error for each value when it finds nobody, which takes longer than the copy.
     """
-    return (
-        position,
-        originator,
-        record.originator_version,
-        record.topic,
-        bytearray(record.digest),
-        bytearray(record.state),
-        None if body is None else bytearray(body),
-    )
-
-
-def insert_events(cursor: SQLiteCursor, rows: Iterable[tuple[Any, ...]]) -> int:
-    """Insert rows of events, which are asked for some at a time; gives their number.
-
-    After an error the transaction must be rolled back: what came before it is not undone.
-    """
-    count, left = 0, iter(rows)
-    while some := list(islice(left, _ROWS_AT_ONCE)):
-        cursor.execute(_insertion_of(len(some)), list(chain.from_iterable(some)))
-        count += len(some)
-    return count
+    batch_id, batch = None, ""
+    for position, record in placed:
+        if record.originator_id is not batch_id:  # nearly always that of the one before
+            batch_id, batch = record.originator_id, key(record.originator_id)
+        body = keep(position, record.body)
+        yield (
+            position,
+            batch,
+            record.originator_version,
+            record.topic,
+            bytearray(record.digest),
+            bytearray(record.state),
+            None if body is None else bytearray(body),
+        )
 
 
 @cache
 def _insertion_of(rows: int) -> str:
     # OR FAIL: to undo one statement alone, SQLite would keep a copy of each page that it changes.
     return f"INSERT OR FAIL INTO events VALUES {', '.join([_ROW] * rows)}"  # noqa: S608
+
+
+def last_given(cursor: sqlite3.Cursor | SQLiteCursor) -> int:
+    """The highest position that was ever given to an event, whether that is there or not."""
+    cursor.execute(_LAST_GIVEN)
+    position: int = cursor.fetchone()[0]
+    return position
 
 
 def snapshot_row(snapshot: StoredEvent) -> tuple[Any, ...]:

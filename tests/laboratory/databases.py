@@ -12,12 +12,8 @@ from psycopg.sql import SQL, Identifier
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 
-SQLITE_VIEWS = ("view_checkpoint", "batches", "request_ids", "completions")
-"""The tables that are rebuilt from the log, the checkpoint first."""
-
-POSTGRES_VIEWS = tuple(
-    f"batchtrail_{name}" for name in ("view_checkpoint", "batches", "completions")
-)
+SQLITE_VIEWS = ("batches", "request_ids", "completions")
+"""The tables of the views, but for that of their checkpoint."""
 
 
 class Database(Protocol):

@@ -13,11 +13,11 @@ import pytest
 from batchtrail.adapters.store_contract import (
     Author,
     answer,
+    forget_snapshots,
     forget_views,
     image_of,
     positions_of,
     request_line,
-    run_sql,
     state_of,
 )
 from batchtrail.application.errors import ConflictError
@@ -132,13 +132,13 @@ def run_together(processes: Sequence[Fork]) -> None:
     assert reports == [(b"", b"", 0)] * len(processes)
 
 
-def check_whole(store: Batches, views: Sequence[str], snapshots: str = "snapshots") -> None:
-    """Log, snapshots and views agree; these are the tables, the views' checkpoint first."""
+def check_whole(store: Batches, views: Sequence[str], prefix: str = "") -> None:
+    """Log, snapshots and views agree; `views` are tables, and names begin with the prefix."""
     assert positions_of(store)[0] == positions_of(store)[1]
     image = image_of(store)
     ids = [summary.id for summary in store.views.summaries(limit=999)]
     states = [state_of(store.get(batch_id)) for batch_id in ids]
-    run_sql(store, f"DELETE FROM {snapshots}")  # noqa: S608 (a table of ours)
+    forget_snapshots(store, prefix)
     assert [state_of(store.get(batch_id)) for batch_id in ids] == states
-    forget_views(store, *views)
+    forget_views(store, views, prefix)
     assert image_of(store) == image

@@ -4,7 +4,6 @@ import signal
 from collections import Counter
 
 import pytest
-from tests.laboratory.databases import POSTGRES_VIEWS
 from tests.laboratory.store_processes import (
     SHARED,
     Spawn,
@@ -14,7 +13,7 @@ from tests.laboratory.store_processes import (
 )
 from tests.postgres.conftest import OpenURL, Query
 
-from batchtrail.adapters.store_contract import Author, request_line
+from batchtrail.adapters.store_contract import Author, StoreContract, request_line
 from batchtrail.domain import events
 
 
@@ -26,7 +25,7 @@ def test_processes_begin_on_an_empty_database(
     store = open_url(postgres_url)
     assert len(store.views.summaries(limit=99)) == 4
     assert query("SELECT schema_version, last_position FROM batchtrail_log") == [(1, 8)]
-    check_whole(store, POSTGRES_VIEWS, "batchtrail_snapshots")
+    check_whole(store, StoreContract.view_tables, "batchtrail_")
 
 
 def test_processes_save_at_once(
@@ -45,7 +44,7 @@ def test_processes_save_at_once(
     assert len(store.views.summaries(limit=999)) == len(names) * count + 1
     found = query("SELECT notification_id FROM batchtrail_events ORDER BY notification_id")
     assert [position for (position,) in found] == list(range(1, len(found) + 1))
-    check_whole(store, POSTGRES_VIEWS, "batchtrail_snapshots")
+    check_whole(store, StoreContract.view_tables, "batchtrail_")
 
 
 @pytest.mark.parametrize(("number", "left"), [(1, 0), (3, 1)])
@@ -60,4 +59,4 @@ def test_killed_before_a_commit(
     store = open_url(postgres_url)
     assert len(store.views.summaries(limit=9)) == left
     store.save_batch(Author().draft([request_line("a")]))
-    check_whole(store, POSTGRES_VIEWS, "batchtrail_snapshots")
+    check_whole(store, StoreContract.view_tables, "batchtrail_")

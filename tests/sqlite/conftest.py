@@ -61,3 +61,8 @@ def spawn(store_forks: Forks, path: Path) -> Iterator[Spawn]:
     """Give what starts another process at work on the file; it waits for a line to begin."""
     with spawning(store_forks, _PROCESS, path) as spawn:
         yield spawn
+
+
+def read_only(path: Path) -> Batches:
+    """A store that may read the file and nothing else."""
+    return Batches(SQLiteBatchFactory(path, read_only=True), as_it_is=True)

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.sqlite.conftest import OpenFile, Query
+from tests.sqlite.conftest import OpenFile, Query, read_only
 
 from batchtrail.adapters.moving_contract import exported, imported, in_memory
-from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.sqlite.pieces import HEAD
 from batchtrail.adapters.store_contract import Author, answer, request_line
@@ -25,6 +24,12 @@ MOST_FOR_A_BYTE = 1.15
 _FILLING = 6_000_000
 _MANY = str(list(range(8, 200)))
 NEEDLE = "needle "
+
+
+@pytest.fixture
+def store(path: Path, open_file: OpenFile) -> Batches:
+    """Give an empty store."""
+    return open_file(path)
 
 
 def saved(store: Batches, author: Author, texts: Sequence[str]) -> Batch:
@@ -47,10 +52,9 @@ def on_disk(path: Path) -> bytes:
     "size", [5_500, 8_000, 11_500, 16_500, 22_000, 28_900, 33_000, (100, 40_000)]
 )
 def test_the_file_is_filled(
-    path: Path, open_file: OpenFile, query: Query, author: Author, size: int | tuple[int, int]
+    store: Batches, query: Query, author: Author, size: int | tuple[int, int]
 ) -> None:
     """As whole rows, results of 16.5 kB would take twice their bytes."""
-    store = open_file(path)
     fixed = random.Random(1)  # noqa: S311 (the same lengths each time)
     lengths = list[int]()
     while sum(lengths) < _FILLING:
@@ -92,22 +96,16 @@ def test_nothing_is_left_of_what_was_removed(
         "UPDATE pieces SET id=id+8 WHERE id=(SELECT max(id) FROM pieces)",
     ],
 )
-def test_damaged_pieces(
-    path: Path, open_file: OpenFile, query: Query, author: Author, damage: str
-) -> None:
+def test_damaged_pieces(store: Batches, query: Query, author: Author, damage: str) -> None:
     """The event whose body is not what was recorded is named."""
-    store = open_file(path)
     saved(store, author, ["x" * 12_000])
     query(damage)
     (difference,) = verify_store(store, against=None, limit=9).differences
     assert "body" in difference.what
 
 
-def test_a_text_in_place_of_a_head(
-    path: Path, open_file: OpenFile, query: Query, author: Author
-) -> None:
+def test_a_text_in_place_of_a_head(store: Batches, query: Query, author: Author) -> None:
     """Whoever reads it is told which event it is."""
-    store = open_file(path)
     batch = saved(store, author, ["x" * 12_000])
     query("UPDATE events SET body=CAST(body AS TEXT) WHERE length(body)=?", HEAD)
     with pytest.raises(StoreError, match=r"event \d+ of batch .+ cannot be read"):
@@ -126,8 +124,8 @@ def test_a_database_of_the_layout_before(
         query(f"DROP TABLE {table}")
     query("UPDATE view_checkpoint SET version=4")
     query("PRAGMA user_version=1")
-    assert verify_store(open_file_to_read(path), against=None, limit=9).is_good
-    read = open_file_to_read(path).history(batch.id, bodies=True)
+    assert verify_store(read_only(path), against=None, limit=9).is_good
+    read = read_only(path).history(batch.id, bodies=True)
     lines = [event.line.content for event in read if isinstance(event, ResultApplied)]
     assert [len(line or b"") for line in lines] == [HEAD, 100 + whole]
     assert query("PRAGMA user_version") == [(1,)]
@@ -138,16 +136,8 @@ def test_a_database_of_the_layout_before(
     assert verify_store(again, against=None, limit=9).is_good
 
 
-def open_file_to_read(path: Path) -> Batches:
-    """Give a store that writes nothing."""
-    return Batches(SQLiteBatchFactory(path, read_only=True), as_it_is=True)
-
-
-def test_pieces_that_belong_to_no_event(
-    path: Path, open_file: OpenFile, query: Query, author: Author
-) -> None:
+def test_pieces_that_belong_to_no_event(store: Batches, query: Query, author: Author) -> None:
     """They give way: a save that met them would be tried again for ever."""
-    store = open_file(path)
     saved(store, author, ["x" * 100])
     (last,) = query("SELECT max(position) FROM events")[0]
     query("INSERT INTO pieces SELECT ?+value, x'00' FROM json_each(?)", 8 * last, _MANY)
@@ -156,10 +146,9 @@ def test_pieces_that_belong_to_no_event(
 
 
 def test_bodies_with_damaged_heads_are_removed_whole(
-    path: Path, open_file: OpenFile, query: Query, author: Author
+    store: Batches, query: Query, author: Author
 ) -> None:
     """What is removed does not depend on what the row says."""
-    store = open_file(path)
     batch = saved(store, author, ["x" * 12_000] * 3)
     query("UPDATE events SET body=substr(body, 2)")
     prune(store, Prunable(batch.id, batch.version - 2), None, author.stamp)
@@ -168,17 +157,16 @@ def test_bodies_with_damaged_heads_are_removed_whole(
     assert len(query("SELECT DISTINCT id/8 FROM pieces")) == 1
 
 
-def test_an_import_is_cut_too(path: Path, open_file: OpenFile, query: Query) -> None:
+def test_an_import_is_cut_too(store: Batches, query: Query) -> None:
     """A log from elsewhere fills its pages as well."""
     source = in_memory()
     saved(source, Author(), ["x" * 12_000])
-    imported(open_file(path), exported(source))
+    imported(store, exported(source))
     assert query("SELECT count(DISTINCT id/8) FROM pieces") == [(1,)]
 
 
-def test_lines_are_read_by_the_page(path: Path, open_file: OpenFile, author: Author) -> None:
+def test_lines_are_read_by_the_page(store: Batches, author: Author) -> None:
     """However long the results are, about a megabyte of them is held."""
-    store = open_file(path)
     batch = saved(store, author, ["x" * 30_000] * 60)
     first = store.lines_page(batch.id, after=0)
     assert 30 < len(first) < 40
@@ -187,7 +175,7 @@ def test_lines_are_read_by_the_page(path: Path, open_file: OpenFile, author: Aut
 
 
 @pytest.mark.parametrize("size", [4_349, 4_350, 30_500, 30_501])
-def test_borders(path: Path, open_file: OpenFile, query: Query, author: Author, size: int) -> None:
+def test_borders(store: Batches, query: Query, author: Author, size: int) -> None:
     """What fills a page well enough is left in one place, where it is read at once."""
-    saved(open_file(path), author, ["x" * (size - len(answer("0")))])
+    saved(store, author, ["x" * (size - len(answer("0")))])
     assert query("SELECT count(*)>0 FROM pieces") == [(4_350 <= size <= 30_500,)]

@@ -6,9 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.sqlite.conftest import OpenFile, Query
+from tests.sqlite.conftest import OpenFile, Query, read_only
 
-from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import Author, request_line, save_all
 from batchtrail.application.errors import StoreError
 from batchtrail.application.store import Batches
@@ -21,11 +20,6 @@ def store(path: Path, open_file: OpenFile, author: Author) -> Batches:
     store = open_file(path)
     save_all(store, author.interleaved())
     return store
-
-
-def read_only(path: Path) -> Batches:
-    """A store that may read the file and nothing else."""
-    return Batches(SQLiteBatchFactory(path, read_only=True), as_it_is=True)
 
 
 def test_reading_changes_nothing(path: Path, store: Batches) -> None:

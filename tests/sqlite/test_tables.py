@@ -24,6 +24,7 @@ from batchtrail.application.errors import ConflictError, DatabaseRefusedError
 from batchtrail.application.rebuilding import rebuild
 from batchtrail.application.request_lines import checked_chunks
 from batchtrail.application.store import Batches
+from batchtrail.application.verification import verify_store
 from batchtrail.domain.requests import RequestCheck, RequestIndex
 from batchtrail.domain.status import Outcome
 
@@ -185,7 +186,7 @@ def test_results_of_requests_that_the_view_has_lost(
     store.save_batch(batch)
     query("DELETE FROM completions")
     author.apply(batch, RequestIndex("ab"), [answer("b")])
-    with pytest.raises(DataError, match=r"no row of request 2\); `batchtrail rebuild` mends"):
+    with pytest.raises(DataError, match=r"request 2 is missing\); `batchtrail rebuild` mends"):
         store.save_batch(batch)
     rebuild(store, lambda *_: None)
     store.save_batch(batch)
@@ -208,7 +209,7 @@ def test_a_result_is_never_written_beside_its_request(
     store.save_batch(batch)
     query("UPDATE completions SET first_number=11 WHERE first_number=1")
     author.apply(batch, RequestIndex("abcd"), [answer("a"), answer("d")])
-    with pytest.raises(DataError, match="no row of request 1"):
+    with pytest.raises(DataError, match="request 1 is missing"):
         store.save_batch(batch)
     assert query("SELECT outcomes FROM completions") == [("pp",), ("pp",)]
 
@@ -253,6 +254,7 @@ def test_a_damaged_sequence(
     query(f"UPDATE sqlite_sequence SET seq={sequence} WHERE name='events'")  # noqa: S608 (a damage)
     store.save_batch(author.draft([request_line("a")]))
     assert positions_of(store)[1] == last + 2
+    assert verify_store(store, against=None, limit=9).is_good
     query("DELETE FROM sqlite_sequence")
     store.save_batch(author.draft([request_line("a")]))
     assert positions_of(store)[1] == last + 4
