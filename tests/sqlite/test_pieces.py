@@ -84,6 +84,20 @@ def test_nothing_is_left_of_what_was_removed(
     assert NEEDLE.encode() not in on_disk(path)
 
 
+def test_what_a_redaction_leaves_is_cut_too(store: Batches, query: Query, author: Author) -> None:
+    """An input without one of its lines fills pages as it did before."""
+    requests = "SELECT count(*) FROM pieces JOIN events ON id/8=position AND topic LIKE '%added'"
+    batch = author.draft(request_line(name, "x" * 4_000) for name in "abc")
+    author.end(batch)
+    author.apply(batch, RequestIndex("abc"), [])
+    batch.finish_collection(stamp=author.stamp())
+    store.save_batch(batch)
+    assert query(requests) == [(3,)]
+    redact(store, batch.id, "b", None, author.stamp)
+    assert query(requests) == [(2,)]
+    assert verify_store(store, against=None, limit=9).is_good
+
+
 @pytest.mark.parametrize(
     "damage",
     [
