@@ -1,16 +1,16 @@
 """How events become bytes: MessagePack of their fields, typed again by what the events declare."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields, replace
 from enum import EnumType
 from functools import cache, partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from types import UnionType
 from typing import Any, ClassVar, cast, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
-from attrs import frozen
+from attrs import fields as attrs_fields, frozen, has
 from eventsourcing.domain import DomainEventProtocol, Snapshot
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
@@ -83,7 +83,7 @@ class BatchMapper(Mapper[UUID]):
             topic=cls.topics[event_class],
             class_version=getattr(event_class, "class_version", 1),
             body=getattr(event_class, "BODY", None),
-            in_order=_values_of(event_class) if _is_in_order(event_class) else None,
+            in_order=_values_of(event_class) if _orders(event_class) else None,
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
@@ -139,7 +139,7 @@ class BatchMapper(Mapper[UUID]):
 
     def _fields_of(self, cls: Any, stored: bytes) -> dict[str, Any]:
         state = self.transcoder.decode(stored)
-        if isinstance(state, list) and _is_in_order(cls):
+        if isinstance(state, list) and _orders(cls):
             return _named(cls, state)
         if not isinstance(state, dict):
             raise TypeError("it is no map of fields")
@@ -165,12 +165,12 @@ class _Kind:
     topic: str
     class_version: int
     body: str | None
-    in_order: Callable[[dict[str, Any]], tuple[Any, ...]] | None
+    in_order: Callable[[dict[str, Any]], list[Any]] | None
 
     def state(self, facts: dict[str, Any], digest: tuple[bytes, int] | None) -> Any:
         """What is encoded of an event's fields; its digest stands for its body."""
         if self.in_order is not None:
-            return (self.class_version, *self.in_order(facts), digest)
+            return [self.class_version, *self.in_order(facts), digest]
         state = facts.copy()
         del state["originator_id"], state["originator_version"]
         if self.class_version > 1:
@@ -180,32 +180,52 @@ class _Kind:
         return state
 
 
-def _is_in_order(cls: Any) -> bool:
-    return getattr(cls, "IN_ORDER", False)
+def _orders(cls: Any) -> Mapping[int, tuple[str, ...]]:
+    """The orders in which the versions of an event are stored; a snapshot has none."""
+    return getattr(cls, "IN_ORDER", {})
 
 
-@cache
-def _names_in_order(cls: Any) -> tuple[str, ...]:
-    """The fields of an event that is stored by their order; its body is the last."""
-    beside = {"originator_id", "originator_version", cls.BODY}
-    return (*(field.name for field in fields(cls) if field.name not in beside), cls.BODY)
+def _values_of(cls: Any) -> Callable[[dict[str, Any]], list[Any]]:
+    """What gives the values of an event in the order of its present version, and their parts."""
+    names, hints = cls.IN_ORDER[cls.class_version], get_type_hints(cls)
+    values_of = itemgetter(*names)
+    classes = [(place, _class_in(hints[name])) for place, name in enumerate(names)]
+    divided = [(place, attrgetter(*_part_names(kind))) for place, kind in classes if kind]
 
+    def values(facts: dict[str, Any]) -> list[Any]:
+        found = list(values_of(facts))
+        for place, parts_of in divided:
+            if (value := found[place]) is not None:
+                found[place] = parts_of(value)
+        return found
 
-def _values_of(cls: Any) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    *names, _ = _names_in_order(cls)
-    return itemgetter(*names)
+    return values
 
 
 def _named(cls: Any, values: list[Any]) -> dict[str, Any]:
-    """The fields of an event that was stored by their order, behind its version.
-
-    Of an older version, which had fewer, the last are not there yet.
-    """
+    """The fields of an event that was stored by their order, behind its version."""
     version, *found, digest = values
-    *names, body = _names_in_order(cls)
-    if len(found) > len(names):
-        raise ValueError("it has more fields than are known")
-    return {**dict(zip(names, found, strict=False)), body: digest, "class_version": version}
+    # Whether there is such a version is for the upcast to say.
+    names = cls.IN_ORDER.get(version) if type(version) is int else None
+    state = {} if names is None else dict(zip(names, found, strict=True))
+    return {**state, cls.BODY: digest, "class_version": version}
+
+
+def _class_in(hint: Any) -> Any:
+    """The class of values, of our own, that a field holds or may hold; None for another field."""
+    return next((kind for kind in (hint, *get_args(hint)) if has(kind)), None)
+
+
+@cache
+def _part_names(kind: Any) -> tuple[str, ...]:
+    return tuple(part.name for part in attrs_fields(kind))
+
+
+def _from_parts(kind: Any, stored: Any) -> Any:
+    """A value of a class, whether its parts were stored by their order or by their names."""
+    if isinstance(stored, list):
+        stored = dict(zip(_part_names(kind), stored, strict=True))
+    return msgspec.convert(stored, type=kind)
 
 
 class SnapshotMapper(BatchMapper):
@@ -263,15 +283,17 @@ def _typed_fields(cls: Any) -> tuple[tuple[str, _Convert], ...]:
     hints = get_type_hints(cls)
     beside = {*_LEFT_AS_THEY_ARE, getattr(cls, "BODY", None)}
     return tuple(
-        (field.name, _convert_to(hints[field.name]))
+        (field.name, _convert_to(hints[field.name], in_order=bool(_orders(cls))))
         for field in fields(cls)
         if field.name not in beside and not _is_plain(hints[field.name])
     )
 
 
-def _convert_to(kind: Any) -> _Convert:
+def _convert_to(kind: Any, *, in_order: bool) -> _Convert:
     if isinstance(kind, EnumType):
         return kind  # which checks as well, in a fifth of the time
+    if in_order and (value_class := _class_in(kind)) is not None:
+        return partial(_from_parts, value_class)
     return partial(msgspec.convert, type=kind)
 
 

@@ -38,7 +38,13 @@ _STORED = """
 Table `events`: `position` (grows, never used twice), `originator_id` (hex), `originator_version`,
 `topic`, `digest`, `state`, `body`. The state is a MessagePack map of the event's own fields; bytes
 are raw, times are MessagePack timestamps, costs are decimal texts, `by` is an array in the order
-above. Table `snapshots` is a cache of aggregate states; `projections` says how far users' own
+above. Only a `ResultApplied` is an array, but for its first version: of the version and of these
+values, in version 3 with arrays for `error` (code, message) and `usage` (input, cached, output,
+reasoning, cache_write).
+
+"""
+_TABLES = """
+Table `snapshots` is a cache of aggregate states; `projections` says how far users' own
 projections have come. `batches`, `request_ids`, `completions` and `view_checkpoint` are views and
 can be dropped. A row of `completions` is about up to a thousand requests that follow each other
 from `first_number` on: the first letter of each one's outcome (pending, succeeded, failed, expired,
@@ -53,6 +59,18 @@ newline. A `body` that is NULL was removed; no state changes by that. On SQLite,
 4,350 to 30,500 bytes as it is stored (compressed and encrypted, where that is set) is cut: the
 column holds the first 3,600, and what follows stands in table `pieces`, 4,000 bytes to a row, under
 the ids from `position` times 8 on.
+
+**Beginnings.** On SQLite, what five or more events that were recorded together have in common
+stands once. Where an event's `topic` is a number, it is the `id` of a row in table `beginnings`:
+there stand its topic, and the bytes with which its state begins; the rest is in the column `state`.
+These are the events as they are everywhere else:
+
+```sql
+SELECT position, originator_id, originator_version,
+       coalesce(beginnings.topic, events.topic) AS topic, digest,
+       CAST(coalesce(beginnings.state, '') || events.state AS BLOB) AS state, body
+FROM events LEFT JOIN beginnings ON beginnings.id=events.topic
+```
 
 **Digests.** `digest` is the SHA-256 over these, one behind the other: the batch's id (16 bytes),
 `originator_version` (8 bytes, big-endian), the length of the topic in bytes (2 bytes, big-endian),
@@ -95,7 +113,14 @@ def events_page() -> str:
         says = " ".join((event.__doc__ or "").split("\n\n")[0].split())
         names = [f"`{field.name}`" for field in fields(event) if field.name not in _BESIDE]
         rows.append(f"| {event.__name__} | `{event.TOPIC}` | {says} | {', '.join(names)} |")
-    return _EVENTS + "\n".join(rows) + "\n" + _STORED
+    return "\n".join([_EVENTS + "\n".join(rows), _STORED + "\n".join(_orders()), _TABLES])
+
+
+def _orders() -> Iterator[str]:
+    for event in EVENTS:
+        for version, names in event.IN_ORDER.items():
+            listed = ", ".join(f"`{name}`" for name in (*names, event.BODY))
+            yield f"- {event.__name__}, version {version}: {listed}."
 
 
 PAGES = {"cli.md": cli_page, "events.md": events_page}

@@ -6,6 +6,7 @@ higher `class_version` and an upcast.
 """
 
 # No `from __future__ import annotations` here: stored fields are typed by what stands below.
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -52,9 +53,8 @@ class BatchEvent(Aggregate.Event):
     BODY: ClassVar[str | None] = None
     """The field that holds the event's body, if it has one; it is stored beside the state."""
 
-    IN_ORDER: ClassVar[bool] = False
-    """Whether it is stored by the order of its fields, without their names. A new field of such an
-    event is declared behind all others, in front of the body."""
+    IN_ORDER: ClassVar[Mapping[int, tuple[str, ...]]] = {}
+    """By version, the fields that it stores in this order, without their names, before its body."""
 
     by: Provenance
 
@@ -412,8 +412,18 @@ class ResultApplied(BatchEvent):
 
     TOPIC: ClassVar[str] = "batchtrail.batch.result_applied"
     BODY: ClassVar[str | None] = "line"
-    IN_ORDER: ClassVar[bool] = True
-    class_version: ClassVar[int] = 2  # v1 named its fields, in half as many bytes again
+    class_version: ClassVar[int] = 3
+    IN_ORDER: ClassVar[Mapping[int, tuple[str, ...]]] = {
+        2: (
+            *("timestamp", "by", "custom_id", "number", "outcome", "status_code", "error"),
+            *("usage", "cost", "file", "offset"),
+        ),
+        # What the results of a chunk have in common stands first; a store may keep it once.
+        3: (
+            *("timestamp", "by", "file", "outcome", "status_code", "error"),
+            *("custom_id", "number", "usage", "cost", "offset"),
+        ),
+    }
     custom_id: str
     number: int
     outcome: Outcome
@@ -427,7 +437,11 @@ class ResultApplied(BatchEvent):
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """The fields are the same."""
+        """The fields are the same, and from this version on stored without their names."""
+
+    @staticmethod
+    def upcast_v2_v3(state: dict[str, Any]) -> None:
+        """The fields are the same, in another order, and their parts without names as well."""
 
     def apply(self, aggregate: "Batch") -> None:
         """Count the outcome and move the file position."""

@@ -24,7 +24,7 @@ from ...application.errors import DatabaseRefusedError
 APPLICATION_ID = 0x62747261
 """Marks a SQLite file as a batchtrail database ("btra")."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The layout of the event log; views have a version of their own, because they can be rebuilt."""
 
 _PAGE_SIZE = 32_768

@@ -13,6 +13,7 @@ from eventsourcing.persistence import (
 from eventsourcing.sqlite import SQLiteAggregateRecorder
 
 from .database import MEMORY, BatchDatastore, check_readable, prepare_file
+from .older import add_missing
 from .recorder import SQLiteBatchRecorder
 
 _Recorder = TypeVar("_Recorder", bound=SQLiteAggregateRecorder)
@@ -47,7 +48,10 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
         return self._prepared(SQLiteAggregateRecorder(self.datastore, purpose))
 
     def _prepared(self, recorder: _Recorder) -> _Recorder:
-        if not self._read_only:
+        if self._read_only:
+            with self.datastore.get_connection(commit=False) as connection:
+                add_missing(connection.cursor())
+        else:
             recorder.create_table()
         return recorder
 

@@ -7,7 +7,6 @@ fill pages well enough as they are, and longer ones are cut by SQLite itself.
 """
 
 import sqlite3
-from functools import cached_property
 
 from eventsourcing.sqlite import SQLiteCursor
 
@@ -29,7 +28,6 @@ _ADD = "INSERT INTO pieces VALUES (?, ?)"
 _THOSE = f"FROM pieces WHERE id BETWEEN {_IDS} * ?1 AND {_IDS} * ?1 + {_IDS - 1}"
 _SELECT = f"SELECT coalesce(CAST(piece AS BLOB), x'') {_THOSE} ORDER BY id"
 _DROP = f"DELETE {_THOSE}"
-_IS_THERE = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='pieces'"
 
 
 class Pieces:
@@ -42,14 +40,9 @@ class Pieces:
         raw = cursor.sqlite_cursor if isinstance(cursor, SQLiteCursor) else cursor
         self._connection = raw.connection
 
-    @cached_property
-    def _are_there(self) -> bool:
-        """An old file that is only read has no such table."""
-        return self._connection.execute(_IS_THERE).fetchone() is not None
-
     def whole(self, position: int, head: bytes | None) -> bytes | None:
         """A body, from what stands in its event's row."""
-        if not isinstance(head, bytes) or len(head) != HEAD or not self._are_there:
+        if not isinstance(head, bytes) or len(head) != HEAD:
             return head
         pieces = self._connection.execute(_SELECT, (position,))
         return b"".join([head, *(piece for (piece,) in pieces)])

@@ -16,22 +16,22 @@ from ...application.records import EventRecord
 from ...application.sealing import KeptSeal, Seal
 from ...application.stored_log import ViewRow, differing_columns
 from ...application.views import BatchSummary
+from .beginnings import JOIN, STATE, TOPIC
 from .completions import TABLES as COMPLETIONS, readable_parts
+from .older import add_missing
 from .pieces import Pieces
 from .statements import last_given
 from .views import VERSION, batch_row
 
 # What a flipped byte may have made a text is read as the bytes that it is.
-_EVENT = (
-    "SELECT CAST(originator_id AS TEXT), originator_version, CAST(topic AS TEXT), "
-    "CAST(state AS BLOB), CAST(digest AS BLOB), CAST(body AS BLOB), position FROM events "
+_EVENTS = (
+    f"SELECT CAST(originator_id AS TEXT), originator_version, CAST({TOPIC} AS TEXT), "  # noqa: S608
+    f"CAST({STATE} AS BLOB), CAST(digest AS BLOB), {{}}, position FROM events {JOIN} "
 )
-_LOG = _EVENT + "WHERE position>? ORDER BY position"
-_STREAM_WITH_BODIES = (
-    _EVENT + "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
-)
-_STREAM = _STREAM_WITH_BODIES.replace("CAST(body AS BLOB)", "NULL")
-
+_EVENT, _EVENT_WITH_BODY = _EVENTS.format("NULL"), _EVENTS.format("CAST(body AS BLOB)")
+_OF_BATCH = "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
+_LOG = f"{_EVENT_WITH_BODY} WHERE position>? ORDER BY position"
+_STREAM, _STREAM_WITH_BODIES = _EVENT + _OF_BATCH, _EVENT_WITH_BODY + _OF_BATCH
 
 # Blobs stand behind all texts, and no text is behind a blob.
 _NEXT_BATCH = (
@@ -56,9 +56,10 @@ def reading(path: Path) -> Iterator["SQLiteStoredLog"]:
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, and reads texts that are no UTF-8."""
+    """A connection that cannot write, and reads older files and texts that are no UTF-8."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
     connection.isolation_level = None
+    add_missing(connection.cursor())
     connection.text_factory = lambda text: text.decode(errors="surrogateescape")
     return connection
 

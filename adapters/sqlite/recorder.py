@@ -16,6 +16,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLite
 from ...application.records import EventRecord
 from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
+from .beginnings import CREATE as CREATE_BEGINNINGS, JOIN, STATE, TOPIC
 from .body_writer import SQLiteBodyWriter
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
 from .completions import next_part
@@ -39,14 +40,15 @@ if TYPE_CHECKING:
     from ...application.sealing import KeptSeal
     from ...application.stored_log import StoredLog
 
-_SELECT = "SELECT position, originator_id, originator_version, topic, state FROM events"
-_STREAM = (
-    "SELECT position, originator_version, topic, state, digest, NULL FROM events "
+_WHOLE = f"originator_version, {TOPIC} AS topic, {STATE} AS state"
+_SELECT = f"SELECT position, originator_id, {_WHOLE} FROM events {JOIN}"  # noqa: S608 (our own names)
+_STREAM_OF = (
+    f"SELECT position, {_WHOLE}, digest, {{}} FROM events {JOIN} "  # noqa: S608
     "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
 )
-_STREAM_WITH_BODIES = _STREAM.replace("NULL", "body")
-_EVENT = "originator_version, topic, state, digest, body"
-_AT_POSITIONS = "FROM json_each(?) AS wanted LEFT JOIN events ON position=wanted.value"
+_STREAM, _STREAM_WITH_BODIES = _STREAM_OF.format("NULL"), _STREAM_OF.format("body")
+_EVENT = f"{_WHOLE}, digest, body"
+_AT_POSITIONS = f"FROM json_each(?) AS wanted LEFT JOIN events ON position=wanted.value {JOIN}"
 _MOST_EVENTS = 1 << 50
 """Beyond what any disk holds, and a good way below where SQLite's numbers end."""
 _LAST_POSITION = (1 << 63) - 1
@@ -64,8 +66,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     def __init__(self, datastore: SQLiteDatastore) -> None:
         super().__init__(datastore, "events")
         self.select_events_statement = (
-            "SELECT originator_id, originator_version, topic, state FROM events "
-            "WHERE originator_id=? "
+            f"SELECT originator_id, {_WHOLE} FROM events {JOIN} WHERE originator_id=? "  # noqa: S608
         )
         self._reader = SQLiteViewReader(datastore)
         self._checkpoints = SQLiteCheckpoints(datastore)
@@ -94,7 +95,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             "CREATE TABLE IF NOT EXISTS seals (position INTEGER PRIMARY KEY, link BLOB NOT NULL, "
             "sealed_at TEXT NOT NULL, sealed_by TEXT NOT NULL)"
         )
-        return [statement, CREATE_PIECES, leases, seals, CREATE_CHECKPOINTS]
+        return [statement, CREATE_BEGINNINGS, CREATE_PIECES, leases, seals, CREATE_CHECKPOINTS]
 
     def _create_table(self, c: SQLiteCursor) -> None:
         super()._create_table(c)
@@ -166,7 +167,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         """A part of the log; the library's own statement does not know our key."""
         first = 0 if start is None else start if inclusive_of_start else start + 1
         marks = ",".join("?" * len(topics))
-        wanted = f"AND topic IN ({marks})" if topics else ""
+        wanted = f"AND {TOPIC} IN ({marks})" if topics else ""
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
                 f"{_SELECT} WHERE position>=? AND position<=? {wanted} ORDER BY position LIMIT ?",

@@ -1,9 +1,9 @@
 """How events, snapshots and seals become rows."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import chain, islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteCursor
 
 from ...application.records import EventRecord
+from .beginnings import Beginnings
 from .pieces import Pieces
 
 if TYPE_CHECKING:
@@ -39,35 +40,46 @@ def insert_events(cursor: SQLiteCursor, placed: Iterable[tuple[int, EventRecord]
 
     After an error the transaction must be rolled back: what came before it is not undone.
     """
-    count, rows = 0, _rows(placed, Pieces(cursor).keep)
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
-        cursor.execute(_insertion_of(len(some)), list(chain.from_iterable(some)))
+    count, placed = 0, iter(placed)
+    beginnings, pieces = Beginnings(cursor), Pieces(cursor)
+    while some := list(islice(placed, _ROWS_AT_ONCE)):
+        values = list[Any]()
+        for topic, alike in groupby(some, _topic):
+            values += _values(topic, list(alike), beginnings, pieces)
+        cursor.execute(_insertion_of(len(some)), values)
         count += len(some)
     return count
 
 
-def _rows(
-    placed: Iterable[tuple[int, EventRecord]], keep: Callable[[int, bytes | None], bytes | None]
-) -> Iterator[tuple[Any, ...]]:
-    """The columns of events; `keep` gives what of a body stands in them.
+def _topic(placed: tuple[int, EventRecord]) -> str:
+    return placed[1].topic
+
+
+def _values(
+    topic: str, placed: Sequence[tuple[int, EventRecord]], beginnings: Beginnings, pieces: Pieces
+) -> list[Any]:
+    """The columns of events that have a topic, one row behind the other.
 
     The driver takes a bytearray as it is. For bytes it first looks for somebody who adapts them,
     and words an error for each value when it finds nobody, which takes longer than the copy.
     """
+    topic, begin = beginnings.of(topic, [record.state for _, record in placed])
+    values = list[Any]()
     batch_id, batch = None, ""
     for position, record in placed:
         if record.originator_id is not batch_id:  # nearly always that of the one before
             batch_id, batch = record.originator_id, key(record.originator_id)
-        body = keep(position, record.body)
-        yield (
+        body = pieces.keep(position, record.body)
+        values += (
             position,
             batch,
             record.originator_version,
-            record.topic,
+            topic,
             bytearray(record.digest),
-            bytearray(record.state),
+            bytearray(record.state[begin:]),
             None if body is None else bytearray(body),
         )
+    return values
 
 
 @cache

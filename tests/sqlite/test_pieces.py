@@ -134,7 +134,7 @@ def test_a_database_of_the_layout_before(
     whole = len(answer("0"))
     batch = saved(store, author, ["x" * (HEAD - whole), "y" * 100])
     store.close()
-    for table in ("pieces", "request_ids", "completions"):
+    for table in ("beginnings", "pieces", "request_ids", "completions"):
         query(f"DROP TABLE {table}")
     query("UPDATE view_checkpoint SET version=4")
     query("PRAGMA user_version=1")

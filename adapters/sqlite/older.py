@@ -1,0 +1,20 @@
+"""Files of an older layout, which are read as they are: what they lack is a table or two."""
+
+import sqlite3
+
+from eventsourcing.sqlite import SQLiteCursor
+
+from .beginnings import CREATE as CREATE_BEGINNINGS
+from .pieces import CREATE as CREATE_PIECES
+
+_TABLES = {"beginnings": CREATE_BEGINNINGS, "pieces": CREATE_PIECES}
+_NAMES = "SELECT name FROM sqlite_master WHERE type='table'"
+
+
+def add_missing(cursor: sqlite3.Cursor | SQLiteCursor) -> None:
+    """Put empty tables in the place of those, for the cursor's connection alone."""
+    cursor.execute(_NAMES)
+    there = {name for (name,) in cursor.fetchall()}
+    for name, create in _TABLES.items():
+        if name not in there:
+            cursor.execute(create.replace("CREATE TABLE", "CREATE TEMP TABLE"))
