@@ -545,6 +545,17 @@ class EvidenceContract(StoreContract):
         self.rebuild(store)
         assert image_of(store) == image
 
+    def test_an_event_behind_the_end(self, store: Batches) -> None:
+        """A rebuild that took it for one that came meanwhile would wait for its end for ever."""
+        record = next(r for r in self.log(store) if r.topic.endswith("submission_started"))
+        far = self.log(store)[-1].position + 1_000
+        column = self.position_column
+        self.sql(store, f"UPDATE {{events}} SET {column}={far} WHERE {column}={record.position}")
+        found = self.verify(store)
+        assert any(f"at position {far}" in each.what for each in found.differences)
+        assert found.broken_batches == 1
+        assert self.rebuild(store).damaged == (record.originator_id,)
+
     def test_saving_beside_a_rebuild(
         self, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:

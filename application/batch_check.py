@@ -108,6 +108,9 @@ class _Walk:
         if record.position < position:
             what = f"stands before event {record.originator_version - 1}, at position {position}"
             self._differs(what, record.originator_version, record.position)
+            if record.position <= self._checkpoint < position:
+                # The views hold this one and not the one before it, which nobody can make anew.
+                self._checked.is_broken = True
 
     def _follow(self, record: EventRecord) -> None:
         try:
