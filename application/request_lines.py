@@ -43,15 +43,20 @@ def blocks(file: IO[bytes], limits: Limits, *, block_bytes: int = CHUNK_BYTES) -
     behind the lines before one that is longer than a batch may be.
     """
     left_out, blank = _BOM, b""
-    for block in _whole_lines(file, limits, block_bytes):
-        lines = _as_sent(block.removeprefix(left_out))
-        kept = _without_blank_end(lines)
-        if kept:
-            yield blank + kept
-            blank = b""
-        if len(kept) < len(lines):
-            blank = b"\n"  # one stands for all: it is the first that is named
-        left_out = b""
+    try:
+        for block in _whole_lines(file, limits, block_bytes):
+            lines = _as_sent(block.removeprefix(left_out))
+            kept = _without_blank_end(lines)
+            if kept:
+                yield blank + kept
+                blank = b""
+            if len(kept) < len(lines):
+                blank = b"\n"  # one stands for all: it is the first that is named
+            left_out = b""
+    except RequestRefusedError:
+        if blank:
+            yield blank
+        raise
 
 
 def _whole_lines(file: IO[bytes], limits: Limits, block_bytes: int) -> Iterator[bytes]:

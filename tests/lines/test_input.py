@@ -162,7 +162,10 @@ def test_line_longer_than_a_batch_is_not_read_on(limits: Limits, size: int) -> N
 
 def test_wrong_line_is_named_before_a_long_one(limits: Limits) -> None:
     """The first line that is wrong, also when another could not even be read."""
-    assert refusal(limits, line("a"), b"{}\n", b"x" * 2_000_000)[0] == 2
+    for wrong, problem in ((b"{}\n", "is missing"), (b"\n", "is blank"), (b"\n\n", "is blank")):
+        where, _, sentence = refusal(limits, line("a"), wrong, b"x" * 2_000_000)
+        assert where == 2
+        assert problem in sentence
 
 
 LIMITS = Limits(12, 1_500, frozenset({"/v1/responses", "/v1/embeddings"}))
