@@ -12,12 +12,15 @@ from eventsourcing.sqlite import SQLiteCursor
 
 CREATE = "CREATE TABLE IF NOT EXISTS pieces (id INTEGER PRIMARY KEY, piece BLOB NOT NULL)"
 
-HEAD = 3_600
+HEAD = 3_900
 """Bytes: eight rows of events that have so much of a body fill a page."""
 
+_HEADS = (HEAD, 3_600)
+"""The second is that of files of layout 2, whose events' rows were longer."""
+
 _PIECE = 4_000
-_SHORTEST, _LONGEST = 4_350, 30_500
-"""Bytes. In between, whole rows may leave more than a tenth of a page empty; one of 30,500 fills it
+_SHORTEST, _LONGEST = 3_950, 30_500
+"""Bytes. In between, whole rows may leave a tenth of a page empty and more; one of 30,500 fills it
 well enough alone.
 """
 
@@ -42,14 +45,14 @@ class Pieces:
 
     def whole(self, position: int, head: bytes | None) -> bytes | None:
         """A body, from what stands in its event's row."""
-        if not isinstance(head, bytes) or len(head) != HEAD:
+        if not isinstance(head, bytes) or len(head) not in _HEADS:
             return head
         pieces = self._connection.execute(_SELECT, (position,))
         return b"".join([head, *(piece for (piece,) in pieces)])
 
     def keep(self, position: int, body: bytes | None) -> bytes | None:
         """What stands in its event's row of a body, as it is stored; the rest is kept here."""
-        if body is None or not (_SHORTEST <= len(body) <= _LONGEST or len(body) == HEAD):
+        if body is None or not (_SHORTEST <= len(body) <= _LONGEST or len(body) in _HEADS):
             return body
         self.drop(position)  # pieces that damage left there would be taken for those of this body
         pieces = (body[begin : begin + _PIECE] for begin in range(HEAD, len(body), _PIECE))

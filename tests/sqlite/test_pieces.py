@@ -8,6 +8,7 @@ import pytest
 from tests.sqlite.conftest import OpenFile, Query, read_only
 
 from batchtrail.adapters.moving_contract import exported, imported, in_memory
+from batchtrail.adapters.sqlite import pieces
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.sqlite.pieces import HEAD
 from batchtrail.adapters.store_contract import Author, answer, request_line
@@ -150,12 +151,29 @@ def test_a_database_of_the_layout_before(
     assert verify_store(again, against=None, limit=9).is_good
 
 
+def test_pieces_of_the_layout_before(
+    store: Batches, query: Query, author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their heads were shorter, and are still known for what they are."""
+    whole = len(answer("0"))
+    with monkeypatch.context() as before:
+        before.setattr(pieces, "HEAD", 3_600)
+        batch = saved(store, author, ["x" * 12_000, "y" * (3_600 - whole), "z" * 100])
+    assert query("SELECT count(*) FROM events WHERE length(body)=3600") == [(2,)]
+    lines = [len(line or b"") for _, line in store.lines_page(batch.id, after=0)]
+    assert lines == [12_000 + whole, 3_600, 100 + whole]
+    redact(store, batch.id, "0", None, author.stamp)
+    assert query("SELECT count(*) FROM pieces") == [(0,)]
+    assert verify_store(store, against=None, limit=9).is_good
+
+
 def test_pieces_that_belong_to_no_event(store: Batches, query: Query, author: Author) -> None:
     """They give way: a save that met them would be tried again for ever."""
     saved(store, author, ["x" * 100])
     (last,) = query("SELECT max(position) FROM events")[0]
     query("INSERT INTO pieces SELECT ?+value, x'00' FROM json_each(?)", 8 * last, _MANY)
-    saved(store, author, ["x" * 30_000, "x" * 5_000, "x" * (HEAD - len(answer("0")))])
+    lengths = [30_000, 5_000, *(head - len(answer("0")) for head in (HEAD, 3_600))]
+    saved(store, author, ["x" * length for length in lengths])
     assert verify_store(store, against=None, limit=9).is_good
 
 
@@ -188,8 +206,8 @@ def test_lines_are_read_by_the_page(store: Batches, author: Author) -> None:
     assert len(store.lines_page(small.id, after=0)) < 2_000
 
 
-@pytest.mark.parametrize("size", [4_349, 4_350, 30_500, 30_501])
+@pytest.mark.parametrize("size", [3_949, 3_950, 30_500, 30_501])
 def test_borders(store: Batches, query: Query, author: Author, size: int) -> None:
     """What fills a page well enough is left in one place, where it is read at once."""
     saved(store, author, ["x" * (size - len(answer("0")))])
-    assert query("SELECT count(*)>0 FROM pieces") == [(4_350 <= size <= 30_500,)]
+    assert query("SELECT count(*)>0 FROM pieces") == [(3_950 <= size <= 30_500,)]
