@@ -1486,6 +1486,10 @@ class BatchStoreContract(StoreContract):
             if isinstance(fields, list):  # of an event that is stored by the order of its fields
                 yield from ([*fields[:place], *fields[place + 1 :]] for place in range(len(fields)))
                 yield [*fields[:-1], "one more", fields[-1]]
+                for place, parts in enumerate(fields):
+                    if isinstance(parts, list):
+                        for wrong in (parts[:-1], [*parts, 1]):
+                            yield [*fields[:place], wrong, *fields[place + 1 :]]
                 return
             yield from ({k: v for k, v in fields.items() if k != name} for name in fields)
             yield {**fields, "more": "one more"}

@@ -205,8 +205,8 @@ def _values_of(cls: Any) -> Callable[[dict[str, Any]], list[Any]]:
 def _named(cls: Any, values: list[Any]) -> dict[str, Any]:
     """The fields of an event that was stored by their order, behind its version."""
     version, *found, digest = values
-    # Whether there is such a version is for the upcast to say.
-    names = cls.IN_ORDER.get(version) if type(version) is int else None
+    names = cls.IN_ORDER.get(version)
+    # That there is no such version is for the upcast to say.
     state = {} if names is None else dict(zip(names, found, strict=True))
     return {**state, cls.BODY: digest, "class_version": version}
 

@@ -64,7 +64,8 @@ behind 3,600.)
 **Beginnings.** On SQLite, what five or more events that were recorded together have in common
 stands once. Where an event's `topic` is a number, it is the `id` of a row in table `beginnings`:
 there stand its topic, and the bytes with which its state begins; the rest is in the column `state`.
-These are the events as they are everywhere else:
+(Before version 3 of the layout, the file's `user_version`, there is no such table.) These are the
+events as they are everywhere else, but that long bodies lack their pieces:
 
 ```sql
 SELECT position, originator_id, originator_version,

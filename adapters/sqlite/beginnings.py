@@ -14,20 +14,26 @@ from eventsourcing.sqlite import SQLiteCursor
 
 CREATE = (
     "CREATE TABLE IF NOT EXISTS beginnings "
-    "(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, state BLOB NOT NULL)"
+    "(id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, state BLOB NOT NULL)"
 )
 
-JOIN = "LEFT JOIN beginnings ON beginnings.id=events.topic"
-"""Behind `events` in a statement that reads whole ones: no topic is a number but such an id."""
+JOIN = (
+    "LEFT JOIN beginnings "
+    "ON beginnings.id=events.topic AND CAST(beginnings.id AS TEXT)=events.topic"
+)
+"""Behind `events` in a statement that reads whole ones: no topic is a number but such an id.
 
-TOPIC = "coalesce(beginnings.topic, events.topic)"
+Found by its number and compared as a text: SQLite takes ' 1.0' for a number, too.
+"""
+
+TOPIC = "CAST(coalesce(beginnings.topic, events.topic) AS TEXT)"
 STATE = "CAST(coalesce(beginnings.state, '') || events.state AS BLOB)"
 
 _FEWEST = 5
 """Fewer events stand whole: a row that is read beside theirs costs more than it saves."""
 
-_MUCH = 16
-"""So many bytes more in common are worth another row."""
+_SHORTEST = 40
+"""Bytes. What is shorter was not recorded together: when and by whom alone is more."""
 
 _ADD = "INSERT INTO beginnings (topic, state) VALUES (?, ?)"
 
@@ -43,19 +49,14 @@ class Beginnings:
         """What stands as the topic of events, and how many bytes of their states are left out."""
         if len(states) < _FEWEST:
             return topic, 0
-        if not (topic == self._topic and self._is_enough_for(states)):
-            self._topic, self._state = topic, _common(states)
-            self._cursor.execute(_ADD, (topic, self._state))
-            self._id = self._cursor.lastrowid
+        # What was common to the events before these is nearly always common to these, too.
+        if topic != self._topic or not all(map(methodcaller("startswith", self._state), states)):
+            common = _common(states)
+            if len(common) < _SHORTEST:
+                return topic, 0
+            self._cursor.execute(_ADD, (topic, common))
+            self._topic, self._id, self._state = topic, self._cursor.lastrowid, common
         return str(self._id), len(self._state)
-
-    def _is_enough_for(self, states: Sequence[bytes]) -> bool:
-        """Whether these begin with what was common to the ones before, and hardly share more."""
-        if not all(map(methodcaller("startswith", self._state), states)):
-            return False
-        much = slice(len(self._state) + _MUCH)
-        # That the first and the last differ tells it nearly always, in a fraction of the time.
-        return states[0][much] != states[-1][much] or len(_common(states)) < much.stop
 
 
 def _common(states: Sequence[bytes]) -> bytes:

@@ -13,7 +13,6 @@ from eventsourcing.persistence import (
 from eventsourcing.sqlite import SQLiteAggregateRecorder
 
 from .database import MEMORY, BatchDatastore, check_readable, prepare_file
-from .older import add_missing
 from .recorder import SQLiteBatchRecorder
 
 _Recorder = TypeVar("_Recorder", bound=SQLiteAggregateRecorder)
@@ -48,10 +47,7 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
         return self._prepared(SQLiteAggregateRecorder(self.datastore, purpose))
 
     def _prepared(self, recorder: _Recorder) -> _Recorder:
-        if self._read_only:
-            with self.datastore.get_connection(commit=False) as connection:
-                add_missing(connection.cursor())
-        else:
+        if not self._read_only:
             recorder.create_table()
         return recorder
 

@@ -25,8 +25,8 @@ from .views import VERSION, batch_row
 
 # What a flipped byte may have made a text is read as the bytes that it is.
 _EVENTS = (
-    f"SELECT CAST(originator_id AS TEXT), originator_version, CAST({TOPIC} AS TEXT), "  # noqa: S608
-    f"CAST({STATE} AS BLOB), CAST(digest AS BLOB), {{}}, position FROM events {JOIN} "
+    f"SELECT CAST(originator_id AS TEXT), originator_version, {TOPIC}, {STATE}, "  # noqa: S608
+    f"CAST(digest AS BLOB), {{}}, position FROM events {JOIN} "
 )
 _EVENT, _EVENT_WITH_BODY = _EVENTS.format("NULL"), _EVENTS.format("CAST(body AS BLOB)")
 _OF_BATCH = "WHERE originator_id=? AND originator_version>? ORDER BY originator_version"
@@ -49,17 +49,19 @@ def reading(path: Path) -> Iterator["SQLiteStoredLog"]:
     """A reader of the file as it is now; raises `StoreError` when it cannot be read on."""
     try:
         with closing(open_read_only(path)) as connection:
-            connection.execute("BEGIN")
-            yield SQLiteStoredLog(connection.cursor())
+            cursor = connection.cursor()
+            cursor.execute("BEGIN")
+            # Within the transaction: somebody may be bringing the file up to date.
+            add_missing(cursor)
+            yield SQLiteStoredLog(cursor)
     except sqlite3.Error as error:
         raise StoreError(f"the database {path} cannot be read: {error}") from error
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, and reads older files and texts that are no UTF-8."""
+    """A connection that cannot write, and reads texts that are no UTF-8."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
     connection.isolation_level = None
-    add_missing(connection.cursor())
     connection.text_factory = lambda text: text.decode(errors="surrogateescape")
     return connection
 

@@ -140,8 +140,9 @@ def test_a_database_of_the_layout_before(
     query("UPDATE view_checkpoint SET version=4")
     query("PRAGMA user_version=1")
     assert verify_store(read_only(path), against=None, limit=9).is_good
-    read = read_only(path).history(batch.id, bodies=True)
-    lines = [event.line.content for event in read if isinstance(event, ResultApplied)]
+    with read_only(path).recorder.reading() as log:
+        read = log.log_page(after=0, max_bytes=1 << 20)
+    lines = [record.body for record in read if record.topic == ResultApplied.TOPIC]
     assert [len(line or b"") for line in lines] == [HEAD, 100 + whole]
     assert query("PRAGMA user_version") == [(1,)]
     again = open_file(path)

@@ -123,6 +123,15 @@ def test_rebuilt_rows_are_the_same(
     assert rows() == before
 
 
+def test_rows_of_custom_ids_fill_pages(store: Batches, query: Query, author: Author) -> None:
+    """Two of them stand on a page of 32 kB, also where the ids are long."""
+    for letters in (14, 36, 64):
+        ids = [f"{number:0{letters}}" for number in range(3_000)]
+        store.save_batch(author.draft(map(request_line, ids)))
+    (largest,) = query("SELECT max(length(custom_ids)) FROM request_ids")[0]
+    assert 15_000 < largest < 16_300
+
+
 def test_vacuum_keeps_positions(store: Batches, query: Query, author: Author) -> None:
     """VACUUM renumbers nothing, and the log goes on behind its last position."""
     log = "SELECT position, originator_id, originator_version FROM events ORDER BY position"
