@@ -415,13 +415,31 @@ class ResultApplied(BatchEvent):
     class_version: ClassVar[int] = 3
     IN_ORDER: ClassVar[Mapping[int, tuple[str, ...]]] = {
         2: (
-            *("timestamp", "by", "custom_id", "number", "outcome", "status_code", "error"),
-            *("usage", "cost", "file", "offset"),
+            "timestamp",
+            "by",
+            "custom_id",
+            "number",
+            "outcome",
+            "status_code",
+            "error",
+            "usage",
+            "cost",
+            "file",
+            "offset",
         ),
         # What the results of a chunk have in common stands first; a store may keep it once.
         3: (
-            *("timestamp", "by", "file", "outcome", "status_code", "error"),
-            *("custom_id", "number", "usage", "cost", "offset"),
+            "timestamp",
+            "by",
+            "file",
+            "outcome",
+            "status_code",
+            "error",
+            "custom_id",
+            "number",
+            "usage",
+            "cost",
+            "offset",
         ),
     }
     custom_id: str
