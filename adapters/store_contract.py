@@ -105,7 +105,10 @@ def cost_of(model: str | None, usage: TokenUsage | None) -> Decimal | None:
     return None if usage is None else Decimal("0.1000000003") * usage.total
 
 
-BODY_SIZES = (3_599, 3_600, 3_601, 4_349, 4_350, 7_600, 7_601, 12_345, 30_500, 30_501, 40_000)
+BODY_SIZES = (
+    *(3_599, 3_600, 3_601, 3_899, 3_900, 3_949, 3_950, 7_898, 7_899, 12_345),
+    *(30_500, 30_501, 40_000),
+)
 """Bytes: a store may cut bodies by their length."""
 
 

@@ -44,7 +44,7 @@ class BodyCoding:
             return stored
         done, body = stored[1:2], stored[2:]
         if not done or done[0] > _COMPRESSED | _ENCRYPTED:
-            raise ValueError("its body is stored in a way that is not known")
+            raise ValueError("its body lacks a part, or is stored in a way that is not known")
         if done[0] & _ENCRYPTED:
             if self.cipher is None:
                 raise ValueError(

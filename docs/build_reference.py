@@ -57,9 +57,10 @@ zeros); their custom_ids are a JSON array in the row of `request_ids` with the s
 of a line may stand `{"custom_id":"…","redacted":"sha256:<hex of that line's SHA-256>"}` and a
 newline. A `body` that is NULL was removed; no state changes by that. On SQLite, one that takes
 3,950 to 30,500 bytes as it is stored (compressed and encrypted, where that is set) is cut: the
-column holds the first 3,900, and what follows stands in table `pieces`, 4,000 bytes to a row, under
-the ids from `position` times 8 on. (Files whose `user_version` was 2 may hold bodies that were cut
-behind 3,600.)
+column holds a zero byte, a byte that is the number of pieces and four, and the first 3,898 bytes;
+what follows stands in table `pieces`, 4,000 bytes to a row, under the ids from `position` times 8
+on. (Files whose `user_version` was 2 may hold bodies that were cut behind 3,600, without those two
+bytes.)
 
 **Beginnings.** On SQLite, what five or more events that were recorded together have in common
 stands once. Where an event's `topic` is a number, it is the `id` of a row in table `beginnings`:

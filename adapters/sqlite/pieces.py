@@ -2,8 +2,9 @@
 
 A row does not go on on the next page unless it is longer than one: of rows of 12 kB two stand on a
 page of 32 kB, of 17 kB one, and up to half of the file stays empty. So the head of such a body
-stands in its event's row, and the rest in rows beside it of which many fit a page. Shorter bodies
-fill pages well enough as they are, and longer ones are cut by SQLite itself.
+stands in its event's row, behind a mark that tells the number of the pieces, and the rest in rows
+beside it of which many fit a page. Shorter bodies fill pages well enough as they are, and longer
+ones are cut by SQLite itself.
 """
 
 import sqlite3
@@ -13,16 +14,24 @@ from eventsourcing.sqlite import SQLiteCursor
 CREATE = "CREATE TABLE IF NOT EXISTS pieces (id INTEGER PRIMARY KEY, piece BLOB NOT NULL)"
 
 HEAD = 3_900
-"""Bytes: eight rows of events that have so much of a body fill a page."""
-
-_HEADS = (HEAD, 3_600)
-"""The second is that of files of layout 2, whose events' rows were longer."""
+"""Bytes with the mark: eight rows of events that have so much of a body fill a page."""
 
 _PIECE = 4_000
 _SHORTEST, _LONGEST = 3_950, 30_500
 """Bytes. In between, whole rows may leave a tenth of a page empty and more; one of 30,500 fills it
 well enough alone.
 """
+
+_MARKED = 4
+"""The mark is a zero byte and a byte that is so much more than the number of pieces.
+
+A body that begins with a zero byte goes on with a byte that is less; `BodyCoding` sees to that, and
+reads no body that has this mark.
+"""
+_MARK_BYTES = 2
+
+_OLD_HEAD = 3_600
+"""Files of layout 2 cut bodies here and without a mark."""
 
 _IDS = 8
 """So many ids each position has for its pieces: one more than the longest body needs."""
@@ -44,20 +53,28 @@ class Pieces:
         self._connection = raw.connection
 
     def whole(self, position: int, head: bytes | None) -> bytes | None:
-        """A body, from what stands in its event's row."""
-        if not isinstance(head, bytes) or len(head) not in _HEADS:
+        """A body, from what stands in its event's row; where pieces are missing, that as it is."""
+        if not isinstance(head, bytes):
             return head
-        pieces = self._connection.execute(_SELECT, (position,))
-        return b"".join([head, *(piece for (piece,) in pieces)])
+        wanted = head[1] - _MARKED if head[:1] == b"\0" and len(head) == HEAD else 0
+        if wanted <= 0 and len(head) != _OLD_HEAD:
+            return head
+        pieces = [piece for (piece,) in self._connection.execute(_SELECT, (position,))]
+        if wanted <= 0:
+            return b"".join([head, *pieces])
+        return b"".join([head[_MARK_BYTES:], *pieces]) if len(pieces) == wanted else head
 
     def keep(self, position: int, body: bytes | None) -> bytes | None:
         """What stands in its event's row of a body, as it is stored; the rest is kept here."""
-        if body is None or not (_SHORTEST <= len(body) <= _LONGEST or len(body) in _HEADS):
+        if body is None or not (_SHORTEST <= len(body) <= _LONGEST or len(body) == _OLD_HEAD):
             return body
         self.drop(position)  # pieces that damage left there would be taken for those of this body
-        pieces = (body[begin : begin + _PIECE] for begin in range(HEAD, len(body), _PIECE))
+        if len(body) == _OLD_HEAD:
+            return body
+        begin = HEAD - _MARK_BYTES
+        pieces = [body[at : at + _PIECE] for at in range(begin, len(body), _PIECE)]
         self._connection.executemany(_ADD, enumerate(pieces, _IDS * position))
-        return body[:HEAD]
+        return bytes((0, _MARKED + len(pieces))) + body[:begin]
 
     def drop(self, position: int) -> None:
         """Remove the rest of a body."""

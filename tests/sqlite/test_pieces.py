@@ -8,7 +8,6 @@ import pytest
 from tests.sqlite.conftest import OpenFile, Query, read_only
 
 from batchtrail.adapters.moving_contract import exported, imported, in_memory
-from batchtrail.adapters.sqlite import pieces
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.sqlite.pieces import HEAD
 from batchtrail.adapters.store_contract import Author, answer, request_line
@@ -152,20 +151,44 @@ def test_a_database_of_the_layout_before(
     assert verify_store(again, against=None, limit=9).is_good
 
 
-def test_pieces_of_the_layout_before(
-    store: Batches, query: Query, author: Author, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Their heads were shorter, and are still known for what they are."""
+def test_bodies_that_the_layout_before_cut(store: Batches, query: Query, author: Author) -> None:
+    """Their heads were shorter and had no mark, and are still known for what they are."""
     whole = len(answer("0"))
-    with monkeypatch.context() as before:
-        before.setattr(pieces, "HEAD", 3_600)
-        batch = saved(store, author, ["x" * 12_000, "y" * (3_600 - whole), "z" * 100])
-    assert query("SELECT count(*) FROM events WHERE length(body)=3600") == [(2,)]
-    lines = [len(line or b"") for _, line in store.lines_page(batch.id, after=0)]
-    assert lines == [12_000 + whole, 3_600, 100 + whole]
+    lengths = [12_000 + whole, 3_600, 100 + whole]
+    batch = saved(store, author, ["x" * (length - whole) for length in lengths])
+    line = store.lines_page(batch.id, after=0)[0][1] or b""
+    (position,) = query("SELECT DISTINCT id/8 FROM pieces")[0]
+    query("DELETE FROM pieces")
+    query("UPDATE events SET body=? WHERE position=?", line[:3_600], position)
+    for number, begin in enumerate(range(3_600, len(line), 4_000)):
+        query(
+            "INSERT INTO pieces VALUES (?, ?)", 8 * position + number, line[begin : begin + 4_000]
+        )
+    found = [len(line or b"") for _, line in store.lines_page(batch.id, after=0)]
+    assert found == lengths
+    assert verify_store(store, against=None, limit=9).is_good
     redact(store, batch.id, "0", None, author.stamp)
     assert query("SELECT count(*) FROM pieces") == [(0,)]
     assert verify_store(store, against=None, limit=9).is_good
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "DELETE FROM pieces",
+        "DELETE FROM pieces WHERE id=(SELECT max(id) FROM pieces)",
+        "DELETE FROM pieces WHERE id=(SELECT min(id) FROM pieces)",
+        "INSERT INTO pieces SELECT max(id) + 1, x'7d' FROM pieces",
+    ],
+)
+def test_lost_pieces_are_told(store: Batches, query: Query, author: Author, lost: str) -> None:
+    """What is left of a result is never taken for the whole."""
+    batch = saved(store, author, ["x" * 100, "x" * 12_000])
+    query(lost)
+    with pytest.raises(StoreError, match=r"the result of request '1' .+ lacks a part"):
+        store.lines_page(batch.id, after=0)
+    with pytest.raises(StoreError, match="lacks a part"):
+        list(store.history(batch.id, bodies=True))
 
 
 def test_pieces_that_belong_to_no_event(store: Batches, query: Query, author: Author) -> None:
