@@ -13,23 +13,28 @@ from ..domain.batch import Batch
 from ..domain.status import Outcome
 from .views import BatchSummary, ViewWriter
 
+_Result = tuple[int, Outcome, int]
+"""A request's number, its outcome, and the position of the event that brought it."""
+
 
 class CompletionsProjection:
     """One row for each request: its custom_id, its outcome, and where its result stands."""
 
     def __init__(self) -> None:
         self._changes: list[Callable[[ViewWriter, int], None]] = []
-        self._results: list[tuple[UUID, list[tuple[int, Outcome, int]]]] = []
+        self._results: list[tuple[UUID, list[_Result]]] = []
+        self._batch_id: UUID | None = None
+        self._of_batch: list[_Result] = []
 
     def process(self, event: events.BatchEvent, position: int) -> None:
         """Take in one event, in the order of the log; most change no row."""
         batch_id = event.originator_id
         if isinstance(event, events.ResultApplied):
             # Nearly always of the batch of the one before; a UUID takes long to be looked up.
-            last = self._results[-1][0] if self._results else None
-            if last is not batch_id and last != batch_id:
-                self._results.append((batch_id, []))
-            self._results[-1][1].append((event.number, event.outcome, position))
+            if batch_id is not self._batch_id and batch_id != self._batch_id:
+                self._batch_id, self._of_batch = batch_id, []
+                self._results.append((batch_id, self._of_batch))
+            self._of_batch.append((event.number, event.outcome, position))
         elif isinstance(event, events.RequestsAdded):
             self._changes.append(
                 partial(_add_requests, batch_id, event.first_number, event.custom_ids)
@@ -45,6 +50,7 @@ class CompletionsProjection:
         for batch_id, results in self._results:
             self._changes.append(partial(_settle, batch_id, results))
         self._results = []
+        self._batch_id = None
 
     def write(self, views: ViewWriter, *, behind: int = 0) -> None:
         """Write what the events changed; their positions are counted from the one `behind`."""
@@ -60,9 +66,7 @@ def _add_requests(
     views.add_requests(batch_id, first_number, custom_ids)
 
 
-def _settle(
-    batch_id: UUID, results: list[tuple[int, Outcome, int]], views: ViewWriter, behind: int
-) -> None:
+def _settle(batch_id: UUID, results: list[_Result], views: ViewWriter, behind: int) -> None:
     views.settle(
         batch_id, [(number, outcome, behind + position) for number, outcome, position in results]
     )

@@ -58,10 +58,11 @@ class BatchMapper(Mapper[UUID]):
     def __init__(self, transcoder: Transcoder, bodies: BodyCoding = AS_THEY_ARE) -> None:
         super().__init__(transcoder)
         self.bodies = bodies
+        self._kinds = _Kinds(self.topics)
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> EventRecord:
         """Encode an event; its topic, version, digest and body stand beside its state."""
-        kind = self._kind(type(domain_event))
+        kind = self._kinds[type(domain_event)]
         facts = vars(domain_event)
         body: Body | None = None if kind.body is None else facts[kind.body]
         content, digest = None, None
@@ -74,16 +75,6 @@ class BatchMapper(Mapper[UUID]):
             kind.topic,
             self.transcoder.encode(kind.state(facts, digest)),
             content,
-        )
-
-    @classmethod
-    @cache
-    def _kind(cls, event_class: type[Any]) -> "_Kind":
-        return _Kind(
-            topic=cls.topics[event_class],
-            class_version=getattr(event_class, "class_version", 1),
-            body=getattr(event_class, "BODY", None),
-            in_order=_values_of(event_class) if _orders(event_class) else None,
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
@@ -178,6 +169,23 @@ class _Kind:
         if self.body is not None:
             state[self.body] = digest
         return state
+
+
+class _Kinds(dict[type[Any], _Kind]):
+    """How the events of each class are stored, found out when the first of them comes."""
+
+    def __init__(self, topics: Mapping[type[Any], str]) -> None:
+        super().__init__()
+        self._topics = topics
+
+    def __missing__(self, event_class: type[Any]) -> _Kind:
+        kind = self[event_class] = _Kind(
+            topic=self._topics[event_class],
+            class_version=getattr(event_class, "class_version", 1),
+            body=getattr(event_class, "BODY", None),
+            in_order=_values_of(event_class) if _orders(event_class) else None,
+        )
+        return kind
 
 
 def _orders(cls: Any) -> Mapping[int, tuple[str, ...]]:

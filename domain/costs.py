@@ -30,15 +30,16 @@ class Rates:
         return not (self.input or self.cached or self.cache_write or self.output)
 
     @cached_property
-    def units(self) -> tuple[int, int, int, int, int]:
+    def units(self) -> tuple[int, int, int, int, Decimal]:
         """The rates as whole numbers of the same unit, and its power of ten, for one token.
 
-        Whole numbers are as exact as decimals, and price a line in a third of the time.
+        Whole numbers are as exact as decimals, and price a line in a third of the time; the power
+        is what a decimal is scaled by.
         """
         rates = (self.input, self.cached, self.cache_write, self.output)
         exponent = min(int(rate.as_tuple().exponent) for rate in rates)
         given, cached, written, made = (int(rate.scaleb(-exponent, EXACT)) for rate in rates)
-        return given, cached, written, made, exponent - _MILLION_DIGITS
+        return given, cached, written, made, Decimal(exponent - _MILLION_DIGITS)
 
 
 @frozen

@@ -8,6 +8,9 @@ from .costs import EXACT
 from .status import Outcome
 from .values import OutcomeCounts, TokenUsage, Totals
 
+_SUCCEEDED = Outcome.SUCCEEDED
+"""Python takes long to find a member of an enum, and each result asks for this one."""
+
 
 @define
 class FilePosition:
@@ -52,13 +55,13 @@ class Tally:
         cost: Decimal | None = None,
     ) -> None:
         """Add `requests` that came to `outcome`, what they used together and what that cost."""
-        if outcome is Outcome.SUCCEEDED:  # nearly all
+        if outcome is _SUCCEEDED:  # nearly all
             self.succeeded += requests
         else:
             setattr(self, outcome, getattr(self, outcome) + requests)
         if cost is not None:
             self.priced_cost = EXACT.add(self.priced_cost, cost)
-        elif usage is not None or outcome is Outcome.SUCCEEDED:
+        elif usage is not None or outcome is _SUCCEEDED:
             self.unpriced += requests
         if usage is not None:
             self.input_tokens += usage.input

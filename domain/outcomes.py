@@ -3,6 +3,7 @@
 from .status import BatchStatus, Outcome
 from .values import RequestProblem, ResultLine
 
+_SUCCESS = (Outcome.SUCCEEDED, None)
 _NOT_RUN = {
     "batch_expired": Outcome.EXPIRED,
     "batch_cancelled": Outcome.CANCELED,
@@ -44,7 +45,7 @@ def judge(line: ResultLine) -> tuple[Outcome, RequestProblem | None]:
     into the output file.
     """
     if line.answered and 200 <= (200 if line.status_code is None else line.status_code) < 300:  # noqa: PLR2004 (the HTTP success range)
-        return Outcome.SUCCEEDED, None
+        return _SUCCESS
     error = _error_of(line)
     if not line.answered and error.code in _NOT_RUN:
         return _NOT_RUN[error.code], error
