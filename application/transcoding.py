@@ -226,6 +226,7 @@ def _class_in(hint: Any) -> Any:
 
 @cache
 def _part_names(kind: Any) -> tuple[str, ...]:
+    """The parts of a class in their order, which is in databases: another one needs a version."""
     return tuple(part.name for part in attrs_fields(kind))
 
 
