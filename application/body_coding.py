@@ -5,11 +5,13 @@ from collections.abc import Callable
 from attrs import frozen
 from eventsourcing.persistence import Cipher, Compressor
 
-_MARK = b"\x00"
+MARK = b"\x00"
 """Begins what is not stored as it is; the next byte says what was done to it."""
 
 _COMPRESSED = 1
 _ENCRYPTED = 2
+UNUSED = 4
+"""From here on that byte says nothing here: a store may mark bodies with it for ends of its own."""
 
 
 @frozen
@@ -34,16 +36,16 @@ class BodyCoding:
                 body, done = packed, _COMPRESSED
         if self.cipher is not None:
             body, done = self.cipher.encrypt(body), done | _ENCRYPTED
-        if not done and not body.startswith(_MARK):
+        if not done and not body.startswith(MARK):
             return body
-        return _MARK + bytes((done,)) + body
+        return MARK + bytes((done,)) + body
 
     def plain(self, stored: bytes) -> bytes:
         """A body as it was recorded. Raises `ValueError` when it cannot be decoded."""
-        if not stored.startswith(_MARK):
+        if not stored.startswith(MARK):
             return stored
         done, body = stored[1:2], stored[2:]
-        if not done or done[0] > _COMPRESSED | _ENCRYPTED:
+        if not done or done[0] >= UNUSED:
             raise ValueError("its body lacks a part, or is stored in a way that is not known")
         if done[0] & _ENCRYPTED:
             if self.cipher is None:

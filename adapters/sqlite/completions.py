@@ -34,6 +34,9 @@ _PART_LETTERS = 13_000
 a page, the other half would stay empty.
 """
 
+_PARTS_AT_ONCE = 16
+"""So many parts' rows are held while they are written anew; the last of them may be a short one."""
+
 TABLES = {
     "request_ids": (
         "CREATE TABLE request_ids ("
@@ -191,7 +194,7 @@ class CompletionsWriter:
         """Put rows in the place of all that the batch has."""
         drop_parts(self._cursor, "batch_no=?", self._batch_no)
         left = iter(rows)
-        while some := list(islice(left, PART)):
+        while some := list(islice(left, _PARTS_AT_ONCE * PART)):
             numbers, ids, outcomes, positions = zip(*some, strict=True)
             letters = "".join(outcome[0] for outcome in outcomes)
             places = array("q", (at or 0 for at in positions))

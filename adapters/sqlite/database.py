@@ -286,5 +286,11 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             return
 
 
+def table_names(cursor: sqlite3.Cursor | SQLiteCursor) -> set[str]:
+    """The tables that the file has."""
+    cursor.execute("SELECT name FROM sqlite_master WHERE type='table'")
+    return {name for (name,) in cursor.fetchall()}
+
+
 def _is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None

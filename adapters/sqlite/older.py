@@ -5,16 +5,15 @@ import sqlite3
 from eventsourcing.sqlite import SQLiteCursor
 
 from .beginnings import CREATE as CREATE_BEGINNINGS
+from .database import table_names
 from .pieces import CREATE as CREATE_PIECES
 
 _TABLES = {"beginnings": CREATE_BEGINNINGS, "pieces": CREATE_PIECES}
-_NAMES = "SELECT name FROM sqlite_master WHERE type='table'"
 
 
 def add_missing(cursor: sqlite3.Cursor | SQLiteCursor) -> None:
     """Put empty tables in the place of those, for the cursor's connection alone."""
-    cursor.execute(_NAMES)
-    there = {name for (name,) in cursor.fetchall()}
+    there = table_names(cursor)
     for name, create in _TABLES.items():
         if name not in there:
             cursor.execute(create.replace("CREATE TABLE", "CREATE TEMP TABLE"))

@@ -11,6 +11,8 @@ import sqlite3
 
 from eventsourcing.sqlite import SQLiteCursor
 
+from ...application.body_coding import MARK, UNUSED
+
 CREATE = "CREATE TABLE IF NOT EXISTS pieces (id INTEGER PRIMARY KEY, piece BLOB NOT NULL)"
 
 HEAD = 3_900
@@ -22,13 +24,10 @@ _SHORTEST, _LONGEST = 3_950, 30_500
 well enough alone.
 """
 
-_MARKED = 4
-"""The mark is a zero byte and a byte that is so much more than the number of pieces.
-
-A body that begins with a zero byte goes on with a byte that is less; `BodyCoding` sees to that, and
-reads no body that has this mark.
+_MARK_BYTES = len(MARK) + 1
+"""A head begins with `MARK` and a byte that is `UNUSED` and the number of pieces; no body that is
+stored whole does.
 """
-_MARK_BYTES = 2
 
 _OLD_HEAD = 3_600
 """Files of layout 2 cut bodies here and without a mark."""
@@ -56,7 +55,7 @@ class Pieces:
         """A body, from what stands in its event's row; where pieces are missing, that as it is."""
         if not isinstance(head, bytes):
             return head
-        wanted = head[1] - _MARKED if head[:1] == b"\0" and len(head) == HEAD else 0
+        wanted = head[len(MARK)] - UNUSED if head.startswith(MARK) and len(head) == HEAD else 0
         if wanted <= 0 and len(head) != _OLD_HEAD:
             return head
         pieces = [piece for (piece,) in self._connection.execute(_SELECT, (position,))]
@@ -74,7 +73,7 @@ class Pieces:
         begin = HEAD - _MARK_BYTES
         pieces = [body[at : at + _PIECE] for at in range(begin, len(body), _PIECE)]
         self._connection.executemany(_ADD, enumerate(pieces, _IDS * position))
-        return bytes((0, _MARKED + len(pieces))) + body[:begin]
+        return MARK + bytes((UNUSED + len(pieces),)) + body[:begin]
 
     def drop(self, position: int) -> None:
         """Remove the rest of a body."""

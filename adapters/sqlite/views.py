@@ -13,6 +13,7 @@ from ...application.errors import DatabaseRefusedError
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
 from .completions import TABLES as COMPLETIONS, CompletionsWriter, drop_parts, next_part
+from .database import table_names
 
 if TYPE_CHECKING:
     from ...application.stored_log import ViewRow
@@ -70,9 +71,7 @@ def prepare_views(cursor: SQLiteCursor, path: object) -> None:
     They are filled from the log before anything reads them. Raises `DatabaseRefusedError` for
     tables that are newer: to replace them would take them away from whoever made them.
     """
-    cursor.execute("SELECT name FROM sqlite_master WHERE type='table'")
-    existing = {row["name"] for row in cursor.fetchall()}
-    if existing.issuperset(_TABLES):
+    if table_names(cursor).issuperset(_TABLES):
         cursor.execute("SELECT version FROM view_checkpoint")
         versions = [row["version"] for row in cursor.fetchall()]
         if versions == [VERSION]:
