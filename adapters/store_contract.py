@@ -18,6 +18,7 @@ import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from hashlib import sha256
@@ -37,12 +38,13 @@ from ..application.body_coding import AS_THEY_ARE, BodyCoding
 from ..application.errors import BatchNotFoundError, ConflictError, StoreError
 from ..application.records import EventRecord
 from ..application.request_lines import blocks, checked_chunks
-from ..application.result_lines import RawLine, parse_result_line
-from ..application.saving import SNAPSHOT_INTERVAL
+from ..application.result_lines import RawLine, line_groups, parse_result_line
+from ..application.saving import SNAPSHOT_INTERVAL, Steps
 from ..application.store import Batches, BatchRecorder
 from ..application.transcoding import BatchMapper, MsgpackTranscoder
 from ..application.views import CompletionRow, ViewWriter
 from ..domain import events
+from ..domain.alike import Tokens
 from ..domain.batch import Batch
 from ..domain.errors import BodyRemovedError
 from ..domain.requests import RequestCheck, RequestIndex
@@ -103,6 +105,20 @@ def cost_of(model: str | None, usage: TokenUsage | None) -> Decimal | None:
     """A cost that no binary fraction is equal to; none where nothing was used."""
     del model
     return None if usage is None else Decimal("0.1000000003") * usage.total
+
+
+def costs_of(model: str | None, usages: Sequence[Tokens]) -> list[Decimal | None]:
+    """The same of some that tell their tokens."""
+    return [cost_of(model, TokenUsage(*tokens)) for tokens in usages]
+
+
+def raw_lines(raws: Iterable[bytes], offset: int = 0) -> list[RawLine]:
+    """Lines that follow each other in a file from an offset on."""
+    lines = []
+    for raw in raws:
+        lines.append(RawLine(offset, raw))
+        offset += len(raw) + 1
+    return lines
 
 
 BODY_SIZES = (
@@ -174,11 +190,8 @@ class Author:
         price_source: str | None = None,
     ) -> None:
         """Apply result lines that follow the ones before."""
-        offset = batch.positions[file].offset
-        parsed = []
-        for raw in lines:
-            parsed.append(parse_result_line(RawLine(offset, raw), cost_of))
-            offset += len(raw) + 1
+        read = raw_lines(lines, batch.positions[file].offset)
+        parsed = [parse_result_line(line, cost_of) for line in read]
         batch.apply_results(file, parsed, index, stamp=self.stamp(), price_source=price_source)
 
     def discard(self, batch: Batch, file_id: str) -> None:
@@ -764,6 +777,45 @@ class BatchStoreContract(StoreContract):
         for custom_id, event in results.items():
             assert event is not None
             assert event.text == answer(custom_id)
+
+    @pytest.mark.parametrize("bodies", [AS_THEY_ARE, SEALED_BODIES])
+    def test_results_that_are_alike(
+        self, store: Batches, author: Author, bodies: BodyCoding
+    ) -> None:
+        """Each has the event that it has one by one, to the last byte, and its row in the views."""
+        code_bodies(store, bodies)
+        ids = [*AWKWARD_IDS, *map(str, range(30))]
+        batch = author.draft(map(request_line, ids))
+        author.end(batch)
+        store.save_batch(batch)
+        answers = [answer(each, "ü" * 700 * size) for size, each in enumerate(ids[:0:-1])]
+        lines = raw_lines([*answers[:20], refusal(ids[0]), *answers[20:]])
+        index, twin, stamp = store.request_index(batch.id), deepcopy(batch), author.stamp()
+
+        def steps() -> Steps:
+            for group in line_groups(lines):
+                alike, applied = group.alike(costs_of), None
+                if alike is None:
+                    failed = group.one_by_one(cost_of)
+                    batch.apply_results(ResultFile.OUTPUT, failed, index, stamp=stamp)
+                else:
+                    applied = batch.apply_alike(ResultFile.OUTPUT, alike, index, stamp=stamp)
+                yield applied
+
+        store.save_batch(batch, steps())
+        parsed = [parse_result_line(line, cost_of) for line in lines]
+        twin.apply_results(ResultFile.OUTPUT, parsed, RequestIndex(ids), stamp=stamp)
+        mapper = BatchMapper(MsgpackTranscoder())
+        expected = [mapper.to_stored_event(event) for event in twin.collect_events()]
+        before = batch.version - len(ids)
+        found = store.recorder.select_page(batch.id, gt=before, max_bytes=4 * MEGABYTE, bodies=True)
+        assert [store.batch_mapper.plain(record) for record in found] == expected
+        assert state_of(store.get(batch.id)) == state_of(twin)
+        image = image_of(store)
+        self.forget_views(store)
+        self.forget_snapshots(store)
+        assert image_of(store) == image
+        assert state_of(store.get(batch.id)) == state_of(twin)
 
     def test_a_failing_step_undoes_the_steps_before(self, store: Batches, author: Author) -> None:
         """All steps or none; the batch is loaded anew, and nothing of it was remembered."""

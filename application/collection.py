@@ -5,7 +5,7 @@ goes on behind the last line applied. No transaction is open during a network ca
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
@@ -24,8 +24,9 @@ from .errors import (
 from .ports import BatchProvider, PriceBook
 from .pricing import BatchCosting
 from .progress import Applying, Delayed, OnProgress, silent
-from .result_lines import RawLine, parse_result_line, split_lines
+from .result_lines import RawLine, line_groups, parse_result_line, split_lines
 from .runtime import Runtime
+from .saving import Steps
 from .store import refuse_lost_requests
 from .watching import WatchFlow
 
@@ -196,23 +197,22 @@ class _Applier:
 
     def _steps(
         self, batch: Batch, index: RequestIndex, file: ResultFile, lines: Sequence[RawLine]
-    ) -> Iterator[None]:
+    ) -> Steps:
         """Apply some lines with each step, all by one decision."""
-        stamp, cost_of = self._runtime.stamp(), self._costing.cost_of
-        position = batch.positions[file].offset
-        for first in range(0, len(lines), STEP_LINES):
-            batch.apply_results(
-                file,
-                [
-                    parse_result_line(line, cost_of)
-                    for line in lines[first : first + STEP_LINES]
-                    if line.offset >= position and line.raw.strip()
-                ],
-                index,
-                stamp=stamp,
-                price_source=self._costing.source,
-            )
-            yield
+        stamp, position = self._runtime.stamp(), batch.positions[file].offset
+        costing, source = self._costing, self._costing.source
+        new = [line for line in lines if line.offset >= position and line.raw.strip()]
+        for first in range(0, len(new), STEP_LINES):
+            step = new[first : first + STEP_LINES]
+            for group in line_groups(step):
+                alike = group.alike(costing.costs_of)
+                applied = alike and batch.apply_alike(
+                    file, alike, index, stamp=stamp, price_source=source
+                )
+                if applied is None:
+                    results = group.one_by_one(costing.cost_of)
+                    batch.apply_results(file, results, index, stamp=stamp, price_source=source)
+                yield applied
 
     def _load(self) -> tuple[Batch, RequestIndex]:
         # The batch first: should another process write between the two, saving is refused.

@@ -1,11 +1,12 @@
 """Pricing result lines: each by its own usage, with each model looked up once."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
-from ..domain.costs import FREE, ModelPrice, cost_of
+from ..domain.alike import Tokens
+from ..domain.costs import FREE, ModelPrice, cost_of, cost_of_tokens
 from ..domain.values import TokenUsage
 from .ports import PriceBook
 
@@ -41,16 +42,27 @@ class BatchCosting:
 
         What is free costs nothing even without a usage: moderations count no tokens.
         """
-        model = model or self._model
-        try:
-            price = self._prices[model]
-        except KeyError:
-            price = self._prices[model] = self._look_up(model)
+        price = self._price(model)
         if price is None:
             return None
         if usage is None:
             return FREE if price.is_free else None
         return cost_of(usage, price)
+
+    def costs_of(self, model: str | None, usages: Sequence[Tokens]) -> list[Decimal | None]:
+        """The same of answers by one model that all tell what they used."""
+        price = self._price(model)
+        if price is None:
+            return [None] * len(usages)
+        return [cost_of_tokens(tokens, price) for tokens in usages]
+
+    def _price(self, model: str | None) -> ModelPrice | None:
+        model = model or self._model
+        try:
+            return self._prices[model]
+        except KeyError:
+            price = self._prices[model] = self._look_up(model)
+            return price
 
     def _look_up(self, model: str | None) -> ModelPrice | None:
         book = self._book

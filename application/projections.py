@@ -9,6 +9,7 @@ from functools import partial
 from uuid import UUID
 
 from ..domain import events
+from ..domain.alike import AppliedResults
 from ..domain.batch import Batch
 from ..domain.status import Outcome
 from .views import BatchSummary, ViewWriter
@@ -30,11 +31,7 @@ class CompletionsProjection:
         """Take in one event, in the order of the log; most change no row."""
         batch_id = event.originator_id
         if isinstance(event, events.ResultApplied):
-            # Nearly always of the batch of the one before; a UUID takes long to be looked up.
-            if batch_id is not self._batch_id and batch_id != self._batch_id:
-                self._batch_id, self._of_batch = batch_id, []
-                self._results.append((batch_id, self._of_batch))
-            self._of_batch.append((event.number, event.outcome, position))
+            self._results_of(batch_id).append((event.number, event.outcome, position))
         elif isinstance(event, events.RequestsAdded):
             self._changes.append(
                 partial(_add_requests, batch_id, event.first_number, event.custom_ids)
@@ -44,6 +41,19 @@ class CompletionsProjection:
             self._changes.append(partial(_settle_rest, batch_id, event.rest_outcome))
         elif isinstance(event, events.CollectionReopened):
             self._changes.append(partial(_reopen, batch_id))
+
+    def process_alike(self, applied: AppliedResults, position: int) -> None:
+        """Take in the events of results that are alike, of which the first has this position."""
+        self._results_of(applied.batch_id).extend(
+            (number, Outcome.SUCCEEDED, at) for at, number in enumerate(applied.numbers, position)
+        )
+
+    def _results_of(self, batch_id: UUID) -> list[_Result]:
+        # Nearly always of the batch of the one before; a UUID takes long to be looked up.
+        if batch_id is not self._batch_id and batch_id != self._batch_id:
+            self._batch_id, self._of_batch = batch_id, []
+            self._results.append((batch_id, self._of_batch))
+        return self._of_batch
 
     def _gather_results(self) -> None:
         """Results are written many at a time, but before the rest of their batch is settled."""

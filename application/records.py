@@ -1,5 +1,6 @@
 """Events as the database holds them: state, body and digest apart."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -30,22 +31,35 @@ class EventRecord(StoredEvent):
         state: bytes,
         body: bytes | None,
     ) -> Self:
-        """A record with the digest of its plain state.
+        """A record with the digest of its plain state."""
+        return next(cls.in_turn(originator_id, originator_version, topic, [(state, body)]))
+
+    @classmethod
+    def in_turn(
+        cls,
+        originator_id: UUID,
+        first_version: int,
+        topic: str,
+        contents: Iterable[tuple[bytes, bytes | None]],
+    ) -> Iterator[Self]:
+        """Records of events that follow each other in a batch, from the state and body of each.
 
         Without the constructor: of a frozen class it sets field by field, in three times the time.
         """
-        record = object.__new__(cls)
-        fields = {
-            "originator_id": originator_id,
-            "originator_version": originator_version,
-            "topic": topic,
-            "state": state,
-            "digest": event_digest(originator_id, originator_version, topic, state),
-            "body": body,
-            "position": 0,
-        }
-        object.__setattr__(record, "__dict__", fields)
-        return record
+        batch, framed = _id_bytes(originator_id), _framed(topic)
+        for version, (state, body) in enumerate(contents, first_version):
+            record = object.__new__(cls)
+            fields = {
+                "originator_id": originator_id,
+                "originator_version": version,
+                "topic": topic,
+                "state": state,
+                "digest": _digest(batch, version, framed, state),
+                "body": body,
+                "position": 0,
+            }
+            object.__setattr__(record, "__dict__", fields)
+            yield record
 
 
 def event_digest(originator_id: UUID, version: int, topic: str, state: bytes) -> bytes:
@@ -55,8 +69,15 @@ def event_digest(originator_id: UUID, version: int, topic: str, state: bytes) ->
     bytes (2 bytes, big-endian), the topic in UTF-8, and the encoded state. The state holds the
     digest of the body.
     """
-    head = originator_id.int.to_bytes(16) + version.to_bytes(8)
-    return sha256(head + _framed(topic) + state).digest()
+    return _digest(_id_bytes(originator_id), version, _framed(topic), state)
+
+
+def _digest(batch: bytes, version: int, framed_topic: bytes, state: bytes) -> bytes:
+    return sha256(batch + version.to_bytes(8) + framed_topic + state).digest()
+
+
+def _id_bytes(originator_id: UUID) -> bytes:
+    return originator_id.int.to_bytes(16)
 
 
 @lru_cache

@@ -1,12 +1,14 @@
 """Result lines: from a stream of bytes to lines, and from a line to what it says."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated
+from itertools import groupby
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from ..domain.alike import AlikeResults, Tokens
 from ..domain.values import RequestProblem, ResultLine, TokenUsage
 
 _MANY_TOKENS = 1 << 53
@@ -16,6 +18,10 @@ _DIGITS = 16
 
 Costing = Callable[[str | None, TokenUsage | None], Decimal | None]
 """The cost, in USD, of an answer by the model that its body names, for the tokens that it used."""
+
+
+AlikeCosting = Callable[[str | None, Sequence[Tokens]], Sequence[Decimal | None]]
+"""The same of answers that all name this model."""
 
 
 def no_price(model: str | None, usage: TokenUsage | None) -> None:
@@ -109,6 +115,66 @@ class _Line(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Line).decode
+_UNUSUAL = (UnicodeDecodeError, msgspec.MsgspecError, RecursionError)
+
+
+def _content(raw: bytes) -> _Line | None:
+    """What a line says; None when a part of it has an unusual shape."""
+    try:
+        if not raw.isascii():
+            raw.decode()  # what is not asked for is not looked at otherwise
+        return _decode(raw)
+    except _UNUSUAL:
+        return None
+
+
+class LineGroup(NamedTuple):
+    """Result lines that follow each other and are of one kind."""
+
+    lines: Sequence[RawLine]
+    contents: Sequence[_Line | None]
+    kind: tuple[int, str | None] | None
+
+    def alike(self, costs_of: AlikeCosting) -> AlikeResults | None:
+        """What they say and cost, if they are alike; None for lines to be read one by one."""
+        if self.kind is None:
+            return None
+        status_code, model = self.kind
+        contents: Sequence[Any] = self.contents
+        usages = [_parts(content.response.body.usage) for content in contents]
+        return AlikeResults(
+            status_code,
+            [line.offset for line in self.lines],
+            [line.raw for line in self.lines],
+            [content.custom_id for content in contents],
+            usages,
+            costs_of(model, usages),
+        )
+
+    def one_by_one(self, cost_of: Costing) -> list[ResultLine]:
+        """What the rules need of each line, with what it cost."""
+        read = zip(self.lines, self.contents, strict=True)
+        return [_result_line(line, content, cost_of) for line, content in read]
+
+
+def line_groups(lines: Sequence[RawLine]) -> Iterator[LineGroup]:
+    """Lines in their order, those together that have one status and one model."""
+    contents = [_content(line.raw) for line in lines]
+    end = 0
+    for kind, some in groupby(contents, _kind):
+        of_kind = list(some)
+        begin, end = end, end + len(of_kind)
+        yield LineGroup(lines[begin:end], of_kind, kind)
+
+
+def _kind(content: _Line | None) -> tuple[int, str | None] | None:
+    """The status and the model of a line that may be alike with others; None for another."""
+    if content is None or (response := content.response) is None:
+        return None
+    status_code, body = response.status_code, response.body
+    if status_code is None or body is None or body.usage is None:
+        return None
+    return status_code, body.model
 
 
 def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
@@ -116,11 +182,11 @@ def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
 
     A line that cannot be read says why in `problem`.
     """
-    try:
-        if not line.raw.isascii():
-            line.raw.decode()
-        content = _decode(line.raw)
-    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
+    return _result_line(line, _content(line.raw), cost_of)
+
+
+def _result_line(line: RawLine, content: _Line | None, cost_of: Costing) -> ResultLine:
+    if content is None:
         return _parse_leniently(line, cost_of)
     response = content.response
     if response is None:
@@ -147,11 +213,13 @@ def _error(error: _Error | None) -> RequestProblem | None:
 
 
 def _usage(usage: _Usage | None) -> TokenUsage | None:
-    if usage is None:
-        return None
+    return None if usage is None else TokenUsage(*_parts(usage))
+
+
+def _parts(usage: _Usage) -> Tokens:
     inside = usage.input_tokens_details or usage.prompt_tokens_details or _NO_DETAILS
     outside = usage.output_tokens_details or usage.completion_tokens_details or _NO_DETAILS
-    return TokenUsage(
+    return (
         usage.input_tokens or usage.prompt_tokens or 0,
         inside.cached_tokens or 0,
         usage.output_tokens or usage.completion_tokens or 0,

@@ -6,7 +6,9 @@ from typing import cast
 from eventsourcing.persistence import StoredEvent
 
 from ..domain import events
+from ..domain.alike import AppliedResults
 from ..domain.batch import Batch
+from .alike_records import alike_records
 from .projections import CompletionsProjection
 from .records import EventRecord
 from .transcoding import BatchMapper
@@ -15,20 +17,23 @@ from .views import BatchSummary, ViewWriter
 SNAPSHOT_INTERVAL = 100
 """A snapshot is taken after so many small events, and after every chunk of large ones."""
 
+Steps = Iterable[AppliedResults | None]
+"""Each leaves pending events on a batch, and gives the results that it applied in their place."""
+
 _LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 
 
 class Saving:
     """What is recorded of a batch in one transaction.
 
-    The pending events, or those that each of some `steps` leaves on the batch: these are made into
-    records and forgotten before the next step is taken, so that thousands need not be held.
+    The pending events, or what each of some `steps` leaves and gives: that is made into records
+    and forgotten before the next step is taken, so that thousands need not be held.
     """
 
     def __init__(
         self,
         batch: Batch,
-        steps: Iterable[None] | None,
+        steps: Steps | None,
         mapper: BatchMapper,
         take_snapshot: Callable[[Batch], StoredEvent],
     ) -> None:
@@ -45,9 +50,11 @@ class Saving:
         if self._steps is None:
             yield from self._pending()
             return
-        for _ in self._steps:
+        for applied in self._steps:
             yield from self._pending()
             self._batch.pending_events.clear()
+            if applied is not None:
+                yield from self._alike(applied)
 
     def _pending(self) -> Iterator[EventRecord]:
         to_stored_event, process = self._mapper.to_stored_event, self._completions.process
@@ -56,6 +63,11 @@ class Saving:
         for event in pending:
             process(event, event.originator_version - self._before)
             yield to_stored_event(event)
+
+    def _alike(self, applied: AppliedResults) -> Iterator[EventRecord]:
+        self._is_large = True
+        self._completions.process_alike(applied, applied.first_version - self._before)
+        return alike_records(applied, self._mapper)
 
     def snapshot(self) -> StoredEvent | None:
         """The batch behind its events, when it is worth a snapshot."""

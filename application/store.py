@@ -35,7 +35,7 @@ from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
 from .records import EventRecord
-from .saving import Saving
+from .saving import Saving, Steps
 from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
 from .views import CompletionRow, ViewReader, ViewWriter
 
@@ -267,11 +267,12 @@ class Batches(Application[UUID]):
         except AggregateNotFoundError:
             raise BatchNotFoundError(batch_id) from None
 
-    def save_batch(self, batch: Batch, steps: Iterable[None] | None = None) -> None:
+    def save_batch(self, batch: Batch, steps: Steps | None = None) -> None:
         """Record the pending events of a batch, with its snapshot and views, or nothing at all.
 
         With `steps`, what the batch decides in each is recorded before the next is taken, so that
-        thousands of events need not be held: all steps are one save.
+        thousands of events need not be held: all steps are one save. Results that a step gives are
+        recorded behind its pending events.
 
         Raises `ConflictError` when another writer was first; the batch object is then spent:
         load it again and decide again. After any other error the same save may be repeated, but
@@ -289,7 +290,7 @@ class Batches(Application[UUID]):
     def _save(
         self,
         batch: Batch,
-        steps: Iterable[None] | None = None,
+        steps: Steps | None = None,
         change_bodies: ChangeBodies | None = None,
     ) -> None:
         if steps is None and not batch.pending_events:

@@ -1,6 +1,6 @@
 """The aggregate: every command on a batch decides here and leaves events behind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.utils import register_topic
 
 from . import events
+from .alike import AlikeResults, AppliedResults
 from .bodies import Body, Lines
 from .counters import FilePosition, Tally
 from .errors import (
@@ -28,7 +29,7 @@ from .errors import (
     RequestRefusedError,
     UnfinishedError,
 )
-from .outcomes import judge, rest_of
+from .outcomes import is_success, judge, rest_of
 from .requests import RequestIndex
 from .status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from .values import (
@@ -631,22 +632,54 @@ class Batch(Aggregate):
         skipped. `index` must be as new as this state; it learns what was settled.
         `price_source` names the table that the lines' costs come from.
         """
+        self._check_results(file, [(line.offset, line.raw) for line in lines])
+        if lines and price_source not in {None, self.price_source}:
+            self._trigger(events.PricesUsed, stamp, source=price_source)
+        for line in lines:
+            self._apply_result(file, line, index, stamp)
+
+    def apply_alike(
+        self,
+        file: ResultFile,
+        results: AlikeResults,
+        index: RequestIndex,
+        *,
+        stamp: Stamp,
+        price_source: str | None = None,
+    ) -> AppliedResults | None:
+        """Apply results that are alike as `apply_results` does, but all at once.
+
+        Gives what is to be recorded of them behind the pending events, in whose place it stands.
+        None, and nothing is done, unless each of them is the first result of its request and a
+        success, and their costs come from the table that was named last: one by one, the same
+        lines show what becomes of each.
+        """
+        self._check_results(file, zip(results.offsets, results.lines, strict=True))
+        if price_source not in {None, self.price_source} or not is_success(results.status_code):
+            return None
+        numbers = index.settle_all(results.custom_ids)
+        if not numbers:
+            return None
+        applied = AppliedResults(self.id, self._version + 1, stamp, file, numbers, results)
+        self.tally.count_successes(results.usages, results.costs)
+        size = len(results.lines[-1])
+        self.positions[file].move(results.offsets[-1], size, lines=len(numbers))
+        self._version += len(numbers)
+        self._modified_on = stamp.at
+        return applied
+
+    def _check_results(self, file: ResultFile, lines: Iterable[tuple[int, bytes]]) -> None:
         if not self.status.is_terminal:
             raise NotTerminalError(self.id, self.status)
         if self.results_collected:
             raise BatchFinishedError(self.id, self.status, "applying results")
         expected = self.positions[file].offset
-        for line in lines:
-            if line.offset < expected:
+        for offset, line in lines:
+            if offset < expected:
                 raise OutOfOrderError(
-                    f"byte {line.offset} of the {file.value} file of batch {self.id} "
-                    "was applied before"
+                    f"byte {offset} of the {file.value} file of batch {self.id} was applied before"
                 )
-            expected = line.offset + len(line.raw) + 1
-        if lines and price_source not in {None, self.price_source}:
-            self._trigger(events.PricesUsed, stamp, source=price_source)
-        for line in lines:
-            self._apply_result(file, line, index, stamp)
+            expected = offset + len(line) + 1
 
     def _apply_result(
         self, file: ResultFile, line: ResultLine, index: RequestIndex, stamp: Stamp

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from attrs import frozen
 
+from .alike import Tokens
 from .values import TokenUsage
 
 EXACT = Context(prec=100)
@@ -81,11 +82,17 @@ def cost_of(usage: TokenUsage, price: ModelPrice) -> Decimal:
     Cached and written tokens are part of the input and have rates of their own; reasoning
     tokens are part of the output.
     """
-    rates = price.rates_of(usage.input) if price.tiers else price.rates
-    given, cached, written, made, exponent = rates.units
-    plain = max(0, usage.input - usage.cached - usage.cache_write)
-    units = plain * given + usage.cached * cached
-    units += usage.cache_write * written + usage.output * made
+    parts = usage.input, usage.cached, usage.output, usage.reasoning, usage.cache_write
+    return cost_of_tokens(parts, price)
+
+
+def cost_of_tokens(tokens: Tokens, price: ModelPrice) -> Decimal:
+    """The same of the parts of a usage."""
+    given, cached, made, _, written = tokens
+    rates = price.rates_of(given) if price.tiers else price.rates
+    per_given, per_cached, per_written, per_made, exponent = rates.units
+    plain = max(0, given - cached - written)
+    units = plain * per_given + cached * per_cached + written * per_written + made * per_made
     return EXACT.scaleb(units, exponent)
 
 

@@ -1,10 +1,12 @@
 """The running counters of a batch's state: they grow in value, never in size."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from attrs import define
 
-from .costs import EXACT
+from .alike import Tokens
+from .costs import EXACT, total_of
 from .status import Outcome
 from .values import OutcomeCounts, TokenUsage, Totals
 
@@ -19,10 +21,13 @@ class FilePosition:
     offset: int = 0
     lines: int = 0
 
-    def move(self, offset: int, size: int) -> None:
-        """Step behind the line of so many bytes at `offset`, and the newline that ends it."""
+    def move(self, offset: int, size: int, lines: int = 1) -> None:
+        """Step behind the line of so many bytes at `offset`, and the newline that ends it.
+
+        It is the last of so many lines.
+        """
         self.offset = offset + size + 1
-        self.lines += 1
+        self.lines += lines
 
 
 @define
@@ -69,6 +74,19 @@ class Tally:
             self.output_tokens += usage.output
             self.reasoning_tokens += usage.reasoning
             self.cache_write_tokens += usage.cache_write
+
+    def count_successes(self, usages: Sequence[Tokens], costs: Sequence[Decimal | None]) -> None:
+        """Add requests that succeeded, by what each used and what that cost."""
+        priced = [cost for cost in costs if cost is not None]
+        self.succeeded += len(usages)
+        self.priced_cost = EXACT.add(self.priced_cost, total_of(priced))
+        self.unpriced += len(costs) - len(priced)
+        given, cached, made, reasoning, written = map(sum, zip(*usages, strict=True))
+        self.input_tokens += given
+        self.cached_tokens += cached
+        self.output_tokens += made
+        self.reasoning_tokens += reasoning
+        self.cache_write_tokens += written
 
     def totals(self) -> Totals:
         """The counters as a value."""

@@ -44,12 +44,17 @@ def judge(line: ResultLine) -> tuple[Outcome, RequestProblem | None]:
     The line's content decides, not the file it came from: compatible servers put failures
     into the output file.
     """
-    if line.answered and 200 <= (200 if line.status_code is None else line.status_code) < 300:  # noqa: PLR2004 (the HTTP success range)
+    if line.answered and is_success(line.status_code):
         return _SUCCESS
     error = _error_of(line)
     if not line.answered and error.code in _NOT_RUN:
         return _NOT_RUN[error.code], error
     return Outcome.FAILED, error
+
+
+def is_success(status_code: int | None) -> bool:
+    """Whether an answer with this status is a success; one that tells none is."""
+    return status_code is None or 200 <= status_code < 300  # noqa: PLR2004 (the HTTP success range)
 
 
 def _error_of(line: ResultLine) -> RequestProblem:

@@ -54,6 +54,18 @@ class RequestIndex:
         self._settled.add(number)
         return number
 
+    def settle_all(self, custom_ids: Sequence[str]) -> list[int] | None:
+        """Remember so for many, and give their numbers in turn.
+
+        None, and nothing is remembered, unless each is known and none had its result before.
+        """
+        numbers = [self._numbers.get(custom_id, 0) for custom_id in custom_ids]
+        settled = set(numbers)
+        if 0 in settled or len(settled) < len(numbers) or not settled.isdisjoint(self._settled):
+            return None
+        self._settled |= settled
+        return numbers
+
 
 class RequestCheck:
     """Admits request lines one by one, and refuses the first that breaks a rule.

@@ -16,12 +16,12 @@ from batchtrail.domain.errors import DomainError
 from batchtrail.domain.status import BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from uuid import UUID
 
     from tests.application.conftest import Lab
 
     from batchtrail.adapters.fake import InputRequest
+    from batchtrail.application.saving import Steps
     from batchtrail.application.service import BatchService
     from batchtrail.domain.batch import Batch
 
@@ -48,7 +48,7 @@ def crashing_batches(wire: Tripwire) -> type[Batches]:
     """Make a store with a boundary before and after each commit."""
 
     class CrashingBatches(Batches):
-        def save_batch(self, batch: Batch, steps: Iterable[None] | None = None) -> None:
+        def save_batch(self, batch: Batch, steps: Steps | None = None) -> None:
             pending = steps is not None or bool(batch.pending_events)
             if pending:
                 wire.cross("before save")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ from .wire import Act, RemoteProvider, Wire
 if TYPE_CHECKING:
     from batchtrail.adapters.fake import FakeBatchProvider
     from batchtrail.application.ports import CompletionHandlers, PriceBook
+    from batchtrail.application.saving import Steps
     from batchtrail.domain.batch import Batch
 
     from .databases import Database
@@ -160,14 +161,14 @@ class _ProcessBatches(Batches):
         self._process = process
         super().__init__(database.open())
 
-    def save_batch(self, batch: Batch, steps: Iterable[None] | None = None) -> None:
+    def save_batch(self, batch: Batch, steps: Steps | None = None) -> None:
         if steps is None and not batch.pending_events:
             return
         self._process.cross("before save")
         super().save_batch(batch, None if steps is None else self._crossed(steps))
         self._process.cross("after save")
 
-    def _crossed(self, steps: Iterable[None]) -> Iterator[None]:
+    def _crossed(self, steps: Steps) -> Steps:
         """A boundary within the transaction, for each step."""
         for step in steps:
             self._process.cross("step of save")
