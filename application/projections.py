@@ -6,6 +6,7 @@ writing the views need not share a transaction.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count, repeat
 from uuid import UUID
 
 from ..domain import events
@@ -44,9 +45,8 @@ class CompletionsProjection:
 
     def process_alike(self, applied: AppliedResults, position: int) -> None:
         """Take in the events of results that are alike, of which the first has this position."""
-        self._results_of(applied.batch_id).extend(
-            (number, Outcome.SUCCEEDED, at) for at, number in enumerate(applied.numbers, position)
-        )
+        results = self._results_of(applied.batch_id)
+        results += zip(applied.numbers, repeat(Outcome.SUCCEEDED), count(position), strict=False)
 
     def _results_of(self, batch_id: UUID) -> list[_Result]:
         # Nearly always of the batch of the one before; a UUID takes long to be looked up.

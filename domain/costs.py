@@ -1,7 +1,7 @@
 """What tokens cost: exact decimal arithmetic over a model's prices."""
 
 from collections.abc import Iterable
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from functools import cached_property
 
 from attrs import frozen
@@ -98,10 +98,8 @@ def cost_of_tokens(tokens: Tokens, price: ModelPrice) -> Decimal:
 
 def total_of(costs: Iterable[Decimal]) -> Decimal:
     """The sum of costs, without rounding."""
-    total = FREE
-    for cost in costs:
-        total = EXACT.add(total, cost)
-    return total
+    with localcontext(EXACT):
+        return sum(costs, FREE)
 
 
 def usd_text(cost: Decimal) -> str:
