@@ -11,7 +11,7 @@ import http.client
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -178,20 +178,23 @@ def opened(database: str) -> sqlite3.Connection:
 
 def insert(store: sqlite3.Connection, numbers: dict[str, int], lines: Iterator[bytes]) -> None:
     """Parse each line and insert it, in one transaction."""
-    decode = msgspec.json.Decoder(Result).decode
-
-    def rows() -> Iterator[tuple[int, int | None, int, int, bytes]]:
-        for line in lines:
-            result = decode(line)
-            response = result.response
-            usage = (response.body.usage if response else None) or Usage()
-            status = response.status_code if response else None
-            number = numbers[result.custom_id]
-            yield number, status, usage.input_tokens, usage.output_tokens, line
-
     store.execute("BEGIN")
-    store.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?)", rows())
+    store.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?)", rows(numbers, lines))
     store.execute("COMMIT")
+
+
+def rows(
+    numbers: dict[str, int], lines: Iterable[bytes]
+) -> Iterator[tuple[int, int | None, int, int, bytes]]:
+    """Parse each line; gives what is inserted of it."""
+    decode = msgspec.json.Decoder(Result).decode
+    for line in lines:
+        result = decode(line)
+        response = result.response
+        usage = (response.body.usage if response else None) or Usage()
+        status = response.status_code if response else None
+        number = numbers[result.custom_id]
+        yield number, status, usage.input_tokens, usage.output_tokens, line
 
 
 def write(store: sqlite3.Connection, target: Path) -> None:
