@@ -778,9 +778,9 @@ class BatchStoreContract(StoreContract):
             assert event is not None
             assert event.text == answer(custom_id)
 
-    @pytest.mark.parametrize("bodies", [AS_THEY_ARE, SEALED_BODIES])
+    @pytest.mark.parametrize(("bodies", "readable"), [(AS_THEY_ARE, True), (SEALED_BODIES, False)])
     def test_results_that_are_alike(
-        self, store: Batches, author: Author, bodies: BodyCoding
+        self, store: Batches, author: Author, bodies: BodyCoding, *, readable: bool
     ) -> None:
         """Each has the event that it has one by one, to the last byte, and its row in the views."""
         code_bodies(store, bodies)
@@ -789,27 +789,38 @@ class BatchStoreContract(StoreContract):
         author.end(batch)
         store.save_batch(batch)
         answers = [answer(each, "ü" * 700 * size) for size, each in enumerate(ids[:0:-1])]
-        lines = raw_lines([*answers[:20], refusal(ids[0]), *answers[20:]])
+        of_another_kind = [each.replace(b"200", b"201", 1) for each in answers[20:]]
+        lines = raw_lines([*answers[:20], refusal(ids[0]), *of_another_kind])
         index, twin, stamp = store.request_index(batch.id), deepcopy(batch), author.stamp()
+
+        def discard(batch: Batch) -> None:
+            name = "file-2"  # behind which the results of the step stand
+            batch.record_discarded_upload(
+                name, upload_request_id=None, request_id=None, stamp=stamp
+            )
 
         def steps() -> Steps:
             for group in line_groups(lines):
+                discard(batch)
                 alike, applied = group.alike(costs_of), None
                 if alike is None:
                     failed = group.one_by_one(cost_of)
-                    batch.apply_results(ResultFile.OUTPUT, failed, index, stamp=stamp)
+                    batch.apply_results(ResultFile.ERROR, failed, index, stamp=stamp)
                 else:
-                    applied = batch.apply_alike(ResultFile.OUTPUT, alike, index, stamp=stamp)
+                    applied = batch.apply_alike(ResultFile.ERROR, alike, index, stamp=stamp)
                 yield applied
 
+        before = batch.version
         store.save_batch(batch, steps())
-        parsed = [parse_result_line(line, cost_of) for line in lines]
-        twin.apply_results(ResultFile.OUTPUT, parsed, RequestIndex(ids), stamp=stamp)
+        known = RequestIndex(ids)
+        for group in line_groups(lines):
+            discard(twin)
+            twin.apply_results(ResultFile.ERROR, group.one_by_one(cost_of), known, stamp=stamp)
         mapper = BatchMapper(MsgpackTranscoder())
         expected = [mapper.to_stored_event(event) for event in twin.collect_events()]
-        before = batch.version - len(ids)
         found = store.recorder.select_page(batch.id, gt=before, max_bytes=4 * MEGABYTE, bodies=True)
         assert [store.batch_mapper.plain(record) for record in found] == expected
+        assert any(b"tokens" in (record.body or b"") for record in found) is readable
         assert state_of(store.get(batch.id)) == state_of(twin)
         image = image_of(store)
         self.forget_views(store)
@@ -1030,6 +1041,23 @@ class BatchStoreContract(StoreContract):
         assert state_of(loaded) == state_of(batch)
         assert reading.events <= len(("snapshot", "collected"))
         assert reading.size < 4 * KILOBYTE
+
+    def test_results_that_are_alike_have_a_snapshot(
+        self, open_store: OpenStore, author: Author, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As those that went one by one have: nobody reads their events to load the batch."""
+        store, other = open_store(), open_store()
+        batch = author.draft(map(request_line, "abc"))
+        author.end(batch)
+        store.save_batch(batch)
+        (group,) = line_groups(raw_lines(map(answer, "abc")))
+        alike, index = group.alike(costs_of), store.request_index(batch.id)
+        assert alike is not None
+        applied = batch.apply_alike(ResultFile.OUTPUT, alike, index, stamp=author.stamp())
+        store.save_batch(batch, [applied])
+        reading = Reading(other, monkeypatch)
+        assert state_of(other.get(batch.id)) == state_of(batch)
+        assert reading.events == len(("snapshot",))
 
     def test_many_small_events_are_snapshot_too(
         self, store: Batches, author: Author, monkeypatch: pytest.MonkeyPatch

@@ -99,7 +99,7 @@ def test_what_is_to_be_recorded(given: Stages) -> None:
 @pytest.mark.parametrize(
     "alike",
     [
-        results("a", "nobody"),
+        results("b", "nobody"),
         results("b", "a"),  # which has its result
         results("b", "c", "b"),
         results("b", status_code=199),
