@@ -800,22 +800,25 @@ class BatchStoreContract(StoreContract):
             )
 
         def steps() -> Steps:
-            for group in line_groups(lines):
+            for group in line_groups(lines, index, cost_of):
                 discard(batch)
                 alike, applied = group.alike(costs_of), None
                 if alike is None:
                     failed = group.one_by_one(cost_of)
-                    batch.apply_results(ResultFile.ERROR, failed, index, stamp=stamp)
+                    batch.apply_results(ResultFile.ERROR, failed, index, behind=0, stamp=stamp)
                 else:
-                    applied = batch.apply_alike(ResultFile.ERROR, alike, index, stamp=stamp)
+                    applied = batch.apply_alike(
+                        ResultFile.ERROR, alike, index, behind=0, stamp=stamp
+                    )
                 yield applied
 
         before = batch.version
         store.save_batch(batch, steps())
         known = RequestIndex(ids)
-        for group in line_groups(lines):
+        for group in line_groups(lines, known, cost_of):
             discard(twin)
-            twin.apply_results(ResultFile.ERROR, group.one_by_one(cost_of), known, stamp=stamp)
+            results = group.one_by_one(cost_of)
+            twin.apply_results(ResultFile.ERROR, results, known, behind=0, stamp=stamp)
         mapper = BatchMapper(MsgpackTranscoder())
         expected = [mapper.to_stored_event(event) for event in twin.collect_events()]
         found = store.recorder.select_page(batch.id, gt=before, max_bytes=4 * MEGABYTE, bodies=True)
@@ -1050,8 +1053,9 @@ class BatchStoreContract(StoreContract):
         batch = author.draft(map(request_line, "abc"))
         author.end(batch)
         store.save_batch(batch)
-        (group,) = line_groups(raw_lines(map(answer, "abc")))
-        alike, index = group.alike(costs_of), store.request_index(batch.id)
+        index = store.request_index(batch.id)
+        (group,) = line_groups(raw_lines(map(answer, "abc")), index, cost_of)
+        alike = group.alike(costs_of)
         assert alike is not None
         applied = batch.apply_alike(ResultFile.OUTPUT, alike, index, stamp=author.stamp())
         store.save_batch(batch, [applied])

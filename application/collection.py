@@ -32,10 +32,6 @@ from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 6 << 20
-STEP_LINES = 50
-"""So many lines are parsed, applied and written before the next ones: the events of all lines of a
-chunk would be held at once, and looked at again and again by the collector of cycles."""
-
 SHORT_FETCHES = 3
 """So often are files that are short of the provider's count fetched again."""
 
@@ -198,21 +194,25 @@ class _Applier:
     def _steps(
         self, batch: Batch, index: RequestIndex, file: ResultFile, lines: Sequence[RawLine]
     ) -> Steps:
-        """Apply some lines with each step, all by one decision."""
-        stamp, position = self._runtime.stamp(), batch.positions[file].offset
+        """Apply some lines with each step, all by one decision.
+
+        In the order of their requests: then those of one page of the database are near each other
+        for whoever reads results in input order, which is nearly everybody.
+        """
+        stamp, behind = self._runtime.stamp(), batch.positions[file].offset
         costing, source = self._costing, self._costing.source
-        new = [line for line in lines if line.offset >= position and line.raw.strip()]
-        for first in range(0, len(new), STEP_LINES):
-            step = new[first : first + STEP_LINES]
-            for group in line_groups(step):
-                alike = group.alike(costing.costs_of)
-                applied = alike and batch.apply_alike(
-                    file, alike, index, stamp=stamp, price_source=source
+        new = [line for line in lines if line.offset >= behind and line.raw.strip()]
+        for group in line_groups(new, index, costing.cost_of):
+            alike = group.alike(costing.costs_of)
+            applied = alike and batch.apply_alike(
+                file, alike, index, behind=behind, stamp=stamp, price_source=source
+            )
+            if applied is None:
+                results = group.one_by_one(costing.cost_of)
+                batch.apply_results(
+                    file, results, index, behind=behind, stamp=stamp, price_source=source
                 )
-                if applied is None:
-                    results = group.one_by_one(costing.cost_of)
-                    batch.apply_results(file, results, index, stamp=stamp, price_source=source)
-                yield applied
+            yield applied
 
     def _load(self) -> tuple[Batch, RequestIndex]:
         # The batch first: should another process write between the two, saving is refused.

@@ -3,18 +3,23 @@
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from ..domain.alike import AlikeResults, Tokens
+from ..domain.requests import RequestIndex
 from ..domain.values import RequestProblem, ResultLine, TokenUsage
 
 _MANY_TOKENS = 1 << 53
 _Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_MANY_TOKENS)]
 _Status = Annotated[int, msgspec.Meta(ge=100, lt=600)]
 _DIGITS = 16
+
+GROUP_LINES = 50
+"""So many lines at most are applied and written before the next ones: the events of odd ones would
+be held at once, and looked at again and again by the collector of cycles."""
 
 Costing = Callable[[str | None, TokenUsage | None], Decimal | None]
 """The cost, in USD, of an answer by the model that its body names, for the tokens that it used."""
@@ -68,12 +73,12 @@ async def split_lines(
         yield [RawLine(offset, last, complete=False)]
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, gc=False):
     code: str | int | None = None
     message: str | None = None
 
 
-class _Details(msgspec.Struct):
+class _Details(msgspec.Struct, gc=False):
     cached_tokens: _Tokens | None = None
     cache_write_tokens: _Tokens | None = None
     reasoning_tokens: _Tokens | None = None
@@ -82,7 +87,7 @@ class _Details(msgspec.Struct):
 _NO_DETAILS = _Details()
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     """Both spellings: Responses say input and output, the older endpoints prompt and completion."""
 
     input_tokens: _Tokens | None = None
@@ -95,86 +100,30 @@ class _Usage(msgspec.Struct):
     completion_tokens_details: _Details | None = None
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     model: str | None = None
     error: _Error | None = None
     usage: _Usage | None = None
 
 
-class _Response(_Body):
+class _Response(_Body, gc=False):
     """Old servers put the answer itself where its body should be."""
 
     status_code: _Status | None = None
     body: _Body | None = None
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     custom_id: str
     response: _Response | None = None
     error: _Error | None = None
 
 
 _decode = msgspec.json.Decoder(_Line).decode
-_UNUSUAL = (UnicodeDecodeError, msgspec.MsgspecError, RecursionError)
 
 
-def _content(raw: bytes) -> _Line | None:
-    """What a line says; None when a part of it has an unusual shape."""
-    try:
-        if not raw.isascii():
-            raw.decode()  # what is not asked for is not looked at otherwise
-        return _decode(raw)
-    except _UNUSUAL:
-        return None
-
-
-class LineGroup(NamedTuple):
-    """Result lines that follow each other and are of one kind."""
-
-    lines: Sequence[RawLine]
-    contents: Sequence[_Line | None]
-    kind: tuple[int, str | None] | None
-
-    def alike(self, costs_of: AlikeCosting) -> AlikeResults | None:
-        """What they say and cost, if they are alike; None for lines to be read one by one."""
-        if self.kind is None:
-            return None
-        status_code, model = self.kind
-        contents: Sequence[Any] = self.contents
-        usages = [_parts(content.response.body.usage) for content in contents]
-        return AlikeResults(
-            status_code,
-            [line.offset for line in self.lines],
-            [line.raw for line in self.lines],
-            [content.custom_id for content in contents],
-            usages,
-            costs_of(model, usages),
-        )
-
-    def one_by_one(self, cost_of: Costing) -> list[ResultLine]:
-        """What the rules need of each line, with what it cost."""
-        read = zip(self.lines, self.contents, strict=True)
-        return [_result_line(line, content, cost_of) for line, content in read]
-
-
-def line_groups(lines: Sequence[RawLine]) -> Iterator[LineGroup]:
-    """Lines in their order, those together that have one status and one model."""
-    contents = [_content(line.raw) for line in lines]
-    end = 0
-    for kind, some in groupby(contents, _kind):
-        of_kind = list(some)
-        begin, end = end, end + len(of_kind)
-        yield LineGroup(lines[begin:end], of_kind, kind)
-
-
-def _kind(content: _Line | None) -> tuple[int, str | None] | None:
-    """The status and the model of a line that may be alike with others; None for another."""
-    if content is None or (response := content.response) is None:
-        return None
-    status_code, body = response.status_code, response.body
-    if status_code is None or body is None or body.usage is None:
-        return None
-    return status_code, body.model
+_Content = _Line | ResultLine
+"""What a line says: of one with an unusual shape, what could be made of it."""
 
 
 def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
@@ -182,12 +131,73 @@ def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
 
     A line that cannot be read says why in `problem`.
     """
-    return _result_line(line, _content(line.raw), cost_of)
+    return _result_line(line, _read(line, cost_of), cost_of)
 
 
-def _result_line(line: RawLine, content: _Line | None, cost_of: Costing) -> ResultLine:
-    if content is None:
+class LineGroup(NamedTuple):
+    """Result lines of one kind, each with its content."""
+
+    kind: tuple[int, str | None] | None
+    lines: Sequence[tuple[RawLine, Any]]
+
+    def alike(self, costs_of: AlikeCosting) -> AlikeResults | None:
+        """What they say and cost, if they are alike; None for lines to be read one by one."""
+        if self.kind is None:
+            return None
+        status_code, model = self.kind
+        usages = [_parts(content.response.body.usage) for _, content in self.lines]
+        return AlikeResults(
+            status_code,
+            [line.offset for line, _ in self.lines],
+            [line.raw for line, _ in self.lines],
+            [content.custom_id for _, content in self.lines],
+            usages,
+            costs_of(model, usages),
+        )
+
+    def one_by_one(self, cost_of: Costing) -> list[ResultLine]:
+        """What the rules need of each line, with what it cost."""
+        return [_result_line(line, content, cost_of) for line, content in self.lines]
+
+
+def line_groups(
+    lines: Sequence[RawLine], index: RequestIndex, cost_of: Costing
+) -> Iterator[LineGroup]:
+    """Lines in the order of their requests, some dozens of one kind together.
+
+    Those of one request stay in the order of the file; those of none come last.
+    """
+    contents = [_read(line, cost_of) for line in lines]
+    order = index.in_order([content.custom_id or "" for content in contents])
+    ordered = ((lines[place], contents[place]) for place in order)
+    for kind, alike in groupby(ordered, _kind):
+        while some := list(islice(alike, GROUP_LINES)):
+            yield LineGroup(kind, some)
+
+
+def _read(line: RawLine, cost_of: Costing) -> _Content:
+    try:
+        if not line.raw.isascii():
+            line.raw.decode()  # what is not asked for is not looked at otherwise
+        return _decode(line.raw)
+    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         return _parse_leniently(line, cost_of)
+
+
+def _kind(read: tuple[RawLine, _Content]) -> tuple[int, str | None] | None:
+    """The status and the model of a line that may be alike with others; None for another."""
+    _, content = read
+    if isinstance(content, ResultLine) or (response := content.response) is None:
+        return None
+    status_code, body = response.status_code, response.body
+    if status_code is None or body is None or body.usage is None:
+        return None
+    return status_code, body.model
+
+
+def _result_line(line: RawLine, content: _Content, cost_of: Costing) -> ResultLine:
+    if isinstance(content, ResultLine):
+        return content
     response = content.response
     if response is None:
         return ResultLine(line.offset, line.raw, content.custom_id, error=_error(content.error))

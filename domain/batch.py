@@ -624,15 +624,17 @@ class Batch(Aggregate):
         index: RequestIndex,
         *,
         stamp: Stamp,
+        behind: int | None = None,
         price_source: str | None = None,
     ) -> None:
         """Apply result lines that follow the file's position, each to its request, once.
 
-        A line that does not parse, has an unknown custom_id or repeats one is recorded and
-        skipped. `index` must be as new as this state; it learns what was settled.
-        `price_source` names the table that the lines' costs come from.
+        They may come in any order, and by several calls of one decision: `behind` then is the
+        position at its beginning. A line that does not parse, has an unknown custom_id or repeats
+        one is recorded and skipped. `index` must be as new as this state; it learns what was
+        settled. `price_source` names the table that the lines' costs come from.
         """
-        self._check_results(file, [(line.offset, line.raw) for line in lines])
+        self._check_results(file, [(line.offset, line.raw) for line in lines], behind)
         if lines and price_source not in {None, self.price_source}:
             self._trigger(events.PricesUsed, stamp, source=price_source)
         for line in lines:
@@ -645,6 +647,7 @@ class Batch(Aggregate):
         index: RequestIndex,
         *,
         stamp: Stamp,
+        behind: int | None = None,
         price_source: str | None = None,
     ) -> AppliedResults | None:
         """Apply results that are alike as `apply_results` does, but all at once.
@@ -654,7 +657,8 @@ class Batch(Aggregate):
         success, and their costs come from the table that was named last: one by one, the same
         lines show what becomes of each.
         """
-        self._check_results(file, zip(results.offsets, results.lines, strict=True))
+        lines = list(zip(results.offsets, results.lines, strict=True))
+        self._check_results(file, lines, behind)
         if price_source not in {None, self.price_source} or not is_success(results.status_code):
             return None
         numbers = index.settle_all(results.custom_ids)
@@ -662,19 +666,21 @@ class Batch(Aggregate):
             return None
         applied = AppliedResults(self.id, self._version + 1, stamp, file, numbers, results)
         self.tally.count_successes(results.usages, results.costs)
-        size = len(results.lines[-1])
-        self.positions[file].move(results.offsets[-1], size, lines=len(numbers))
+        offset, last = max(lines)
+        self.positions[file].move(offset, len(last), lines=len(lines))
         self._version += len(numbers)
         self._modified_on = stamp.at
         return applied
 
-    def _check_results(self, file: ResultFile, lines: Iterable[tuple[int, bytes]]) -> None:
+    def _check_results(
+        self, file: ResultFile, lines: Iterable[tuple[int, bytes]], behind: int | None
+    ) -> None:
         if not self.status.is_terminal:
             raise NotTerminalError(self.id, self.status)
         if self.results_collected:
             raise BatchFinishedError(self.id, self.status, "applying results")
-        expected = self.positions[file].offset
-        for offset, line in lines:
+        expected = self.positions[file].offset if behind is None else behind
+        for offset, line in sorted(lines):
             if offset < expected:
                 raise OutOfOrderError(
                     f"byte {offset} of the {file.value} file of batch {self.id} was applied before"

@@ -22,11 +22,12 @@ class FilePosition:
     lines: int = 0
 
     def move(self, offset: int, size: int, lines: int = 1) -> None:
-        """Step behind the line of so many bytes at `offset`, and the newline that ends it.
+        """Count lines in, of which the last has so many bytes at `offset`, and a newline.
 
-        It is the last of so many lines.
+        Those that one decision applies may come in any order; behind the last of them in the file
+        the next decision begins.
         """
-        self.offset = offset + size + 1
+        self.offset = max(self.offset, offset + size + 1)
         self.lines += lines
 
 

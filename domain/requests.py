@@ -24,6 +24,15 @@ class RequestIndex:
         """The request's position in the input, from 1; None for an unknown custom_id."""
         return self._numbers.get(custom_id)
 
+    def in_order(self, custom_ids: Sequence[str]) -> list[int]:
+        """The places of custom_ids in the order of their requests.
+
+        Those of one request stay as they are; those of none come last.
+        """
+        last = len(self._numbers) + 1
+        numbers = [self._numbers.get(custom_id, last) for custom_id in custom_ids]
+        return sorted(range(len(numbers)), key=numbers.__getitem__)
+
     def add(self, custom_id: str) -> int:
         """Give the next number to a new custom_id and return it."""
         number = len(self._numbers) + 1

@@ -70,6 +70,7 @@ def applied(
         {"costs": [None, None, None]},
         {"costs": [Decimal(1), None, Decimal("1E-7")]},
         {"offsets": [7, 90, 100]},
+        {"offsets": [90, 100, 7]},
     ],
 )
 def test_state_is_that_of_one_by_one(given: Stages, file: ResultFile, also: dict[str, Any]) -> None:
@@ -131,7 +132,7 @@ def test_costs_of_a_table_that_was_not_named(given: Stages) -> None:
     assert applied(story, results("c", offset=20), price_source=None)
 
 
-@pytest.mark.parametrize("offsets", [[9, 30], [10, 19], [30, 10]])
+@pytest.mark.parametrize("offsets", [[9, 30], [30, 9], [10, 19], [19, 10]])
 def test_lines_before_the_position_or_over_each_other(given: Stages, offsets: list[int]) -> None:
     """The caller's place in the file is wrong."""
     story = given.at("ended").apply("a")
@@ -140,6 +141,17 @@ def test_lines_before_the_position_or_over_each_other(given: Stages, offsets: li
         applied(story, results("b", "c", offsets=offsets))
     assert story.facts() == []
     assert not story.index.is_settled(2)
+
+
+def test_one_decision_by_several_calls(given: Stages) -> None:
+    """All lie behind where it began; the next one begins behind the last line of the file."""
+    story = given.at("ended").apply("a")
+    assert applied(story, results("b", offset=30), behind=10)
+    assert (story.batch.positions[OUT].offset, story.batch.positions[OUT].lines) == (40, 2)
+    with pytest.raises(OutOfOrderError, match="byte 10 of the output file"):
+        applied(story, results("c", offset=10))
+    assert applied(story, results("c", offset=10), behind=10)
+    assert (story.batch.positions[OUT].offset, story.batch.positions[OUT].lines) == (40, 3)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,24 @@ def test_blank_lines_may_lie_between(given: Stages) -> None:
     assert story.batch.positions[OUT].offset == 12
 
 
+def test_lines_of_one_decision_in_any_order(given: Stages) -> None:
+    """The position moves behind the last line of the file, and a replay says the same."""
+    story = given.at("ended")
+    late, early = (
+        ResultLine(20, b"{}", "b", answered=True),
+        ResultLine(4, b"{}", "nobody", answered=True),
+    )
+    story.apply(late, early)
+    assert story.batch.positions[OUT].offset == 23
+    first = ResultLine(0, b"{}", "a", answered=True)
+    with pytest.raises(OutOfOrderError, match="byte 0 of the output file"):
+        story.apply(first)
+    story.batch.apply_results(OUT, [first], story.index, behind=0, stamp=story.stamp())
+    assert (story.batch.positions[OUT].offset, story.batch.positions[OUT].lines) == (23, 3)
+    assert story.news() == ["ResultApplied", "ResultSkipped", "ResultApplied"]
+    assert story.replayed() == story.state()
+
+
 @pytest.mark.parametrize("offset", [0, 1, 9])
 def test_line_before_the_position_is_refused(given: Stages, offset: int) -> None:
     """What was applied is not applied again: the caller's place in the file is wrong."""

@@ -7,8 +7,15 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from batchtrail.application.result_lines import RawLine, line_groups, parse_result_line
+from batchtrail.application.result_lines import (
+    GROUP_LINES,
+    LineGroup,
+    RawLine,
+    line_groups,
+    parse_result_line,
+)
 from batchtrail.domain.alike import AlikeResults, Tokens
+from batchtrail.domain.requests import RequestIndex
 from batchtrail.domain.values import ResultLine, TokenUsage
 
 USAGE = {"input_tokens": 3, "output_tokens": 2}
@@ -52,6 +59,20 @@ def raw_lines(raws: Sequence[bytes]) -> list[RawLine]:
     return [RawLine(1_000 * place, raw) for place, raw in enumerate(raws)]
 
 
+def groups_of(raws: Sequence[bytes], *custom_ids: str) -> list[LineGroup]:
+    return list(line_groups(raw_lines(raws), RequestIndex(custom_ids), cost_of))
+
+
+def lines_of(groups: Sequence[LineGroup]) -> list[RawLine]:
+    return [line for group in groups for line, _ in group.lines]
+
+
+def named(raw: bytes, custom_id: str) -> bytes:
+    return raw.replace(b'"custom_id":"a"', f'"custom_id":"{custom_id}"'.encode()).replace(
+        b'"custom_id": "a"', f'"custom_id": "{custom_id}"'.encode()
+    )
+
+
 def told(alike: AlikeResults) -> list[tuple[object, ...]]:
     """What lines say together, line by line."""
     columns = zip(*alike[1:], strict=True)
@@ -68,22 +89,31 @@ def told_alone(line: ResultLine) -> tuple[object, ...]:
 
 @given(st.lists(st.sampled_from([*ALIKE, *OTHERS, *ODD])))
 def test_together_as_one_by_one(raws: list[bytes]) -> None:
-    """Every line is in one group, in its place, and says the same in each way of asking."""
+    """Every line is in one group, and says the same in each way of asking."""
     lines = raw_lines(raws)
+    groups = groups_of(raws)
+    assert lines_of(groups) == lines
     alone = [parse_result_line(line, cost_of) for line in lines]
-    groups = list(line_groups(lines))
-    assert [line for group in groups for line in group.lines] == lines
     assert [line for group in groups for line in group.one_by_one(cost_of)] == alone
     for group in groups:
         if (alike := group.alike(costs_of)) is not None:
-            one_by_one = group.one_by_one(cost_of)
-            assert told(alike) == [told_alone(line) for line in one_by_one]
+            assert told(alike) == [told_alone(line) for line in group.one_by_one(cost_of)]
+
+
+@given(st.lists(st.tuples(st.sampled_from([*ALIKE, *OTHERS, *ODD]), st.sampled_from("abcde"))))
+def test_in_the_order_of_the_requests(rows: list[tuple[bytes, str]]) -> None:
+    """Lines of one request as they were, those of none behind all others."""
+    lines = raw_lines([named(raw, custom_id) for raw, custom_id in rows])
+    ids = [parse_result_line(line).custom_id for line in lines]
+    places = {"d": 0, "a": 1, "c": 2}
+    expected = sorted(lines, key=lambda line: places.get(ids[lines.index(line)] or "", 3))
+    assert lines_of(groups_of([line.raw for line in lines], "d", "a", "c")) == expected
 
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_one_status_and_one_model(other: bytes) -> None:
     """Another one begins another group."""
-    groups = list(line_groups(raw_lines([*ALIKE, other, other, *ALIKE])))
+    groups = groups_of([*ALIKE, other, other, *ALIKE])
     assert [len(group.lines) for group in groups] == [4, 2, 4]
     assert all(group.alike(costs_of) for group in groups)
 
@@ -91,11 +121,21 @@ def test_one_status_and_one_model(other: bytes) -> None:
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_lines_are_read_one_by_one(odd: bytes) -> None:
     """What they say may have no usage, no status, or an unusual shape."""
-    groups = list(line_groups(raw_lines([*ALIKE, odd, odd, *ALIKE])))
+    groups = groups_of([*ALIKE, odd, odd, *ALIKE], "b")
     assert [len(group.lines) for group in groups] == [4, 2, 4]
     assert [group.alike(costs_of) is None for group in groups] == [False, True, False]
 
 
+@pytest.mark.parametrize("raw", [answer(), answer(None)])
+def test_groups_are_small(raw: bytes) -> None:
+    """Their events are not held all at once."""
+    assert [len(group.lines) for group in groups_of([raw] * (2 * GROUP_LINES + 1))] == [
+        GROUP_LINES,
+        GROUP_LINES,
+        1,
+    ]
+
+
 def test_no_lines() -> None:
     """No groups."""
-    assert list(line_groups([])) == []
+    assert groups_of([]) == []
