@@ -159,10 +159,11 @@ def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> 
         content.open("rb") as lines,
         closing(plain),
     ):
-        floor.insert(plain, numbers, (line[:-1] for line in lines))
+        floor.insert(plain, floor.rows(numbers, (line[:-1] for line in lines)))
     store = floor.opened(str(database))
     with stages.timed(BARE_LOOPS[1]), content.open("rb") as lines:
-        floor.insert(store, numbers, (line[:-1] for line in lines))
+        rows = floor.rows(numbers, (line[:-1] for line in lines))
+        floor.insert(store, floor.in_order(rows))
     with stages.timed("write results, bare"):
         floor.write(store, database.with_suffix(".out"))
     store.close()
