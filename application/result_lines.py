@@ -138,26 +138,28 @@ class LineGroup(NamedTuple):
     """Result lines of one kind, each with its content."""
 
     kind: tuple[int, str | None] | None
-    lines: Sequence[tuple[RawLine, Any]]
+    lines: Sequence[RawLine]
+    contents: Sequence[Any]
 
     def alike(self, costs_of: AlikeCosting) -> AlikeResults | None:
         """What they say and cost, if they are alike; None for lines to be read one by one."""
         if self.kind is None:
             return None
         status_code, model = self.kind
-        usages = [_parts(content.response.body.usage) for _, content in self.lines]
+        usages = [_parts(content.response.body.usage) for content in self.contents]
         return AlikeResults(
             status_code,
-            [line.offset for line, _ in self.lines],
-            [line.raw for line, _ in self.lines],
-            [content.custom_id for _, content in self.lines],
+            [line.offset for line in self.lines],
+            [line.raw for line in self.lines],
+            [content.custom_id for content in self.contents],
             usages,
             costs_of(model, usages),
         )
 
     def one_by_one(self, cost_of: Costing) -> list[ResultLine]:
         """What the rules need of each line, with what it cost."""
-        return [_result_line(line, content, cost_of) for line, content in self.lines]
+        read = zip(self.lines, self.contents, strict=True)
+        return [_result_line(line, content, cost_of) for line, content in read]
 
 
 def line_groups(
@@ -169,10 +171,13 @@ def line_groups(
     """
     contents = [_read(line, cost_of) for line in lines]
     order = index.in_order([content.custom_id or "" for content in contents])
-    ordered = ((lines[place], contents[place]) for place in order)
-    for kind, alike in groupby(ordered, _kind):
-        while some := list(islice(alike, GROUP_LINES)):
-            yield LineGroup(kind, some)
+    lines, contents = [lines[place] for place in order], [contents[place] for place in order]
+    begin = 0
+    for kind, alike in groupby(map(_kind, contents)):
+        while count := len(list(islice(alike, GROUP_LINES))):
+            end = begin + count
+            yield LineGroup(kind, lines[begin:end], contents[begin:end])
+            begin = end
 
 
 def _read(line: RawLine, cost_of: Costing) -> _Content:
@@ -184,9 +189,8 @@ def _read(line: RawLine, cost_of: Costing) -> _Content:
         return _parse_leniently(line, cost_of)
 
 
-def _kind(read: tuple[RawLine, _Content]) -> tuple[int, str | None] | None:
+def _kind(content: _Content) -> tuple[int, str | None] | None:
     """The status and the model of a line that may be alike with others; None for another."""
-    _, content = read
     if isinstance(content, ResultLine) or (response := content.response) is None:
         return None
     status_code, body = response.status_code, response.body

@@ -64,7 +64,7 @@ def groups_of(raws: Sequence[bytes], *custom_ids: str) -> list[LineGroup]:
 
 
 def lines_of(groups: Sequence[LineGroup]) -> list[RawLine]:
-    return [line for group in groups for line, _ in group.lines]
+    return [line for group in groups for line in group.lines]
 
 
 def named(raw: bytes, custom_id: str) -> bytes:
