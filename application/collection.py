@@ -114,7 +114,7 @@ class CollectionFlow:
         """
         if batch.report is None:
             return True
-        applier = _Applier(self._runtime, batch, self._prices)
+        applier = Applier(self._runtime, batch, self._prices)
         whole = True
         failure: ProviderError | None = None
         for file, file_id in (
@@ -168,7 +168,7 @@ class _Attempt:
         return self._short_delays[self._short - 1]
 
 
-class _Applier:
+class Applier:
     """Applies chunks of lines on the store's thread; starts over when another process was first."""
 
     def __init__(self, runtime: Runtime, batch: Batch, prices: PriceBook | None) -> None:
