@@ -32,6 +32,7 @@ from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 6 << 20
+
 SHORT_FETCHES = 3
 """So often are files that are short of the provider's count fetched again."""
 
@@ -204,9 +205,11 @@ class Applier:
         new = [line for line in lines if line.offset >= behind and line.raw.strip()]
         for group in line_groups(new, index, costing.cost_of):
             alike = group.alike(costing.costs_of)
-            applied = alike and batch.apply_alike(
-                file, alike, index, behind=behind, stamp=stamp, price_source=source
-            )
+            applied = None
+            if alike is not None:
+                applied = batch.apply_alike(
+                    file, alike, index, behind=behind, stamp=stamp, price_source=source
+                )
             if applied is None:
                 results = group.one_by_one(costing.cost_of)
                 batch.apply_results(

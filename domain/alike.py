@@ -17,7 +17,7 @@ Tokens = tuple[int, int, int, int, int]
 
 
 class AlikeResults(NamedTuple):
-    """Answered result lines that follow each other in a file, all with one status and no error.
+    """Answered result lines of one file and one status that tell what they used, in any order.
 
     `offsets` are in bytes, of each line's first one; `lines` are without newlines; `costs` are in
     USD, None where no price is known.
