@@ -19,7 +19,7 @@ from batchtrail.domain.costs import FREE, ModelPrice, Rates
 from batchtrail.domain.events import ResultApplied, ResultSkipped
 from batchtrail.domain.status import ResultFile
 
-IDS = [f"r{number}" for number in range(8)]
+IDS = [f"r{number}" for number in range(24)]
 
 
 class OnePrice:
@@ -43,14 +43,17 @@ def answer(custom_id: str, status_code: object, model: object, usage: object) ->
 
 _ids = st.sampled_from([*IDS, "nobody"])
 _usages = st.sampled_from([None, {}, {"output_tokens": 7}, {"output_tokens": "7"}])
-_lines = st.one_of(
+_odd = st.one_of(
     st.builds(answer, _ids, st.sampled_from([200, 201, 500, None, "200"]), st.just("m"), _usages),
     st.builds(answer, _ids, st.just(200), st.sampled_from(["m", "n", None, 5]), _usages),
-    st.builds(answer, _ids, st.just(200), st.just("m"), st.just({"output_tokens": 9})),
     st.builds(line, _ids, st.none(), st.just({"code": "batch_expired", "message": "No."})),
     st.builds(line, _ids, st.sampled_from([{"model": "m", "usage": {}}, "text"])),
     st.sampled_from([b"no json", b"  ", b'{"custom_id":"r1","response":{"body":"\xff"}}']),
 )
+
+_plain = [answer(custom_id, 200, "m", {"output_tokens": 9}) for custom_id in IDS]
+_files = st.lists(_odd, max_size=8).flatmap(lambda odd: st.permutations([*odd, *_plain]))
+"""A plain answer for each request, and some others, before it or behind it."""
 
 
 def applied(raws: list[bytes], chunk: int) -> list[Any]:
@@ -88,8 +91,8 @@ def applied(raws: list[bytes], chunk: int) -> list[Any]:
     ]
 
 
-@settings(deadline=None)
-@given(st.lists(_lines, max_size=40), st.integers(2, 40))
+@settings(deadline=None, max_examples=40)
+@given(_files, st.integers(2, 40))
 def test_any_chunks_give_the_same(raws: list[bytes], chunk: int) -> None:
     """Line by line in the order of the file, or many in the order of their requests."""
     assert applied(raws, chunk) == applied(raws, 1)
