@@ -1,6 +1,6 @@
 """How bodies are stored: as they are, compressed, encrypted; each says for itself which."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 from eventsourcing.persistence import Cipher, Compressor
@@ -39,6 +39,12 @@ class BodyCoding:
         if not done and not body.startswith(MARK):
             return body
         return MARK + bytes((done,)) + body
+
+    def all_stored(self, bodies: Sequence[bytes]) -> Sequence[bytes]:
+        """The same of several bodies, which mostly are stored as they are."""
+        if self.compresses or self.cipher is not None or any(body[:1] == MARK for body in bodies):
+            return [self.stored(body) for body in bodies]
+        return bodies
 
     def plain(self, stored: bytes) -> bytes:
         """A body as it was recorded. Raises `ValueError` when it cannot be decoded."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from ..domain.alike import Tokens
-from ..domain.costs import FREE, ModelPrice, cost_of, cost_of_tokens
+from ..domain.costs import FREE, ModelPrice, cost_of, costs_of
 from ..domain.values import TokenUsage
 from .ports import PriceBook
 
@@ -49,12 +49,12 @@ class BatchCosting:
             return FREE if price.is_free else None
         return cost_of(usage, price)
 
-    def costs_of(self, model: str | None, usages: Sequence[Tokens]) -> list[Decimal | None]:
+    def costs_of(self, model: str | None, usages: Sequence[Tokens]) -> Sequence[Decimal | None]:
         """The same of answers by one model that all tell what they used."""
         price = self._price(model)
         if price is None:
             return [None] * len(usages)
-        return [cost_of_tokens(tokens, price) for tokens in usages]
+        return costs_of(usages, price)
 
     def _price(self, model: str | None) -> ModelPrice | None:
         model = model or self._model

@@ -120,7 +120,7 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Line).decode
-
+_UNUSUAL = (UnicodeDecodeError, msgspec.MsgspecError, RecursionError)
 
 _Content = _Line | ResultLine
 """What a line says: of one with an unusual shape, what could be made of it."""
@@ -169,7 +169,9 @@ def line_groups(
 
     Those of one request stay in the order of the file; those of none come last.
     """
-    contents = [_read(line, cost_of) for line in lines]
+    contents = list[_Content]()
+    for begin in range(0, len(lines), GROUP_LINES):
+        contents += _read_all(lines[begin : begin + GROUP_LINES], cost_of)
     order = index.in_order([content.custom_id or "" for content in contents])
     lines, contents = [lines[place] for place in order], [contents[place] for place in order]
     begin = 0
@@ -180,12 +182,23 @@ def line_groups(
             begin = end
 
 
+def _read_all(lines: Sequence[RawLine], cost_of: Costing) -> Sequence[_Content]:
+    """What some lines say: of usual shape mostly, and read without a look at each."""
+    try:
+        for line in lines:
+            if not line.raw.isascii():
+                line.raw.decode()
+        return [_decode(line.raw) for line in lines]
+    except _UNUSUAL:
+        return [_read(line, cost_of) for line in lines]
+
+
 def _read(line: RawLine, cost_of: Costing) -> _Content:
     try:
         if not line.raw.isascii():
             line.raw.decode()  # what is not asked for is not looked at otherwise
         return _decode(line.raw)
-    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
+    except _UNUSUAL:
         return _parse_leniently(line, cost_of)
 
 

@@ -8,9 +8,9 @@ from eventsourcing.persistence import StoredEvent
 from ..domain import events
 from ..domain.alike import AppliedResults
 from ..domain.batch import Batch
-from .alike_records import alike_records
+from .alike_columns import alike_columns
 from .projections import CompletionsProjection
-from .records import EventRecord
+from .records import EventColumns, EventRecord
 from .transcoding import BatchMapper
 from .views import BatchSummary, ViewWriter
 
@@ -45,7 +45,7 @@ class Saving:
         self._completions = CompletionsProjection()
         self._is_large = False
 
-    def records(self) -> Iterator[EventRecord]:
+    def records(self) -> Iterator[EventRecord | EventColumns]:
         """The events as they are stored, in their order; to be asked for once."""
         if self._steps is None:
             yield from self._pending()
@@ -54,7 +54,7 @@ class Saving:
             yield from self._pending()
             self._batch.pending_events.clear()
             if applied is not None:
-                yield from self._alike(applied)
+                yield self._alike(applied)
 
     def _pending(self) -> Iterator[EventRecord]:
         to_stored_event, process = self._mapper.to_stored_event, self._completions.process
@@ -64,10 +64,10 @@ class Saving:
             process(event, event.originator_version - self._before)
             yield to_stored_event(event)
 
-    def _alike(self, applied: AppliedResults) -> Iterator[EventRecord]:
+    def _alike(self, applied: AppliedResults) -> EventColumns:
         self._is_large = True
         self._completions.process_alike(applied, applied.first_version - self._before)
-        return alike_records(applied, self._mapper)
+        return alike_columns(applied, self._mapper)
 
     def snapshot(self) -> StoredEvent | None:
         """The batch behind its events, when it is worth a snapshot."""

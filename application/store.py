@@ -34,7 +34,7 @@ from .body_writer import BodyWriter
 from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
 from .projections import BatchesProjection, CompletionsProjection
-from .records import EventRecord
+from .records import EventColumns, EventRecord
 from .saving import Saving, Steps
 from .transcoding import BatchMapper, MsgpackTranscoder, SnapshotMapper
 from .views import CompletionRow, ViewReader, ViewWriter
@@ -70,18 +70,18 @@ ChangeBodies = Callable[[BodyWriter], None]
 class BatchRecorder(ApplicationRecorder):
     """What a database must offer beyond the library's recorder.
 
-    `insert_events` takes any iterable of `EventRecord`s of one batch, which it may ask for the
-    next one when the last was written, and without any does nothing. Once all are written it calls
-    in the same transaction, where they are given, `snapshot` (TakeSnapshot), `change_bodies`
-    (ChangeBodies) and, when the views were up to date before, `write_views` (WriteViews). It
-    returns the positions, which follow each other. The library's own `select_` methods leave
-    bodies unread.
+    `insert_events` takes any iterable of `EventRecord`s and `EventColumns` of one batch, which it
+    may ask for the next one when the last was written, and without any does nothing. Once all are
+    written it calls in the same transaction, where they are given, `snapshot` (TakeSnapshot),
+    `change_bodies` (ChangeBodies) and, when the views were up to date before, `write_views`
+    (WriteViews). It returns the positions, which follow each other. The library's own `select_`
+    methods leave bodies unread.
     """
 
     @abstractmethod
     def insert_events(
         self,
-        stored_events: Iterable[StoredEvent],
+        stored_events: Iterable[StoredEvent | EventColumns],
         *,
         snapshot: TakeSnapshot | None = None,
         write_views: WriteViews | None = None,

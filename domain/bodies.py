@@ -7,6 +7,7 @@ give the same.
 
 import json
 import re
+from collections.abc import Iterable
 from hashlib import sha256
 from io import BytesIO
 from typing import Self
@@ -19,6 +20,14 @@ _MARKER = re.compile(
 _MARKER_TAIL = b'","redacted":"sha256:'
 _TAIL = slice(-67 - len(_MARKER_TAIL), -67)
 """Where that part of a marker stands: 64 hex digits, a quote, a brace and a newline follow."""
+
+
+def digests_of(contents: Iterable[bytes]) -> list[bytes]:
+    """The SHA-256 of each content.
+
+    Through one list of hashes: half the time of anything that holds the contents.
+    """
+    return [content.digest() for content in map(sha256, contents)]
 
 
 @frozen
@@ -68,8 +77,7 @@ class Lines(Body):
     @staticmethod
     def digest_of(content: bytes) -> bytes:
         """The digest of lines as they were written, without markers."""
-        # Through one list of hashes: half the time of anything that holds the lines.
-        return sha256(b"".join([line.digest() for line in map(sha256, BytesIO(content))])).digest()
+        return sha256(b"".join(digests_of(BytesIO(content)))).digest()
 
     @property
     def redacted(self) -> int:

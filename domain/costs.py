@@ -83,17 +83,18 @@ def cost_of(usage: TokenUsage, price: ModelPrice) -> Decimal:
     tokens are part of the output.
     """
     parts = usage.input, usage.cached, usage.output, usage.reasoning, usage.cache_write
-    return cost_of_tokens(parts, price)
+    return costs_of([parts], price)[0]
 
 
-def cost_of_tokens(tokens: Tokens, price: ModelPrice) -> Decimal:
-    """The same of the parts of a usage."""
-    given, cached, made, _, written = tokens
-    rates = price.rates_of(given) if price.tiers else price.rates
-    per_given, per_cached, per_written, per_made, exponent = rates.units
-    plain = max(0, given - cached - written)
-    units = plain * per_given + cached * per_cached + written * per_written + made * per_made
-    return EXACT.scaleb(units, exponent)
+def costs_of(usages: Iterable[Tokens], price: ModelPrice) -> list[Decimal]:
+    """The same of requests, each by the parts of its usage."""
+    costs, scaled, rates_of = list[Decimal](), EXACT.scaleb, price.rates_of
+    for given, cached, made, _, written in usages:
+        per_given, per_cached, per_written, per_made, exponent = rates_of(given).units
+        plain = max(0, given - cached - written)
+        units = plain * per_given + cached * per_cached + written * per_written + made * per_made
+        costs.append(scaled(units, exponent))
+    return costs
 
 
 def total_of(costs: Iterable[Decimal]) -> Decimal:

@@ -34,7 +34,7 @@ class SQLiteNewLog:
 
     def add(self, records: Sequence[EventRecord]) -> None:
         """Add events at their positions."""
-        insert_events(self._cursor, ((record.position, record) for record in records))
+        insert_events(self._cursor, records, (record.position for record in records))
 
     def keep_seal(self, kept: KeptSeal) -> None:
         """Remember a seal."""

@@ -8,6 +8,7 @@ ones are cut by SQLite itself.
 """
 
 import sqlite3
+from collections.abc import Sequence
 
 from eventsourcing.sqlite import SQLiteCursor
 
@@ -63,8 +64,17 @@ class Pieces:
             return b"".join([head, *pieces])
         return b"".join([head[_MARK_BYTES:], *pieces]) if len(pieces) == wanted else head
 
+    def keep_all(
+        self, positions: Sequence[int], bodies: Sequence[bytes | None]
+    ) -> Sequence[bytes | None]:
+        """What stands in their events' rows of bodies, as they are stored; rests are kept here."""
+        return [
+            body if body is None or len(body) < _OLD_HEAD else self.keep(position, body)
+            for position, body in zip(positions, bodies, strict=True)
+        ]
+
     def keep(self, position: int, body: bytes | None) -> bytes | None:
-        """What stands in its event's row of a body, as it is stored; the rest is kept here."""
+        """The same of one body."""
         if body is None or not (_SHORTEST <= len(body) <= _LONGEST or len(body) == _OLD_HEAD):
             return body
         self.drop(position)  # pieces that damage left there would be taken for those of this body

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -13,7 +13,7 @@ import msgspec
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
-from ...application.records import EventRecord
+from ...application.records import EventColumns, EventRecord
 from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from .beginnings import CREATE as CREATE_BEGINNINGS, JOIN, STATE, TOPIC
@@ -112,21 +112,20 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         return self._checkpoints
 
     def insert_events(
-        self, stored_events: Iterable[StoredEvent], **what: Any
+        self, stored_events: Iterable[StoredEvent | EventColumns], **what: Any
     ) -> Sequence[int] | None:
         """Record events of one batch, any number of them."""
-        records = iter(cast(Iterable[EventRecord], stored_events))
+        stored = iter(cast(Iterable[EventRecord | EventColumns], stored_events))
         # Before anything is locked: making the first may have to look up a price, or import one.
-        if (first := next(records, None)) is None:
+        if (first := next(stored, None)) is None:
             return None
         with self.datastore.transaction(commit=True) as cursor:
-            return self._insert(cursor, first, records, **what)
+            return self._insert(cursor, chain((first,), stored), **what)
 
     def _insert(
         self,
         c: SQLiteCursor,
-        first: EventRecord,
-        others: Iterator[EventRecord],
+        stored: Iterable[EventRecord | EventColumns],
         *,
         snapshot: TakeSnapshot | None = None,
         write_views: WriteViews | None = None,
@@ -137,8 +136,8 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         up_to_date = views.checkpoint() >= _last_position(c)
         begin = _next_position(c)  # which nobody else takes: the write lock is held
         # As they are made: the events of a save need not be held.
-        count = insert_events(c, enumerate(chain((first,), others), begin))
-        positions = range(begin, begin + count)
+        insert_events(c, stored, places := count(begin))
+        positions = range(begin, next(places))
         if change_bodies is not None:
             change_bodies(SQLiteBodyWriter(c))
         if snapshot is not None and (taken := snapshot()) is not None:

@@ -1,23 +1,24 @@
 """How events, snapshots and seals become rows."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import groupby, islice
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteCursor
 
-from ...application.records import EventRecord
+from ...application.records import EventColumns, EventRecord, in_columns
 from .beginnings import Beginnings
 from .pieces import Pieces
 
 if TYPE_CHECKING:
     from ...application.sealing import KeptSeal
 
-_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = 7
+_ROW = f"({', '.join('?' * _COLUMNS)})"
 _ROWS_AT_ONCE = 25
 """Events of one statement: each statement costs a part of what a row does."""
 
@@ -35,51 +36,46 @@ def key(originator_id: UUID | str) -> str:
     return originator_id.hex if isinstance(originator_id, UUID) else originator_id
 
 
-def insert_events(cursor: SQLiteCursor, placed: Iterable[tuple[int, EventRecord]]) -> int:
-    """Insert events at their positions, asking for some at a time; gives their number.
+def insert_events(
+    cursor: SQLiteCursor, stored: Iterable[EventRecord | EventColumns], positions: Iterator[int]
+) -> None:
+    """Insert events, each at the next position, asking for some at a time.
 
     After an error the transaction must be rolled back: what came before it is not undone.
     """
-    count, placed = 0, iter(placed)
     beginnings, pieces = Beginnings(cursor), Pieces(cursor)
-    while some := list(islice(placed, _ROWS_AT_ONCE)):
-        values = list[Any]()
-        for topic, alike in groupby(some, _topic):
-            values += _values(topic, list(alike), beginnings, pieces)
-        cursor.execute(_insertion_of(len(some)), values)
-        count += len(some)
-    return count
-
-
-def _topic(placed: tuple[int, EventRecord]) -> str:
-    return placed[1].topic
+    values, full = list[Any](), _ROWS_AT_ONCE * _COLUMNS
+    for columns in in_columns(stored, at_once=_ROWS_AT_ONCE):
+        places = list(islice(positions, len(columns.states)))
+        values += _values(columns, places, beginnings, pieces)
+        while len(values) >= full:
+            cursor.execute(_insertion_of(_ROWS_AT_ONCE), values[:full])
+            del values[:full]
+    if values:
+        cursor.execute(_insertion_of(len(values) // _COLUMNS), values)
 
 
 def _values(
-    topic: str, placed: Sequence[tuple[int, EventRecord]], beginnings: Beginnings, pieces: Pieces
-) -> list[Any]:
-    """The columns of events that have a topic, one row behind the other.
+    columns: EventColumns, positions: Sequence[int], beginnings: Beginnings, pieces: Pieces
+) -> Iterable[Any]:
+    """What the rows of events hold, one row behind the other.
 
     The driver takes a bytearray as it is. For bytes it first looks for somebody who adapts them,
     and words an error for each value when it finds nobody, which takes longer than the copy.
     """
-    topic, begin = beginnings.of(topic, [record.state for _, record in placed])
-    values = list[Any]()
-    batch_id, batch = None, ""
-    for position, record in placed:
-        if record.originator_id is not batch_id:  # nearly always that of the one before
-            batch_id, batch = record.originator_id, key(record.originator_id)
-        body = pieces.keep(position, record.body)
-        values += (
-            position,
-            batch,
-            record.originator_version,
-            topic,
-            bytearray(record.digest),
-            bytearray(record.state[begin:]),
-            None if body is None else bytearray(body),
-        )
-    return values
+    topic, begin = beginnings.of(columns.topic, columns.states)
+    bodies = pieces.keep_all(positions, columns.bodies)
+    rows = zip(
+        positions,
+        repeat(key(columns.originator_id)),
+        columns.versions,
+        repeat(topic),
+        map(bytearray, columns.digests),
+        [bytearray(state[begin:]) for state in columns.states],
+        [None if body is None else bytearray(body) for body in bodies],
+        strict=False,  # the same ones repeat without end
+    )
+    return chain.from_iterable(rows)
 
 
 @cache
