@@ -17,7 +17,7 @@ _Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_MANY_TOKENS)]
 _Status = Annotated[int, msgspec.Meta(ge=100, lt=600)]
 _DIGITS = 16
 
-GROUP_LINES = 50
+GROUP_LINES = 200
 """So many lines at most are applied and written before the next ones: the events of odd ones would
 be held at once, and looked at again and again by the collector of cycles."""
 
@@ -120,7 +120,6 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Line).decode
-_UNUSUAL = (UnicodeDecodeError, msgspec.MsgspecError, RecursionError)
 
 _Content = _Line | ResultLine
 """What a line says: of one with an unusual shape, what could be made of it."""
@@ -131,7 +130,8 @@ def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
 
     A line that cannot be read says why in `problem`.
     """
-    return _result_line(line, _read(line, cost_of), cost_of)
+    (content,) = _read([line], cost_of)
+    return _result_line(line, content, cost_of)
 
 
 class LineGroup(NamedTuple):
@@ -165,13 +165,11 @@ class LineGroup(NamedTuple):
 def line_groups(
     lines: Sequence[RawLine], index: RequestIndex, cost_of: Costing
 ) -> Iterator[LineGroup]:
-    """Lines in the order of their requests, some dozens of one kind together.
+    """Lines in the order of their requests, many of one kind together.
 
     Those of one request stay in the order of the file; those of none come last.
     """
-    contents = list[_Content]()
-    for begin in range(0, len(lines), GROUP_LINES):
-        contents += _read_all(lines[begin : begin + GROUP_LINES], cost_of)
+    contents = _read(lines, cost_of)
     order = index.in_order([content.custom_id or "" for content in contents])
     lines, contents = [lines[place] for place in order], [contents[place] for place in order]
     begin = 0
@@ -182,24 +180,16 @@ def line_groups(
             begin = end
 
 
-def _read_all(lines: Sequence[RawLine], cost_of: Costing) -> Sequence[_Content]:
-    """What some lines say: of usual shape mostly, and read without a look at each."""
-    try:
-        for line in lines:
+def _read(lines: Sequence[RawLine], cost_of: Costing) -> list[_Content]:
+    contents = list[_Content]()
+    for line in lines:
+        try:
             if not line.raw.isascii():
-                line.raw.decode()
-        return [_decode(line.raw) for line in lines]
-    except _UNUSUAL:
-        return [_read(line, cost_of) for line in lines]
-
-
-def _read(line: RawLine, cost_of: Costing) -> _Content:
-    try:
-        if not line.raw.isascii():
-            line.raw.decode()  # what is not asked for is not looked at otherwise
-        return _decode(line.raw)
-    except _UNUSUAL:
-        return _parse_leniently(line, cost_of)
+                line.raw.decode()  # what is not asked for is not looked at otherwise
+            contents.append(_decode(line.raw))
+        except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
+            contents.append(_parse_leniently(line, cost_of))
+    return contents
 
 
 def _kind(content: _Content) -> tuple[int, str | None] | None:

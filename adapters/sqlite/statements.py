@@ -1,7 +1,7 @@
 """How events, snapshots and seals become rows."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
@@ -43,39 +43,37 @@ def insert_events(
 
     After an error the transaction must be rolled back: what came before it is not undone.
     """
-    beginnings, pieces = Beginnings(cursor), Pieces(cursor)
-    values, full = list[Any](), _ROWS_AT_ONCE * _COLUMNS
-    for columns in in_columns(stored, at_once=_ROWS_AT_ONCE):
-        places = list(islice(positions, len(columns.states)))
-        values += _values(columns, places, beginnings, pieces)
-        while len(values) >= full:
-            cursor.execute(_insertion_of(_ROWS_AT_ONCE), values[:full])
-            del values[:full]
-    if values:
-        cursor.execute(_insertion_of(len(values) // _COLUMNS), values)
+    rows = _rows(stored, positions, Beginnings(cursor), Pieces(cursor))
+    values = chain.from_iterable(rows)
+    while some := list(islice(values, _ROWS_AT_ONCE * _COLUMNS)):
+        cursor.execute(_insertion_of(len(some) // _COLUMNS), some)
 
 
-def _values(
-    columns: EventColumns, positions: Sequence[int], beginnings: Beginnings, pieces: Pieces
-) -> Iterable[Any]:
-    """What the rows of events hold, one row behind the other.
+def _rows(
+    stored: Iterable[EventRecord | EventColumns],
+    positions: Iterator[int],
+    beginnings: Beginnings,
+    pieces: Pieces,
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of events, with copies of what is stored only while each is asked for.
 
     The driver takes a bytearray as it is. For bytes it first looks for somebody who adapts them,
     and words an error for each value when it finds nobody, which takes longer than the copy.
     """
-    topic, begin = beginnings.of(columns.topic, columns.states)
-    bodies = pieces.keep_all(positions, columns.bodies)
-    rows = zip(
-        positions,
-        repeat(key(columns.originator_id)),
-        columns.versions,
-        repeat(topic),
-        map(bytearray, columns.digests),
-        [bytearray(state[begin:]) for state in columns.states],
-        [None if body is None else bytearray(body) for body in bodies],
-        strict=False,  # the same ones repeat without end
-    )
-    return chain.from_iterable(rows)
+    for columns in in_columns(stored, at_once=_ROWS_AT_ONCE):
+        places = list(islice(positions, len(columns.states)))
+        topic, begin = beginnings.of(columns.topic, columns.states)
+        bodies = pieces.keep_all(places, columns.bodies)
+        yield from zip(
+            places,
+            repeat(key(columns.originator_id)),
+            columns.versions,
+            repeat(topic),
+            map(bytearray, columns.digests),
+            (bytearray(state[begin:]) for state in columns.states),
+            (None if body is None else bytearray(body) for body in bodies),
+            strict=False,  # the same ones repeat without end
+        )
 
 
 @cache
