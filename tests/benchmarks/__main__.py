@@ -24,7 +24,12 @@ from tests.benchmarks.measuring import APPLY, BARE_LOOPS, KEPT_LOOP, Cost, measu
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "batchtrail")
 OURS, COMPRESSED = "batchtrail run", "batchtrail run, zstd"
-SCRIPTS = {"floor": HERE / "floor.py", "SDK script": HERE / "sdk_script.py"}
+SCRIPTS = {
+    "floor": HERE / "floor.py",
+    "plain floor": HERE / "plain_floor.py",
+    "floor that keeps": HERE / "kept_floor.py",
+    "SDK script": HERE / "sdk_script.py",
+}
 LATER: Mapping[str, Sequence[str]] = {
     "`batchtrail --help`": ("--help",),
     "`status` of all": ("status",),
@@ -109,8 +114,7 @@ def _stages(
     _cleared(place)
     with _emulator(options.answer_bytes) as base_url:
         command = [sys.executable, "-m", "tests.benchmarks.stages", str(source), ".", base_url]
-        environment = {**_environment(base_url), "PYTHONPATH": str(HERE.parents[1])}
-        measured(command, place, environment)
+        measured(command, place, _environment(base_url))
     told: dict[str, list[float]] = json.loads((place / "said.txt").read_bytes())
     return told
 
@@ -120,6 +124,7 @@ def _environment(base_url: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
+        "PYTHONPATH": str(HERE.parents[1]),
         "OPENAI_API_KEY": "bench",
         "OPENAI_BASE_URL": base_url,
         "BATCHTRAIL_POLL_SCHEDULE": "0.1",
@@ -176,12 +181,13 @@ def _programs(
         f" Python {platform.python_version()}, {platform.system()} {platform.machine()},"
         f" {os.cpu_count()} processors."
     )
-    floors, scripts = ([cost.cpu for cost in costs[name]] for name in SCRIPTS)
-    yield "\n| Program | CPU s | ÷ floor | ÷ SDK script | Wall s | Peak MB | Database ÷ data |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    others = [[cost.cpu for cost in costs[name]] for name in SCRIPTS]
+    heads = " | ".join(f"÷ {name}" for name in SCRIPTS)
+    yield f"\n| Program | CPU s | {heads} | Wall s | Peak MB | Database ÷ data |"
+    yield f"| --- | --- |{' --- |' * len(others)} --- | --- | --- |"
     for program, each in costs.items():
         cost, cpu = median_of(each), [cost.cpu for cost in each]
-        figures = f"{cost.cpu:.2f} | {_ratio(cpu, floors)} | {_ratio(cpu, scripts)}"
+        figures = " | ".join([f"{cost.cpu:.2f}", *(_ratio(cpu, other) for other in others)])
         database = _place(folder, program) / "batchtrail.db"
         size = f"{database.stat().st_size / (up + down):.3f}" if database.exists() else ""
         yield f"| {program} | {figures} | {cost.wall:.1f} | {cost.peak_mb:.0f} | {size} |"
@@ -189,6 +195,8 @@ def _programs(
 
 def _ratio(costs: Sequence[float], others: Sequence[float]) -> str:
     """The median of the rounds' ratios, and how far they lie apart."""
+    if costs == others:
+        return "1.00"
     ratios = [cost / other for cost, other in zip(costs, others, strict=True)]
     return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 

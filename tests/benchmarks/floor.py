@@ -4,7 +4,7 @@ It checks each line, uploads, waits, downloads, parses each result and inserts i
 writes the results in input order. It keeps no log, cannot go on after a crash, and asks SQLite
 for no durability. HTTP is the standard library's, which costs least for a few long transfers.
 
-    python floor.py INPUT.jsonl OUT.jsonl DATABASE BASE_URL
+    python tests/benchmarks/floor.py INPUT.jsonl OUT.jsonl DATABASE BASE_URL
 """
 
 import http.client
@@ -78,18 +78,22 @@ class Result(msgspec.Struct):
 def main(source: str, target: str, database: str, base_url: str) -> None:
     """Do the whole job."""
     numbers = check(Path(source))
-    connection = http.client.HTTPConnection(urlsplit(base_url).netloc)
-    path = urlsplit(base_url).path
-    file_id = upload(connection, path, Path(source))
-    batch = create(connection, path, file_id)
-    while batch["status"] not in ENDS:
-        time.sleep(POLL_SECONDS)
-        batch = call(connection, "GET", f"{path}/batches/{batch['id']}")
+    lines = answers(base_url, Path(source))
     store = opened(database)
-    lines = download(connection, f"{path}/files/{batch['output_file_id']}/content")
     insert(store, in_order(rows(numbers, lines)))
     write(store, Path(target))
     store.close()
+
+
+def answers(base_url: str, source: Path) -> Iterator[bytes]:
+    """Run a batch of the file to its end; gives the lines of its results as they come."""
+    connection = http.client.HTTPConnection(urlsplit(base_url).netloc)
+    path = urlsplit(base_url).path
+    batch = create(connection, path, upload(connection, path, source))
+    while batch["status"] not in ENDS:
+        time.sleep(POLL_SECONDS)
+        batch = call(connection, "GET", f"{path}/batches/{batch['id']}")
+    yield from download(connection, f"{path}/files/{batch['output_file_id']}/content")
 
 
 def check(source: Path) -> dict[str, int]:

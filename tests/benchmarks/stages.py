@@ -13,13 +13,11 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import closing, contextmanager
-from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from tests.benchmarks import floor
+from tests.benchmarks import floor, kept_floor
 from tests.benchmarks.measuring import APPLY, BARE_LOOPS, KEPT_LOOP
 
 from batchtrail.adapters.cli import COLLECTED_EVERY
@@ -28,7 +26,6 @@ from batchtrail.adapters.openai import OpenAISettings
 from batchtrail.adapters.openai.provider import OpenAIBatchProvider, connect
 from batchtrail.adapters.prices import GenaiPrices
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.application.collection import CHUNK_LINES
 from batchtrail.application.completions import result_lines
 from batchtrail.application.drafting import identity_of, record_input
 from batchtrail.application.handlers import NoHandlers
@@ -149,7 +146,8 @@ async def _apply(
 def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> None:
     """Parse each line and insert it into SQLite, in one transaction; and what the floor writes.
 
-    Once as SQLite is when nobody sets anything, and once as the floor does it.
+    Once as SQLite is when nobody sets anything, once as the floor does it, and once with digests
+    and commits.
     """
     numbers = floor.check(source)
     plain = sqlite3.connect(database.with_suffix(".plain"), isolation_level=None)
@@ -167,27 +165,9 @@ def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> 
     with stages.timed("write results, bare"):
         floor.write(store, database.with_suffix(".out"))
     store.close()
-    _apply_kept(stages, numbers, content, database.with_suffix(".kept"))
-
-
-def _apply_kept(stages: Stages, numbers: dict[str, int], content: Path, database: Path) -> None:
-    """The bare loop with two promises of the log's, and nothing else of it.
-
-    A digest of each line, and a commit of each chunk that a power cut leaves whole.
-    """
-    store = sqlite3.connect(database, isolation_level=None)
-    store.execute(f"PRAGMA page_size={floor.PAGE_BYTES}")
-    store.execute("PRAGMA journal_mode=WAL")
-    store.execute("PRAGMA synchronous=FULL")
-    store.execute(floor.CREATE)
-    store.execute("ALTER TABLE results ADD COLUMN digest BLOB")
-    with stages.timed(KEPT_LOOP), content.open("rb") as file, closing(store):
-        lines = (line[:-1] for line in file)
-        while chunk := list(islice(lines, CHUNK_LINES)):
-            rows = ((*row, sha256(row[-1]).digest()) for row in floor.rows(numbers, chunk))
-            store.execute("BEGIN IMMEDIATE")
-            store.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)", rows)
-            store.execute("COMMIT")
+    store = kept_floor.opened(database.with_suffix(".kept"))
+    with stages.timed(KEPT_LOOP), content.open("rb") as lines, closing(store):
+        kept_floor.insert(store, floor.rows(numbers, (line[:-1] for line in lines)))
 
 
 def _read_events(database: Path) -> None:

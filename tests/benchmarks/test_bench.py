@@ -16,6 +16,8 @@ def test_each_program_does_the_job_and_is_told_of(
     for program in (
         "batchtrail run",
         "floor",
+        "plain floor",
+        "floor that keeps",
         "SDK script",
         "apply the results",
         "`seal`",

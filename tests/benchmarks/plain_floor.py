@@ -1,0 +1,55 @@
+"""The floor as most would write it: orjson, and SQLite as it comes but for its durability.
+
+Each line is parsed whole, and results have the number of their request for their key.
+
+    PYTHONPATH=. python tests/benchmarks/plain_floor.py INPUT.jsonl OUT.jsonl DATABASE BASE_URL
+"""
+
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+from tests.benchmarks import floor
+
+
+def main(source: str, target: str, database: str, base_url: str) -> None:
+    """Do the whole job."""
+    numbers = check(Path(source))
+    with closing(sqlite3.connect(database, isolation_level=None)) as store:
+        store.execute("PRAGMA journal_mode=OFF")
+        store.execute("PRAGMA synchronous=OFF")
+        store.execute(floor.CREATE.replace("number INTEGER", "number INTEGER PRIMARY KEY"))
+        floor.insert(store, rows(numbers, floor.answers(base_url, Path(source))))
+        written = store.execute("SELECT line FROM results ORDER BY number")
+        with Path(target).open("wb") as out:
+            out.writelines(line + b"\n" for (line,) in written)
+
+
+def check(source: Path) -> dict[str, int]:
+    """The number of each request; each line must be one, and each custom_id its own."""
+    numbers: dict[str, int] = {}
+    with source.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            request = orjson.loads(line)
+            custom_id, model = request["custom_id"], request["body"]["model"]
+            if request["method"] != "POST" or not model or custom_id in numbers:
+                sys.exit(f"line {number} is no request")
+            numbers[custom_id] = number
+    return numbers
+
+
+def rows(numbers: dict[str, int], lines: Iterable[bytes]) -> Iterator[floor.Row]:
+    """Parse each line; gives what is inserted of it."""
+    for line in lines:
+        result = orjson.loads(line)
+        response = result["response"] or {}
+        usage = response.get("body", {}).get("usage") or {}
+        used = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+        yield numbers[result["custom_id"]], response.get("status_code"), *used, line
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
