@@ -210,7 +210,8 @@ def _stage_table(requests: int, stages: Sequence[Mapping[str, Sequence[float]]])
     ours, *loops = ([each[name][0] for each in stages] for name in names)
     plain, bold, kept = (_ratio(ours, loop) for loop in loops)
     yield f"\nApplying ÷ bare loop, as SQLite comes: {plain}; as the floor does it: {bold};"
-    yield f"with digests and commits: {kept}; that loop ÷ the first: {_ratio(loops[2], loops[0])}."
+    least = _ratio(loops[2], loops[0])
+    yield f"with events, digests and commits: {kept}; that loop ÷ the first: {least}."
 
 
 def _later_table(later: Mapping[str, Cost]) -> Iterator[str]:

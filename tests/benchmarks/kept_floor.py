@@ -1,32 +1,46 @@
-"""The floor with three promises of the log's, and nothing else of it.
+"""The floor with what a log must keep, and nothing else of it.
 
-Requests are stored before they are sent; each line has its digest, and so has the whole input;
-and each commit is left whole by a power cut. No events, no views, no prices, no going on.
+Requests are stored before they are sent; each result is an event, in its place in its batch and
+with a digest of itself; each line has its digest, and so has the whole input; and each commit is
+left whole by a power cut. Nothing is decided, nothing costs anything, there are no views, and it
+cannot go on after a crash.
 
     PYTHONPATH=. python tests/benchmarks/kept_floor.py INPUT.jsonl OUT.jsonl DATABASE BASE_URL
 """
 
 import sqlite3
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import msgspec
 from tests.benchmarks import floor
 
 BLOCK = 1 << 21
+REQUESTS = "CREATE TABLE requests (digests BLOB, lines BLOB)"
+RESULTS = (
+    "CREATE TABLE results (position INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT NOT NULL, "
+    "version INTEGER NOT NULL, number INTEGER NOT NULL, digest BLOB NOT NULL, "
+    "state BLOB NOT NULL, line BLOB NOT NULL, UNIQUE (batch, version))"
+)
+INSERT = (
+    "INSERT INTO results (batch, version, number, digest, state, line) VALUES (?, ?, ?, ?, ?, ?)"
+)
 
 
 def main(source: str, target: str, database: str, base_url: str) -> None:
     """Do the whole job."""
     numbers = floor.check(Path(source))
-    store = opened(database)
-    keep_requests(store, Path(source))
-    lines = floor.answers(base_url, Path(source))
-    insert(store, floor.in_order(floor.rows(numbers, lines)))
-    floor.write(store, Path(target))
-    store.close()
+    with closing(opened(database)) as store:
+        keep_requests(store, Path(source))
+        lines = floor.answers(base_url, Path(source))
+        keep_results(store, floor.in_order(floor.rows(numbers, lines)))
+        floor.write(store, Path(target))
 
 
 def opened(database: str | Path) -> sqlite3.Connection:
@@ -35,9 +49,8 @@ def opened(database: str | Path) -> sqlite3.Connection:
     store.execute(f"PRAGMA page_size={floor.PAGE_BYTES}")
     store.execute("PRAGMA journal_mode=WAL")
     store.execute("PRAGMA synchronous=FULL")
-    store.execute("CREATE TABLE requests (digests BLOB, lines BLOB)")
-    store.execute(floor.CREATE)
-    store.execute("ALTER TABLE results ADD COLUMN digest BLOB")
+    store.execute(REQUESTS)
+    store.execute(RESULTS)
     return store
 
 
@@ -54,14 +67,21 @@ def keep_requests(store: sqlite3.Connection, source: Path) -> None:
     store.execute("INSERT INTO requests VALUES (?, NULL)", (whole.digest(),))
 
 
-def insert(store: sqlite3.Connection, parsed: Iterable[floor.Row]) -> None:
-    """Insert rows with the digests of their lines, and commit each chunk."""
-    parsed = iter(parsed)
-    while chunk := list(islice(parsed, floor.CHUNK_LINES)):
-        rows = ((*row, sha256(row[-1]).digest()) for row in chunk)
+def keep_results(store: sqlite3.Connection, parsed: Iterable[floor.Row]) -> None:
+    """Insert an event of each result, and commit each chunk."""
+    events = _events(parsed)
+    while chunk := list(islice(events, floor.CHUNK_LINES)):
         store.execute("BEGIN IMMEDIATE")
-        store.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)", rows)
+        store.executemany(INSERT, chunk)
         store.execute("COMMIT")
+
+
+def _events(parsed: Iterable[floor.Row]) -> Iterator[tuple[Any, ...]]:
+    batch, encode = uuid4().hex, msgspec.msgpack.Encoder().encode
+    for version, (number, status, given, made, line) in enumerate(parsed, start=1):
+        state = encode((number, status, given, made, sha256(line).digest(), len(line)))
+        digest = sha256(b"%s %d %s" % (batch.encode(), version, state)).digest()
+        yield batch, version, number, digest, state, line
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from attrs import frozen
 
 APPLY = "apply the results"
 BARE_LOOPS = ("apply, bare loop, SQLite as it comes", "apply, bare loop")
-KEPT_LOOP = "apply, bare loop, with digests and commits"
+KEPT_LOOP = "apply, bare loop, with events, digests and commits"
 """Stages that are compared."""
 
 _KIB = 1024

@@ -146,8 +146,8 @@ async def _apply(
 def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> None:
     """Parse each line and insert it into SQLite, in one transaction; and what the floor writes.
 
-    Once as SQLite is when nobody sets anything, once as the floor does it, and once with digests
-    and commits.
+    Once as SQLite is when nobody sets anything, once as the floor does it, and once as
+    events with digests and commits.
     """
     numbers = floor.check(source)
     plain = sqlite3.connect(database.with_suffix(".plain"), isolation_level=None)
@@ -167,7 +167,7 @@ def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> 
     store.close()
     store = kept_floor.opened(database.with_suffix(".kept"))
     with stages.timed(KEPT_LOOP), content.open("rb") as lines, closing(store):
-        kept_floor.insert(store, floor.rows(numbers, (line[:-1] for line in lines)))
+        kept_floor.keep_results(store, floor.rows(numbers, (line[:-1] for line in lines)))
 
 
 def _read_events(database: Path) -> None:
