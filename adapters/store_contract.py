@@ -36,9 +36,11 @@ from eventsourcing.persistence import Cipher, Notification, OperationalError, St
 
 from ..application.body_coding import AS_THEY_ARE, BodyCoding
 from ..application.errors import BatchNotFoundError, ConflictError, StoreError
+from ..application.line_groups import line_groups
+from ..application.raw_lines import RawLine
 from ..application.records import EventRecord
 from ..application.request_lines import blocks, checked_chunks
-from ..application.result_lines import RawLine, line_groups, parse_result_line
+from ..application.result_lines import parse_result_line
 from ..application.saving import SNAPSHOT_INTERVAL, Steps
 from ..application.store import Batches, BatchRecorder
 from ..application.transcoding import BatchMapper, MsgpackTranscoder

@@ -21,10 +21,12 @@ from .errors import (
     RefusedError,
     UnavailableError,
 )
+from .line_groups import line_groups
 from .ports import BatchProvider, PriceBook
 from .pricing import BatchCosting
 from .progress import Applying, Delayed, OnProgress, silent
-from .result_lines import RawLine, line_groups, parse_result_line, split_lines
+from .raw_lines import RawLine, split_lines
+from .result_lines import parse_result_line
 from .runtime import Runtime
 from .saving import Steps
 from .store import refuse_lost_requests

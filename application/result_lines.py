@@ -1,76 +1,27 @@
-"""Result lines: from a stream of bytes to lines, and from a line to what it says."""
+"""What result lines say: read as far as the rules need it, whatever their shape."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from itertools import groupby, islice
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
-from ..domain.alike import AlikeResults, Tokens
-from ..domain.requests import RequestIndex
+from ..domain.alike import Tokens
 from ..domain.values import RequestProblem, ResultLine, TokenUsage
+from .raw_lines import RawLine
 
 _MANY_TOKENS = 1 << 53
 _Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_MANY_TOKENS)]
 _Status = Annotated[int, msgspec.Meta(ge=100, lt=600)]
 _DIGITS = 16
 
-GROUP_LINES = 200
-"""So many lines at most are applied and written before the next ones: the events of odd ones would
-be held at once, and looked at again and again by the collector of cycles."""
-
 Costing = Callable[[str | None, TokenUsage | None], Decimal | None]
 """The cost, in USD, of an answer by the model that its body names, for the tokens that it used."""
 
 
-AlikeCosting = Callable[[str | None, Sequence[Tokens]], Sequence[Decimal | None]]
-"""The same of answers that all name this model."""
-
-
 def no_price(model: str | None, usage: TokenUsage | None) -> None:
     """Know no price."""
-
-
-class RawLine(msgspec.Struct, frozen=True, gc=False):
-    """One line of a file: the position of its first byte, and its bytes without the newline.
-
-    `complete` is false for a last line that no newline ended.
-    """
-
-    offset: int
-    raw: bytes
-    complete: bool = True
-
-
-async def split_lines(
-    chunks: AsyncIterable[bytes], offset: int = 0
-) -> AsyncIterator[list[RawLine]]:
-    """Cut a stream that begins at a line and at byte `offset` into lines, some at a time.
-
-    Lines end at the newline byte and nowhere else, and may be of any length: one of 40 MB costs
-    its own size, once.
-    """
-    head: list[bytes] = []  # the pieces of a line that goes on; joined once, when it ends
-    async for chunk in chunks:
-        lines, start = list[RawLine](), 0
-        # `split` looks at each byte by itself, `find` at dozens at once.
-        while (end := chunk.find(b"\n", start)) >= 0:
-            raw = chunk[start:end]
-            if head:
-                raw = b"".join((*head, raw))
-                head.clear()
-            lines.append(RawLine(offset, raw))
-            offset += len(raw) + 1
-            start = end + 1
-        if start < len(chunk):
-            head.append(chunk[start:])
-        if lines:
-            yield lines
-    last = b"".join(head)
-    if last:
-        yield [RawLine(offset, last, complete=False)]
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -121,7 +72,7 @@ class _Line(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Line).decode
 
-_Content = _Line | ResultLine
+Content = _Line | ResultLine
 """What a line says: of one with an unusual shape, what could be made of it."""
 
 
@@ -130,58 +81,13 @@ def parse_result_line(line: RawLine, cost_of: Costing = no_price) -> ResultLine:
 
     A line that cannot be read says why in `problem`.
     """
-    (content,) = _read([line], cost_of)
-    return _result_line(line, content, cost_of)
+    (content,) = read_contents([line], cost_of)
+    return result_line(line, content, cost_of)
 
 
-class LineGroup(NamedTuple):
-    """Result lines of one kind, each with its content."""
-
-    kind: tuple[int, str | None] | None
-    lines: Sequence[RawLine]
-    contents: Sequence[Any]
-
-    def alike(self, costs_of: AlikeCosting) -> AlikeResults | None:
-        """What they say and cost, if they are alike; None for lines to be read one by one."""
-        if self.kind is None:
-            return None
-        status_code, model = self.kind
-        usages = [_parts(content.response.body.usage) for content in self.contents]
-        return AlikeResults(
-            status_code,
-            [line.offset for line in self.lines],
-            [line.raw for line in self.lines],
-            [content.custom_id for content in self.contents],
-            usages,
-            costs_of(model, usages),
-        )
-
-    def one_by_one(self, cost_of: Costing) -> list[ResultLine]:
-        """What the rules need of each line, with what it cost."""
-        read = zip(self.lines, self.contents, strict=True)
-        return [_result_line(line, content, cost_of) for line, content in read]
-
-
-def line_groups(
-    lines: Sequence[RawLine], index: RequestIndex, cost_of: Costing
-) -> Iterator[LineGroup]:
-    """Lines in the order of their requests, many of one kind together.
-
-    Those of one request stay in the order of the file; those of none come last.
-    """
-    contents = _read(lines, cost_of)
-    order = index.in_order([content.custom_id or "" for content in contents])
-    lines, contents = [lines[place] for place in order], [contents[place] for place in order]
-    begin = 0
-    for kind, alike in groupby(map(_kind, contents)):
-        while count := len(list(islice(alike, GROUP_LINES))):
-            end = begin + count
-            yield LineGroup(kind, lines[begin:end], contents[begin:end])
-            begin = end
-
-
-def _read(lines: Sequence[RawLine], cost_of: Costing) -> list[_Content]:
-    contents = list[_Content]()
+def read_contents(lines: Sequence[RawLine], cost_of: Costing) -> list[Content]:
+    """What each line says."""
+    contents = list[Content]()
     for line in lines:
         try:
             if not line.raw.isascii():
@@ -192,7 +98,7 @@ def _read(lines: Sequence[RawLine], cost_of: Costing) -> list[_Content]:
     return contents
 
 
-def _kind(content: _Content) -> tuple[int, str | None] | None:
+def kind_of(content: Content) -> tuple[int, str | None] | None:
     """The status and the model of a line that may be alike with others; None for another."""
     if isinstance(content, ResultLine) or (response := content.response) is None:
         return None
@@ -202,7 +108,13 @@ def _kind(content: _Content) -> tuple[int, str | None] | None:
     return status_code, body.model
 
 
-def _result_line(line: RawLine, content: _Content, cost_of: Costing) -> ResultLine:
+def usages_of(contents: Sequence[Any]) -> list[Tokens]:
+    """What lines that have a kind used, each by its parts."""
+    return [_parts(content.response.body.usage) for content in contents]
+
+
+def result_line(line: RawLine, content: Content, cost_of: Costing) -> ResultLine:
+    """What the rules need of a line, with what it cost."""
     if isinstance(content, ResultLine):
         return content
     response = content.response

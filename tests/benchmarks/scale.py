@@ -19,7 +19,8 @@ from pathlib import Path
 from tests.benchmarks.measuring import Cost, measured, median_of
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.application.result_lines import RawLine, parse_result_line
+from batchtrail.application.raw_lines import RawLine
+from batchtrail.application.result_lines import parse_result_line
 from batchtrail.application.store import Batches
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.requests import RequestIndex

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchtrail.application.result_lines import RawLine, parse_result_line
+from batchtrail.application.raw_lines import RawLine
+from batchtrail.application.result_lines import parse_result_line
 from batchtrail.domain.values import ResultLine, TokenUsage
 
 COST = Decimal("0.1")

@@ -7,13 +7,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from batchtrail.application.result_lines import (
-    GROUP_LINES,
-    LineGroup,
-    RawLine,
-    line_groups,
-    parse_result_line,
-)
+from batchtrail.application.line_groups import GROUP_LINES, LineGroup, line_groups
+from batchtrail.application.raw_lines import RawLine
+from batchtrail.application.result_lines import parse_result_line
 from batchtrail.domain.alike import AlikeResults, Tokens
 from batchtrail.domain.requests import RequestIndex
 from batchtrail.domain.values import ResultLine, TokenUsage

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from batchtrail.application.result_lines import RawLine, parse_result_line
+from batchtrail.application.raw_lines import RawLine
+from batchtrail.application.result_lines import parse_result_line
 from batchtrail.domain.outcomes import judge
 from batchtrail.domain.status import Outcome
 from batchtrail.domain.values import RequestProblem, ResultLine, TokenUsage

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import example, given, strategies as st
 
-from batchtrail.application.result_lines import RawLine, split_lines
+from batchtrail.application.raw_lines import RawLine, split_lines
 
 
 async def stream(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -1,0 +1,65 @@
+"""Result lines of one kind together, in the order of their requests."""
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from itertools import groupby, islice
+from typing import Any, NamedTuple
+
+from ..domain.alike import AlikeResults, Tokens
+from ..domain.requests import RequestIndex
+from ..domain.values import ResultLine
+from .raw_lines import RawLine
+from .result_lines import Costing, kind_of, read_contents, result_line, usages_of
+
+GROUP_LINES = 200
+"""So many lines at most are applied and written before the next ones: the events of odd ones would
+be held at once, and looked at again and again by the collector of cycles."""
+
+AlikeCosting = Callable[[str | None, Sequence[Tokens]], Sequence[Decimal | None]]
+"""The costs, in USD, of answers that all name this model, by the tokens that each used."""
+
+
+class LineGroup(NamedTuple):
+    """Result lines of one kind, each with its content."""
+
+    kind: tuple[int, str | None] | None
+    lines: Sequence[RawLine]
+    contents: Sequence[Any]
+
+    def alike(self, costs_of: AlikeCosting) -> AlikeResults | None:
+        """What they say and cost, if they are alike; None for lines to be read one by one."""
+        if self.kind is None:
+            return None
+        status_code, model = self.kind
+        usages = usages_of(self.contents)
+        return AlikeResults(
+            status_code,
+            [line.offset for line in self.lines],
+            [line.raw for line in self.lines],
+            [content.custom_id for content in self.contents],
+            usages,
+            costs_of(model, usages),
+        )
+
+    def one_by_one(self, cost_of: Costing) -> list[ResultLine]:
+        """What the rules need of each line, with what it cost."""
+        read = zip(self.lines, self.contents, strict=True)
+        return [result_line(line, content, cost_of) for line, content in read]
+
+
+def line_groups(
+    lines: Sequence[RawLine], index: RequestIndex, cost_of: Costing
+) -> Iterator[LineGroup]:
+    """Lines in the order of their requests, many of one kind together.
+
+    Those of one request stay in the order of the file; those of none come last.
+    """
+    contents = read_contents(lines, cost_of)
+    order = index.in_order([content.custom_id or "" for content in contents])
+    lines, contents = [lines[place] for place in order], [contents[place] for place in order]
+    begin = 0
+    for kind, alike in groupby(map(kind_of, contents)):
+        while count := len(list(islice(alike, GROUP_LINES))):
+            end = begin + count
+            yield LineGroup(kind, lines[begin:end], contents[begin:end])
+            begin = end
