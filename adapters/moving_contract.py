@@ -255,6 +255,8 @@ class MovingContract(StoreContract):
         """Any bytes survive: as text where they are valid UTF-8, in base64 where they are not."""
         source, author = in_memory(), Author()
         odd = [b'"\xe2\x80\xa8\\u0000\x00\x7f\xed\x9f\xbf\r', b"\xff\x00", b"\xed\xa0\x80", b""]
+        # What could be taken for a mark of how a body is stored.
+        odd += [b"\0" * 50, b"\0" + answer("a"), b"\0\1xx"]
         batch = author.draft(map(request_line, "ab"))
         author.end(batch)
         source.save_batch(batch)
@@ -264,9 +266,9 @@ class MovingContract(StoreContract):
         imported(store, export)
         assert exported(store) == export
         bodies = [event.text for event in store.history(batch.id, bodies=True) if event.body]
-        assert bodies[-5:] == [*odd, answer("b", "✓\u2028")]
+        assert bodies[-8:] == [*odd, answer("b", "✓\u2028")]
         assert b'"body":""' in export
-        assert export.count(b'"body_base64"') == 2  # noqa: PLR2004 (of the four)
+        assert export.count(b'"body_base64"') == 2  # noqa: PLR2004 (of the seven)
 
     # -- refusals --------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """How bodies are stored: as they are, compressed, encrypted; each says for itself which."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from attrs import frozen
 from eventsourcing.persistence import Cipher, Compressor
@@ -40,12 +40,6 @@ class BodyCoding:
             return body
         return MARK + bytes((done,)) + body
 
-    def all_stored(self, bodies: Sequence[bytes]) -> Sequence[bytes]:
-        """The same of several bodies, which mostly are stored as they are."""
-        if self.compresses or self.cipher is not None or any(body[:1] == MARK for body in bodies):
-            return [self.stored(body) for body in bodies]
-        return bodies
-
     def plain(self, stored: bytes) -> bytes:
         """A body as it was recorded. Raises `ValueError` when it cannot be decoded."""
         if not stored.startswith(MARK):
@@ -67,7 +61,20 @@ class BodyCoding:
 
 
 AS_THEY_ARE = BodyCoding()
-"""Stores every body as it is."""
+"""Stores every body as it is, but for one that begins with `MARK`, which gets a mark itself."""
+
+
+@frozen
+class NoCoding(BodyCoding):
+    """For events that are in no database: their bodies are plain, whatever they begin with."""
+
+    def stored(self, body: bytes) -> bytes:
+        """The body."""
+        return body
+
+    def plain(self, stored: bytes) -> bytes:
+        """The body."""
+        return stored
 
 
 def _attempt(what: str, decode: Callable[[bytes], bytes], body: bytes) -> bytes:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from .body_coding import NoCoding
 from .differences import Difference
 from .input_checks import InputChecks
 from .inspection import Finding, Inspector
@@ -42,7 +43,7 @@ class LogChecks:
 
     def __init__(self, *, gaps: bool) -> None:
         self._gaps = gaps
-        self._inspector = Inspector(BatchMapper(MsgpackTranscoder()))
+        self._inspector = Inspector(BatchMapper(MsgpackTranscoder(), NoCoding()))
         self._inputs = InputChecks()
         self._removals = RemovalChecks()
         self._versions: dict[UUID, int] = {}
