@@ -1052,11 +1052,11 @@ class BatchStoreContract(StoreContract):
     ) -> None:
         """As those that went one by one have: nobody reads their events to load the batch."""
         store, other = open_store(), open_store()
-        batch = author.draft(map(request_line, "abc"))
+        batch = author.draft(map(request_line, "abcde"))
         author.end(batch)
         store.save_batch(batch)
         index = store.request_index(batch.id)
-        (group,) = line_groups(raw_lines(map(answer, "abc")), index, cost_of)
+        (group,) = line_groups(raw_lines(map(answer, "abcde")), index, cost_of)
         alike = group.alike(costs_of)
         assert alike is not None
         applied = batch.apply_alike(ResultFile.OUTPUT, alike, index, stamp=author.stamp())

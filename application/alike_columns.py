@@ -20,7 +20,7 @@ def alike_columns(applied: AppliedResults, mapper: BatchMapper) -> EventColumns:
         applied.first_version,
         ResultApplied.TOPIC,
         _states(applied, mapper),
-        mapper.bodies.all_stored(applied.results.lines),
+        list(map(mapper.bodies.stored, applied.results.lines)),
     )
 
 

@@ -1,8 +1,9 @@
 """Result lines of one kind together, in the order of their requests."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from itertools import groupby, islice
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..domain.alike import AlikeResults, Tokens
@@ -15,6 +16,11 @@ GROUP_LINES = 200
 """So many lines at most are applied and written before the next ones: the events of odd ones would
 be held at once, and looked at again and again by the collector of cycles."""
 
+FEWEST_ALIKE = 5
+"""Fewer lines of a kind cost less one by one, beside their neighbours."""
+
+_Kind = tuple[int, str | None] | None
+
 AlikeCosting = Callable[[str | None, Sequence[Tokens]], Sequence[Decimal | None]]
 """The costs, in USD, of answers that all name this model, by the tokens that each used."""
 
@@ -22,7 +28,7 @@ AlikeCosting = Callable[[str | None, Sequence[Tokens]], Sequence[Decimal | None]
 class LineGroup(NamedTuple):
     """Result lines of one kind, each with its content."""
 
-    kind: tuple[int, str | None] | None
+    kind: _Kind
     lines: Sequence[RawLine]
     contents: Sequence[Any]
 
@@ -58,8 +64,16 @@ def line_groups(
     order = index.in_order([content.custom_id or "" for content in contents])
     lines, contents = [lines[place] for place in order], [contents[place] for place in order]
     begin = 0
-    for kind, alike in groupby(map(kind_of, contents)):
-        while count := len(list(islice(alike, GROUP_LINES))):
-            end = begin + count
+    for kind, runs in groupby(_runs(map(kind_of, contents)), key=itemgetter(0)):
+        behind = begin + sum(count for _, count in runs)
+        while begin < behind:
+            end = min(begin + GROUP_LINES, behind)
             yield LineGroup(kind, lines[begin:end], contents[begin:end])
             begin = end
+
+
+def _runs(kinds: Iterable[_Kind]) -> Iterator[tuple[_Kind, int]]:
+    """How many lines of one kind follow each other; a few of them are taken for odd ones."""
+    for kind, alike in groupby(kinds):
+        count = len(list(alike))
+        yield (kind if count >= FEWEST_ALIKE else None), count

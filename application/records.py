@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
-from typing import Any, NamedTuple, Self
+from itertools import chain
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
+
+from ..domain.bodies import digests_of
 
 
 @dataclass(frozen=True)
@@ -32,47 +34,44 @@ class EventRecord(StoredEvent):
         body: bytes | None,
     ) -> Self:
         """A record with the digest of its plain state."""
-        return cls._made(
-            {
-                "originator_id": originator_id,
-                "originator_version": originator_version,
-                "topic": topic,
-                "state": state,
-                "digest": event_digest(originator_id, originator_version, topic, state),
-                "body": body,
-                "position": 0,
-            }
-        )
+        digest = event_digest(originator_id, originator_version, topic, state)
+        return cls._made(originator_id, topic, (originator_version, state, digest, body))
 
     @classmethod
     def of_columns(cls, columns: "EventColumns") -> Iterator[Self]:
         """A record of each event."""
-        each = zip(columns.versions, columns.states, columns.digests, columns.bodies, strict=True)
-        for version, state, digest, body in each:
-            yield cls._made(
-                {
-                    "originator_id": columns.originator_id,
-                    "originator_version": version,
-                    "topic": columns.topic,
-                    "state": state,
-                    "digest": digest,
-                    "body": body,
-                    "position": 0,
-                }
-            )
+        for own in zip(
+            columns.versions, columns.states, columns.digests, columns.bodies, strict=True
+        ):
+            yield cls._made(columns.originator_id, columns.topic, own)
 
     @classmethod
-    def _made(cls, fields: dict[str, Any]) -> Self:
-        """Without the constructor, which sets field by field, in three times the time."""
+    def _made(
+        cls, originator_id: UUID | str, topic: str, own: tuple[int, bytes, bytes, bytes | None]
+    ) -> Self:
+        """Without the constructor, which sets field by field, in three times the time.
+
+        So every field must stand here.
+        """
+        version, state, digest, body = own
         record = object.__new__(cls)
+        fields = {
+            "originator_id": originator_id,
+            "originator_version": version,
+            "topic": topic,
+            "state": state,
+            "digest": digest,
+            "body": body,
+            "position": 0,
+        }
         object.__setattr__(record, "__dict__", fields)
         return record
 
 
 class EventColumns(NamedTuple):
-    """Events of one batch and one topic, column by column: what an `EventRecord` of each says.
+    """Events of one batch and one topic, column by column.
 
-    To make those of thousands of results takes longer than to write them.
+    To make a record of each of thousands of results takes longer than to write them.
     """
 
     originator_id: UUID | str
@@ -92,54 +91,57 @@ class EventColumns(NamedTuple):
         bodies: Sequence[bytes | None],
     ) -> Self:
         """Events that follow each other, with the digests of their plain states."""
-        batch, framed = _id_bytes(originator_id), _framed(topic)
         versions = range(first_version, first_version + len(states))
-        hashes = [
-            sha256(batch + version.to_bytes(8) + framed + state)
-            for version, state in zip(versions, states, strict=True)
-        ]
-        digests = [each.digest() for each in hashes]
+        digests = _digests(originator_id, topic, versions, states)
         return cls(originator_id, topic, versions, states, digests, bodies)
 
     @classmethod
-    def of(cls, records: Sequence[EventRecord]) -> Self:
-        """What records of one batch and one topic say."""
+    def of(cls, record: EventRecord) -> Self:
+        """A single event."""
         return cls(
-            records[0].originator_id,
-            records[0].topic,
-            [record.originator_version for record in records],
-            [record.state for record in records],
-            [record.digest for record in records],
-            [record.body for record in records],
+            record.originator_id,
+            record.topic,
+            (record.originator_version,),
+            (record.state,),
+            (record.digest,),
+            (record.body,),
         )
 
+    def joined(self, others: Sequence[Self]) -> Self:
+        """These events and others of the same batch and topic."""
+        if not others:
+            return self
+        columns = zip(*(each[2:] for each in (self, *others)), strict=True)
+        return type(self)(*self[:2], *(list(chain.from_iterable(parts)) for parts in columns))
 
-def in_columns(
-    stored: Iterable[EventRecord | EventColumns], *, at_once: int
-) -> Iterator[EventColumns]:
-    """The same events in columns only; of single ones at most so many are held."""
-    held: list[EventRecord] = []
+
+Stored = EventRecord | EventColumns
+"""What a recorder is given: single events, and several at once."""
+
+
+def in_columns(stored: Iterable[Stored], *, at_least: int) -> Iterator[EventColumns]:
+    """The same events in columns only.
+
+    Neighbours of one batch and topic are joined until there are so many; the next ones are asked
+    for when these were taken.
+    """
+    held: list[EventColumns] = []
+    count = 0
     for each in stored:
-        if held and not (len(held) < at_once and _are_alike(held[0], each)):
-            yield EventColumns.of(held)
-            held = []
-        if isinstance(each, EventColumns):
-            yield each
-        else:
-            held.append(each)
+        columns = each if isinstance(each, EventColumns) else EventColumns.of(each)
+        if held and held[0][:2] != columns[:2]:
+            yield held[0].joined(held[1:])
+            held, count = [], 0
+        held.append(columns)
+        count += len(columns.states)
+        if count >= at_least:
+            yield held[0].joined(held[1:])
+            held, count = [], 0
     if held:
-        yield EventColumns.of(held)
+        yield held[0].joined(held[1:])
 
 
-def _are_alike(record: EventRecord, other: EventRecord | EventColumns) -> bool:
-    return (
-        isinstance(other, EventRecord)
-        and other.topic == record.topic
-        and other.originator_id == record.originator_id
-    )
-
-
-def one_by_one(stored: Iterable[EventRecord | EventColumns]) -> Iterator[EventRecord]:
+def one_by_one(stored: Iterable[Stored]) -> Iterator[EventRecord]:
     """The same events as records only."""
     for each in stored:
         if isinstance(each, EventColumns):
@@ -155,12 +157,19 @@ def event_digest(originator_id: UUID, version: int, topic: str, state: bytes) ->
     bytes (2 bytes, big-endian), the topic in UTF-8, and the encoded state. The state holds the
     digest of the body.
     """
-    batch, framed = _id_bytes(originator_id), _framed(topic)
-    return sha256(batch + version.to_bytes(8) + framed + state).digest()
+    return _digests(originator_id, topic, (version,), (state,))[0]
 
 
-def _id_bytes(originator_id: UUID) -> bytes:
-    return originator_id.int.to_bytes(16)
+def _digests(
+    originator_id: UUID, topic: str, versions: Sequence[int], states: Sequence[bytes]
+) -> list[bytes]:
+    batch, framed = originator_id.int.to_bytes(16), _framed(topic)
+    return digests_of(
+        [
+            batch + version.to_bytes(8) + framed + state
+            for version, state in zip(versions, states, strict=True)
+        ]
+    )
 
 
 @lru_cache

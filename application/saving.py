@@ -1,4 +1,4 @@
-"""One save: a batch's events become records one by one, and then its snapshot and its views."""
+"""One save: a batch's events become what is stored of them, then its snapshot and its views."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
@@ -10,7 +10,7 @@ from ..domain.alike import AppliedResults
 from ..domain.batch import Batch
 from .alike_columns import alike_columns
 from .projections import CompletionsProjection
-from .records import EventColumns, EventRecord
+from .records import EventColumns, EventRecord, Stored
 from .transcoding import BatchMapper
 from .views import BatchSummary, ViewWriter
 
@@ -26,7 +26,7 @@ _LARGE = (events.RequestsAdded, events.ResultApplied, events.ResultSkipped)
 class Saving:
     """What is recorded of a batch in one transaction.
 
-    The pending events, or what each of some `steps` leaves and gives: that is made into records
+    The pending events, or what each of some `steps` leaves and gives: that is encoded, written
     and forgotten before the next step is taken, so that thousands need not be held.
     """
 
@@ -45,7 +45,7 @@ class Saving:
         self._completions = CompletionsProjection()
         self._is_large = False
 
-    def records(self) -> Iterator[EventRecord | EventColumns]:
+    def stored(self) -> Iterator[Stored]:
         """The events as they are stored, in their order; to be asked for once."""
         if self._steps is None:
             yield from self._pending()

@@ -298,7 +298,7 @@ class Batches(Application[UUID]):
         saving = Saving(batch, steps, self.batch_mapper, self.snapshot_of)
         try:
             self.recorder.insert_events(
-                saving.records(),
+                saving.stored(),
                 snapshot=saving.snapshot,
                 write_views=saving.write_views,
                 change_bodies=change_bodies,

@@ -23,10 +23,7 @@ _TAIL = slice(-67 - len(_MARKER_TAIL), -67)
 
 
 def digests_of(contents: Iterable[bytes]) -> list[bytes]:
-    """The SHA-256 of each content.
-
-    Through one list of hashes: half the time of anything that holds the contents.
-    """
+    """The SHA-256 of each content, in turn."""
     return [content.digest() for content in map(sha256, contents)]
 
 

@@ -16,7 +16,7 @@ from psycopg.sql import SQL
 from ...application.batch_check import CheckedBatch
 from ...application.checkpoints import Checkpoints
 from ...application.new_log import NewLog
-from ...application.records import EventColumns, EventRecord, one_by_one
+from ...application.records import EventColumns, EventRecord, Stored, one_by_one
 from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
 from ...application.stored_log import StoredLog
@@ -103,7 +103,7 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
         When the answer to a commit is lost, the next attempt finds them in the log. So they are
         all gathered first: another attempt needs them again.
         """
-        gathered = list(one_by_one(cast(Iterable[EventRecord | EventColumns], stored_events)))
+        gathered = list(one_by_one(cast(Iterable[Stored], stored_events)))
         if not gathered:
             return None
         taken = None if snapshot is None else snapshot()

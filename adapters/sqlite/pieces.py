@@ -64,17 +64,8 @@ class Pieces:
             return b"".join([head, *pieces])
         return b"".join([head[_MARK_BYTES:], *pieces]) if len(pieces) == wanted else head
 
-    def keep_all(
-        self, positions: Sequence[int], bodies: Sequence[bytes | None]
-    ) -> Sequence[bytes | None]:
-        """What stands in their events' rows of bodies, as they are stored; rests are kept here."""
-        return [
-            body if body is None or len(body) < _OLD_HEAD else self.keep(position, body)
-            for position, body in zip(positions, bodies, strict=True)
-        ]
-
     def keep(self, position: int, body: bytes | None) -> bytes | None:
-        """The same of one body."""
+        """What stands in its event's row of a body, as it is stored; the rest is kept here."""
         if body is None or not (_SHORTEST <= len(body) <= _LONGEST or len(body) == _OLD_HEAD):
             return body
         self.drop(position)  # pieces that damage left there would be taken for those of this body
@@ -84,6 +75,15 @@ class Pieces:
         pieces = [body[at : at + _PIECE] for at in range(begin, len(body), _PIECE)]
         self._connection.executemany(_ADD, enumerate(pieces, _IDS * position))
         return MARK + bytes((UNUSED + len(pieces),)) + body[:begin]
+
+    def keep_all(
+        self, positions: Sequence[int], bodies: Sequence[bytes | None]
+    ) -> Sequence[bytes | None]:
+        """The same of several; most are shorter than any that is looked at more closely."""
+        return [
+            body if body is None or len(body) < _OLD_HEAD else self.keep(position, body)
+            for position, body in zip(positions, bodies, strict=True)
+        ]
 
     def drop(self, position: int) -> None:
         """Remove the rest of a body."""

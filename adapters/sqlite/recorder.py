@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -13,7 +13,7 @@ import msgspec
 from eventsourcing.persistence import DataError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
-from ...application.records import EventColumns, EventRecord
+from ...application.records import EventColumns, EventRecord, Stored
 from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
 from ...application.views import CompletionRow, ViewReader, ViewWriter
 from .beginnings import CREATE as CREATE_BEGINNINGS, JOIN, STATE, TOPIC
@@ -115,17 +115,19 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         self, stored_events: Iterable[StoredEvent | EventColumns], **what: Any
     ) -> Sequence[int] | None:
         """Record events of one batch, any number of them."""
-        stored = iter(cast(Iterable[EventRecord | EventColumns], stored_events))
+        stored = iter(cast(Iterable[Stored], stored_events))
         # Before anything is locked: making the first may have to look up a price, or import one.
-        if (first := next(stored, None)) is None:
+        if not (first := list(islice(stored, 1))):
             return None
+        stored = chain(iter(first), stored)
+        del first  # thousands of bytes, which need not be held until the end
         with self.datastore.transaction(commit=True) as cursor:
-            return self._insert(cursor, chain((first,), stored), **what)
+            return self._insert(cursor, stored, **what)
 
     def _insert(
         self,
         c: SQLiteCursor,
-        stored: Iterable[EventRecord | EventColumns],
+        stored: Iterable[Stored],
         *,
         snapshot: TakeSnapshot | None = None,
         write_views: WriteViews | None = None,
@@ -136,8 +138,8 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         up_to_date = views.checkpoint() >= _last_position(c)
         begin = _next_position(c)  # which nobody else takes: the write lock is held
         # As they are made: the events of a save need not be held.
-        insert_events(c, stored, places := count(begin))
-        positions = range(begin, next(places))
+        written = insert_events(c, stored, count(begin))
+        positions = range(begin, begin + written)
         if change_bodies is not None:
             change_bodies(SQLiteBodyWriter(c))
         if snapshot is not None and (taken := snapshot()) is not None:

@@ -3,22 +3,21 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteCursor
 
-from ...application.records import EventColumns, EventRecord, in_columns
+from ...application.records import Stored, in_columns
 from .beginnings import Beginnings
 from .pieces import Pieces
 
 if TYPE_CHECKING:
     from ...application.sealing import KeptSeal
 
-_COLUMNS = 7
-_ROW = f"({', '.join('?' * _COLUMNS)})"
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
 _ROWS_AT_ONCE = 25
 """Events of one statement: each statement costs a part of what a row does."""
 
@@ -36,44 +35,49 @@ def key(originator_id: UUID | str) -> str:
     return originator_id.hex if isinstance(originator_id, UUID) else originator_id
 
 
-def insert_events(
-    cursor: SQLiteCursor, stored: Iterable[EventRecord | EventColumns], positions: Iterator[int]
-) -> None:
-    """Insert events, each at the next position, asking for some at a time.
+def insert_events(cursor: SQLiteCursor, stored: Iterable[Stored], positions: Iterator[int]) -> int:
+    """Insert events, each at the next position, asking for some at a time; gives their number.
 
     After an error the transaction must be rolled back: what came before it is not undone.
     """
+    count = 0
     rows = _rows(stored, positions, Beginnings(cursor), Pieces(cursor))
-    values = chain.from_iterable(rows)
-    while some := list(islice(values, _ROWS_AT_ONCE * _COLUMNS)):
-        cursor.execute(_insertion_of(len(some) // _COLUMNS), some)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        cursor.execute(_insertion_of(len(some)), list(chain.from_iterable(some)))
+        count += len(some)
+        some.clear()  # or these would be held until the next ones are made
+    return count
 
 
 def _rows(
-    stored: Iterable[EventRecord | EventColumns],
+    stored: Iterable[Stored],
     positions: Iterator[int],
     beginnings: Beginnings,
     pieces: Pieces,
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of events, with copies of what is stored only while each is asked for.
+    """The rows of events, each copied when it is asked for.
 
-    The driver takes a bytearray as it is. For bytes it first looks for somebody who adapts them,
-    and words an error for each value when it finds nobody, which takes longer than the copy.
+    What they have in common, and the pieces of their bodies, are written meanwhile. The driver
+    takes a bytearray as it is. For bytes it first looks for somebody who adapts them, and words
+    an error for each value when it finds nobody, which takes longer than the copy.
     """
-    for columns in in_columns(stored, at_once=_ROWS_AT_ONCE):
-        places = list(islice(positions, len(columns.states)))
+    for columns in in_columns(stored, at_least=_ROWS_AT_ONCE):
+        batch = key(columns.originator_id)
+        taken = list(islice(positions, len(columns.states)))
         topic, begin = beginnings.of(columns.topic, columns.states)
-        bodies = pieces.keep_all(places, columns.bodies)
-        yield from zip(
-            places,
-            repeat(key(columns.originator_id)),
-            columns.versions,
-            repeat(topic),
-            map(bytearray, columns.digests),
-            (bytearray(state[begin:]) for state in columns.states),
-            (None if body is None else bytearray(body) for body in bodies),
-            strict=False,  # the same ones repeat without end
-        )
+        bodies = pieces.keep_all(taken, columns.bodies)
+        for position, version, digest, state, body in zip(
+            taken, columns.versions, columns.digests, columns.states, bodies, strict=True
+        ):
+            yield (
+                position,
+                batch,
+                version,
+                topic,
+                bytearray(digest),
+                bytearray(state[begin:]),
+                None if body is None else bytearray(body),
+            )
 
 
 @cache

@@ -19,7 +19,7 @@ from batchtrail.domain.costs import FREE, ModelPrice, Rates
 from batchtrail.domain.events import ResultApplied, ResultSkipped
 from batchtrail.domain.status import ResultFile
 
-IDS = [f"r{number}" for number in range(24)]
+IDS = [f"r{number}" for number in range(60)]
 
 
 class OnePrice:

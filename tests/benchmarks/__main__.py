@@ -181,22 +181,28 @@ def _programs(
         f" Python {platform.python_version()}, {platform.system()} {platform.machine()},"
         f" {os.cpu_count()} processors."
     )
-    others = [[cost.cpu for cost in costs[name]] for name in SCRIPTS]
     heads = " | ".join(f"÷ {name}" for name in SCRIPTS)
     yield f"\n| Program | CPU s | {heads} | Wall s | Peak MB | Database ÷ data |"
-    yield f"| --- | --- |{' --- |' * len(others)} --- | --- | --- |"
+    yield f"| --- | --- |{' --- |' * len(SCRIPTS)} --- | --- | --- |"
     for program, each in costs.items():
-        cost, cpu = median_of(each), [cost.cpu for cost in each]
-        figures = " | ".join([f"{cost.cpu:.2f}", *(_ratio(cpu, other) for other in others)])
+        cost = median_of(each)
+        ratios = " | ".join(_beside(program, name, costs) for name in SCRIPTS)
         database = _place(folder, program) / "batchtrail.db"
         size = f"{database.stat().st_size / (up + down):.3f}" if database.exists() else ""
-        yield f"| {program} | {figures} | {cost.wall:.1f} | {cost.peak_mb:.0f} | {size} |"
+        yield (
+            f"| {program} | {cost.cpu:.2f} | {ratios} | {cost.wall:.1f} | {cost.peak_mb:.0f} |"
+            f" {size} |"
+        )
+
+
+def _beside(program: str, other: str, costs: Mapping[str, Sequence[Cost]]) -> str:
+    if program == other:
+        return "1.00"
+    return _ratio(*([cost.cpu for cost in costs[name]] for name in (program, other)))
 
 
 def _ratio(costs: Sequence[float], others: Sequence[float]) -> str:
     """The median of the rounds' ratios, and how far they lie apart."""
-    if costs == others:
-        return "1.00"
     ratios = [cost / other for cost, other in zip(costs, others, strict=True)]
     return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 

@@ -7,7 +7,12 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from batchtrail.application.line_groups import GROUP_LINES, LineGroup, line_groups
+from batchtrail.application.line_groups import (
+    FEWEST_ALIKE,
+    GROUP_LINES,
+    LineGroup,
+    line_groups,
+)
 from batchtrail.application.raw_lines import RawLine
 from batchtrail.application.result_lines import parse_result_line
 from batchtrail.domain.alike import AlikeResults, Tokens
@@ -83,9 +88,14 @@ def told_alone(line: ResultLine) -> tuple[object, ...]:
     return line.status_code, line.offset, line.raw, line.custom_id, tokens, line.cost
 
 
-@given(st.lists(st.sampled_from([*ALIKE, *OTHERS, *ODD])))
-def test_together_as_one_by_one(raws: list[bytes]) -> None:
+_raws = st.sampled_from([*ALIKE, *OTHERS, *ODD])
+_runs = st.lists(st.tuples(_raws, st.integers(1, 2 * FEWEST_ALIKE)))
+
+
+@given(_runs)
+def test_together_as_one_by_one(runs: list[tuple[bytes, int]]) -> None:
     """Every line is in one group, and says the same in each way of asking."""
+    raws = [raw for raw, count in runs for _ in range(count)]
     lines = raw_lines(raws)
     groups = groups_of(raws)
     assert lines_of(groups) == lines
@@ -96,7 +106,7 @@ def test_together_as_one_by_one(raws: list[bytes]) -> None:
             assert told(alike) == [told_alone(line) for line in group.one_by_one(cost_of)]
 
 
-@given(st.lists(st.tuples(st.sampled_from([*ALIKE, *OTHERS, *ODD]), st.sampled_from("abcde"))))
+@given(st.lists(st.tuples(_raws, st.sampled_from("abcde"))))
 def test_in_the_order_of_the_requests(rows: list[tuple[bytes, str]]) -> None:
     """Lines of one request as they were, those of none behind all others."""
     lines = raw_lines([named(raw, custom_id) for raw, custom_id in rows])
@@ -109,16 +119,26 @@ def test_in_the_order_of_the_requests(rows: list[tuple[bytes, str]]) -> None:
 @pytest.mark.parametrize("other", OTHERS)
 def test_one_status_and_one_model(other: bytes) -> None:
     """Another one begins another group."""
-    groups = groups_of([*ALIKE, other, other, *ALIKE])
-    assert [len(group.lines) for group in groups] == [4, 2, 4]
+    groups = groups_of([*ALIKE, *ALIKE, *[other] * FEWEST_ALIKE, *ALIKE, *ALIKE])
+    assert [len(group.lines) for group in groups] == [8, FEWEST_ALIKE, 8]
     assert all(group.alike(costs_of) for group in groups)
+
+
+def test_a_few_go_with_their_neighbours() -> None:
+    """Whatever their kinds, one by one: a group has a price."""
+    few = [*ALIKE, *OTHERS, ODD[0], *ALIKE]
+    groups = groups_of([*few, *[answer()] * FEWEST_ALIKE, *OTHERS])
+    # The last few of the kind that follows belong to it.
+    count = len(few) - len(ALIKE)
+    assert [len(group.lines) for group in groups] == [count, len(ALIKE) + FEWEST_ALIKE, len(OTHERS)]
+    assert [group.alike(costs_of) is None for group in groups] == [True, False, True]
 
 
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_lines_are_read_one_by_one(odd: bytes) -> None:
     """What they say may have no usage, no status, or an unusual shape."""
-    groups = groups_of([*ALIKE, odd, odd, *ALIKE], "b")
-    assert [len(group.lines) for group in groups] == [4, 2, 4]
+    groups = groups_of([*ALIKE, *ALIKE, odd, odd, *ALIKE, *ALIKE], "b")
+    assert [len(group.lines) for group in groups] == [8, 2, 8]
     assert [group.alike(costs_of) is None for group in groups] == [False, True, False]
 
 

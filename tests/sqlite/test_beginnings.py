@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from uuid import UUID
 
@@ -11,14 +12,25 @@ from tests.sqlite.conftest import OpenFile, Query, read_only
 from batchtrail.adapters.moving_contract import exported, imported
 from batchtrail.adapters.sqlite import reader
 from batchtrail.adapters.sqlite.older import add_missing
-from batchtrail.adapters.store_contract import Author, answer, refusal, request_line
+from batchtrail.adapters.store_contract import (
+    Author,
+    answer,
+    cost_of,
+    costs_of,
+    raw_lines,
+    refusal,
+    request_line,
+)
 from batchtrail.application.errors import StoreError
+from batchtrail.application.line_groups import line_groups
 from batchtrail.application.records import event_digest
+from batchtrail.application.saving import Steps
 from batchtrail.application.store import Batches
 from batchtrail.application.verification import verify_store
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.events import ResultApplied, ResultsCollected
 from batchtrail.domain.requests import RequestIndex
+from batchtrail.domain.status import ResultFile
 
 _ROWS = "SELECT count(*) FROM beginnings"
 _SHARING = "SELECT count(*) FROM events WHERE topic NOT LIKE 'batchtrail.%'"
@@ -103,6 +115,37 @@ def test_chunks_of_all_sorts(store: Batches, query: Query, author: Author) -> No
     assert query(_ROWS)[0][0] < 10
     assert query(_SHARING)[0][0] > 590
     assert store.get(batch.id).totals.outcomes.failed == 20
+    assert verify_store(store, against=None, limit=9).is_good
+
+
+@pytest.mark.parametrize("models", ["mn", "mmmmmmn", "mmmmmmnn"])
+def test_small_groups_share_as_well(
+    store: Batches, query: Query, author: Author, models: str
+) -> None:
+    """Answers of two models that take turns, alike or one by one."""
+    ids = [str(number) for number in range(200)]
+    batch = author.draft(map(request_line, ids))
+    author.end(batch)
+    store.save_batch(batch)
+    lines = [
+        answer(custom_id).replace(b'"output"', b'"model": "%s", "output"' % model.encode())
+        for custom_id, model in zip(ids, cycle(models), strict=False)
+    ]
+    index, stamp = store.request_index(batch.id), author.stamp()
+
+    def steps() -> Steps:
+        for group in line_groups(raw_lines(lines), index, cost_of):
+            alike, applied = group.alike(costs_of), None
+            if alike is None:
+                results = group.one_by_one(cost_of)
+                batch.apply_results(ResultFile.OUTPUT, results, index, behind=0, stamp=stamp)
+            else:
+                applied = batch.apply_alike(ResultFile.OUTPUT, alike, index, behind=0, stamp=stamp)
+            yield applied
+
+    store.save_batch(batch, steps())
+    assert query(_SHARING)[0][0] > 195
+    assert query(_ROWS)[0][0] < 10
     assert verify_store(store, against=None, limit=9).is_good
 
 
