@@ -66,7 +66,7 @@ AS_THEY_ARE = BodyCoding()
 
 @frozen
 class NoCoding(BodyCoding):
-    """For events that are in no database: their bodies are plain, whatever they begin with."""
+    """For events outside of databases: their bodies are plain, whatever they begin with."""
 
     def stored(self, body: bytes) -> bytes:
         """The body."""

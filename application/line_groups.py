@@ -26,7 +26,7 @@ AlikeCosting = Callable[[str | None, Sequence[Tokens]], Sequence[Decimal | None]
 
 
 class LineGroup(NamedTuple):
-    """Result lines of one kind, each with its content."""
+    """Result lines, each with its content: of one kind, or without one odd and scattered ones."""
 
     kind: _Kind
     lines: Sequence[RawLine]
@@ -73,7 +73,7 @@ def line_groups(
 
 
 def _runs(kinds: Iterable[_Kind]) -> Iterator[tuple[_Kind, int]]:
-    """How many lines of one kind follow each other; a few of them are taken for odd ones."""
+    """How many lines of one kind follow each other; a few of them have none."""
     for kind, alike in groupby(kinds):
         count = len(list(alike))
         yield (kind if count >= FEWEST_ALIKE else None), count
