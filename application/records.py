@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
-from typing import NamedTuple, Self
+from itertools import chain, groupby
+from typing import NamedTuple, Self, cast
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -96,15 +96,15 @@ class EventColumns(NamedTuple):
         return cls(originator_id, topic, versions, states, digests, bodies)
 
     @classmethod
-    def of(cls, record: EventRecord) -> Self:
-        """A single event."""
+    def of(cls, records: Sequence[EventRecord]) -> Self:
+        """What records of one batch and one topic say."""
         return cls(
-            record.originator_id,
-            record.topic,
-            (record.originator_version,),
-            (record.state,),
-            (record.digest,),
-            (record.body,),
+            records[0].originator_id,
+            records[0].topic,
+            [record.originator_version for record in records],
+            [record.state for record in records],
+            [record.digest for record in records],
+            [record.body for record in records],
         )
 
     def joined(self, others: Sequence[Self]) -> Self:
@@ -125,20 +125,31 @@ def in_columns(stored: Iterable[Stored], *, at_least: int) -> Iterator[EventColu
     Neighbours of one batch and topic are joined until there are so many; the next ones are asked
     for when these were taken.
     """
-    held: list[EventColumns] = []
+    held: list[Stored] = []
     count = 0
     for each in stored:
-        columns = each if isinstance(each, EventColumns) else EventColumns.of(each)
-        if held and held[0][:2] != columns[:2]:
-            yield held[0].joined(held[1:])
+        # As tuples: then the same id is not compared, which takes Python long.
+        group = (each.originator_id, each.topic)
+        if held and group != (held[0].originator_id, held[0].topic):
+            yield _joined(held)
             held, count = [], 0
-        held.append(columns)
-        count += len(columns.states)
+        held.append(each)
+        count += len(each.states) if isinstance(each, EventColumns) else 1
         if count >= at_least:
-            yield held[0].joined(held[1:])
+            yield _joined(held)
             held, count = [], 0
     if held:
-        yield held[0].joined(held[1:])
+        yield _joined(held)
+
+
+def _joined(held: Sequence[Stored]) -> EventColumns:
+    parts: list[EventColumns] = []
+    for kind, some in groupby(held, key=type):
+        if kind is EventColumns:
+            parts += cast(Iterator[EventColumns], some)
+        else:
+            parts.append(EventColumns.of(cast(list[EventRecord], list(some))))
+    return parts[0].joined(parts[1:])
 
 
 def one_by_one(stored: Iterable[Stored]) -> Iterator[EventRecord]:
