@@ -31,6 +31,28 @@ class Place:
         """The settings, with these before all others."""
         return Settings.load(database=self.database, base_url=self.base_url)
 
+    def of_database(self) -> Settings:
+        """The settings, for a command that is about what a database holds.
+
+        Raises `InputError` where there is none: a mistyped name must not become a new, empty one.
+        """
+        if (missing := self.missing_database()) is not None:
+            raise InputError(f"there is no database {missing}; `run` and `submit` make one")
+        return self.settings()
+
+    def missing_database(self) -> Path | None:
+        """The file that should hold the log and is not there."""
+        url = self.settings().database
+        path = None if is_postgresql(url) else sqlite_path(url)
+        if isinstance(path, Path):
+            try:
+                path.stat()
+            except FileNotFoundError:
+                return path
+            except OSError:
+                pass  # whoever opens it says what is wrong
+        return None
+
     def taken(self) -> dict[Path, str]:
         """The files that hold the log, and what to call them."""
         url = self.settings().database
@@ -45,17 +67,22 @@ async def log_at(place: Place) -> AsyncIterator[LogReader]:
     """The log alone; it needs no key and knows of no provider."""
     with warnings_to_stderr():
         async with bootstrap.open_log(
-            place.settings(), actor=bootstrap.command_line_actor()
+            place.of_database(), actor=bootstrap.command_line_actor()
         ) as log:
             yield log
 
 
 @asynccontextmanager
-async def trail_at(place: Place, *, needs_key: bool = True) -> AsyncIterator["BatchService"]:
-    """The service; a missing key is an error before anything else where one is surely needed."""
+async def trail_at(
+    place: Place, *, needs_key: bool = True, begins: bool = False
+) -> AsyncIterator["BatchService"]:
+    """The service; a missing key is an error before anything else where one is surely needed.
+
+    With `begins` a database that is not there yet is made.
+    """
     from ...application.correlation import correlated  # noqa: PLC0415 (start-up time)
 
-    settings = place.settings()
+    settings = place.settings() if begins else place.of_database()
     if needs_key and settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
     with warnings_to_stderr(), correlated():

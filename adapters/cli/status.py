@@ -51,6 +51,10 @@ class Looked:
 async def show_status(what: Looked, place: Place, *, as_json: bool) -> ExitStatus:
     """Show one batch, one request or a list."""
     at = what.moment()
+    if what.batch is None and (missing := place.missing_database()) is not None:
+        if not as_json:
+            say(f"no batches yet: there is no database {missing}")
+        return ExitStatus.OK
     async with _refreshed_log(what, place) as log:
         if what.batch is None:
             _show_list(await _listed(log, what, at), as_json=as_json)

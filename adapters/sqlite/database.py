@@ -182,6 +182,7 @@ def prepare_file(path: Path) -> None:
 
 def check_readable(path: Path) -> None:
     """Check whose file it is without changing it. Raises `DatabaseRefusedError`."""
+    _refuse_directory(path)
     if not path.is_file():
         raise DatabaseRefusedError(f"there is no database {path}")
     try:
@@ -239,10 +240,14 @@ def _make_private(path: Path) -> None:
     An existing file is never opened here: closing it would drop the locks that SQLite holds on
     it elsewhere in this process, and another process could then throw away its latest commits.
     """
-    if path.is_dir():
-        raise DatabaseRefusedError(f"the database path {path} is a directory; name a file")
+    _refuse_directory(path)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _refuse_directory(path: Path) -> None:
+    if path.is_dir():
+        raise DatabaseRefusedError(f"the database path {path} is a directory; name a file")
 
 
 def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:

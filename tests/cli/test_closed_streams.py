@@ -38,6 +38,7 @@ def test_command_without_streams_does_its_work(tmp_path: Path, arguments: str) -
 
 def test_database_file_does_not_take_the_place_of_a_stream(tmp_path: Path) -> None:
     """A message must not be written into whatever was opened first."""
+    run(tmp_path, "worker --until-idle >&- 2>&-")
     run(tmp_path, "status >&- 2>&-")
 
     content = (tmp_path / "batchtrail.db").read_bytes()

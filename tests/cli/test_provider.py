@@ -258,7 +258,7 @@ def test_escapes_in_a_bad_line(cli: Cli) -> None:
 
 def test_plain_http_to_another_machine_is_warned_of(cli: Cli) -> None:
     """Before anything is sent, and as a sentence; the loopback is no other machine."""
-    cli.write(1)
+    assert cli("worker", "--until-idle").status == 0  # which makes the database
     said = cli("cancel", "0000", OPENAI_BASE_URL="http://gateway.invalid:9/v1").err
     assert "http://gateway.invalid:9/v1 is not encrypted: others can read the key" in said
     assert "not encrypted" not in cli("cancel", "0000").err

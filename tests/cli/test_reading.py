@@ -93,9 +93,38 @@ def test_list(finished: Finished) -> None:
 
 def test_empty_list(cli: Cli) -> None:
     """No batches: nothing on standard output, so that a program reads an empty list."""
-    assert cli("status").stdout == b""
-    assert "no batches yet" in cli("status").err
+    listed = cli("status")
+    assert (listed.status, listed.stdout) == (0, b"")
+    assert listed.err == "batchtrail: no batches yet: there is no database batchtrail.db\n"
     assert (cli("status", "--json").stdout, cli("status", "--json").stderr) == (b"", b"")
+    assert not (cli.home / "batchtrail.db").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status a",
+        "history a",
+        "results a",
+        "seal",
+        "verify",
+        "export",
+        "rebuild",
+        "prune --older-than 1d --no-export",
+        "redact a b",
+        "retry a",
+        "cancel a",
+        "collect a",
+        "status --refresh a",
+    ],
+)
+def test_no_database(cli: Cli, command: str) -> None:
+    """A mistyped name is told, and does not become an empty database."""
+    done = cli(*command.split(), "--db", "sqlite:///mistyped.db")
+    assert (done.status, done.stdout) == (2, b"")
+    expected = "batchtrail: there is no database mistyped.db; `run` and `submit` make one\n"
+    assert done.err == expected
+    assert not (cli.home / "mistyped.db").exists()
 
 
 def test_one_status(finished: Finished) -> None:
