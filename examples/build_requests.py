@@ -112,7 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with SOURCE.open(encoding="ascii") as lines:
         nouns = islice(interleave(parse(lines)), options.limit)
         requests = [request_line(noun, options.model) for noun in nouns]
-    options.output.write_bytes(b"".join(requests))
+    try:
+        options.output.write_bytes(b"".join(requests))
+    except OSError as error:
+        parser.error(f"cannot write {options.output}: {error.strerror}")
     print(f"{len(requests):,} requests written to {options.output}")
 
 

@@ -1,5 +1,6 @@
 """The commands and what their `--help` teaches; the work is imported when a command runs."""
 
+import math
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ import click
 from ...version import __version__
 from . import options
 from .exits import ExitStatus, exiting_on_errors
+
+_MOST_LISTED = 1_000_000_000
+"""Far beyond any list, and within what a database takes for a number."""
 
 _HELP = """Run large sets of LLM requests through the OpenAI Batch API, from an event log.
 
@@ -177,7 +181,7 @@ def estimate(*, input_path: Path, as_json: bool) -> ExitStatus:
 @click.option(
     "--limit",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=_MOST_LISTED),
     default=20,
     help="How many batches to list at most.",
 )
@@ -613,9 +617,20 @@ def redact(*, batch: str, request: str, why: str | None, database: str | None) -
     return _run(redact_one(batch, request, why, Place(database)))
 
 
+def _finite(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise click.BadParameter(f"{seconds} is no number of seconds.")
+    return seconds
+
+
 def _seconds(name: str, default: float, what: str) -> Callable[[options.Command], options.Command]:
     return click.option(
-        name, metavar="SECONDS", type=click.FloatRange(min=0), default=default, help=what
+        name,
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        callback=_finite,
+        default=default,
+        help=what,
     )
 
 

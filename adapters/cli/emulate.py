@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import Sequence
 
-from ...application.errors import BatchtrailError, InputError
+from ...application.errors import InputError
 from ..emulator import Dialect, EmulatorSettings, Fault, running_emulator
 from .exits import ExitStatus
 
@@ -61,5 +61,7 @@ async def serve(settings: EmulatorSettings) -> ExitStatus:
             print(emulator.base_url, flush=True)
             await stop.wait()
     except OSError as error:
-        raise BatchtrailError(f"the emulator cannot run: {error}") from error
+        raise InputError(
+            f"the emulator cannot run: {error}; choose another --port, --host or --data-dir"
+        ) from error
     return ExitStatus.OK

@@ -163,9 +163,18 @@ def test_emulator_stops(number: signal.Signals) -> None:
 def test_emulator_without_a_port(cli: Cli, emulator: Emulator) -> None:
     """A port that is taken is one sentence."""
     port = emulator.base_url.removesuffix("/v1").rpartition(":")[2]
-    text = sentence(cli("emulator", "--port", port), 1)
+    text = sentence(cli("emulator", "--port", port))
     assert text.startswith("the emulator cannot run: ")
     assert port in text
+    assert text.endswith("; choose another --port, --host or --data-dir")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e400", "-1"])
+def test_emulator_with_no_number_of_seconds(cli: Cli, seconds: str) -> None:
+    """What is no number of seconds is bad usage."""
+    result = cli("emulator", "--validating", seconds)
+    assert result.status == 2
+    assert "Invalid value for '--validating'" in result.err
 
 
 def test_output_is_replaced_whole(cli: Cli) -> None:

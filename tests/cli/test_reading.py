@@ -100,6 +100,13 @@ def test_empty_list(cli: Cli) -> None:
     assert not (cli.home / "batchtrail.db").exists()
 
 
+def test_a_list_beyond_any_number(cli: Cli) -> None:
+    """A number that no database takes is bad usage."""
+    result = cli("status", "--limit", "9" * 20)
+    assert result.status == 2
+    assert "Invalid value for '--limit'" in result.err
+
+
 @pytest.mark.parametrize(
     "command",
     [

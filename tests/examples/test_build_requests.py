@@ -93,6 +93,15 @@ def test_a_limit_is_a_positive_number(main: Callable[[list[str]], None], limit: 
         main(["--limit", limit])
 
 
+def test_an_output_that_cannot_be_written(
+    main: Callable[[list[str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence says which file and why."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["-o", str(tmp_path / "none" / "requests.jsonl")])
+    assert capsys.readouterr().err.endswith("requests.jsonl: No such file or directory\n")
+
+
 def test_the_licence_travels_with_the_text(script: dict[str, Any]) -> None:
     """The source opens with WordNet's licence, which LICENSE.wordnet repeats word for word."""
     text = script["SOURCE"].read_text(encoding="ascii")
