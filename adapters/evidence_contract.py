@@ -23,6 +23,7 @@ from ..application.pruning import Prunable, prunable, prune
 from ..application.rebuilding import Rebuilt, rebuild
 from ..application.records import EventRecord, event_digest
 from ..application.redacting import redact
+from ..application.replay import batch_after
 from ..application.sealing import Seal, seal_store
 from ..application.store import Batches
 from ..application.verification import Verification, verify_store
@@ -221,6 +222,18 @@ class EvidenceContract(StoreContract):
             each.batch_id == record.originator_id and each.position != record.position
             for each in found.differences
         )
+
+    @pytest.mark.parametrize("place", [1, 3])
+    def test_events_behind_a_gap_are_not_followed(self, store: Batches, place: int) -> None:
+        """Who replays them learns where, also when the first of all is missing."""
+        batch = self.finished(store)
+        self.sql(store, f"DELETE FROM {{events}} WHERE originator_version={place}")
+        with pytest.raises(StoreError, match=f"event {place + 1} of batch {batch.id} cannot"):
+            batch_after(store.history(batch.id))
+        forget_snapshots(store, self.table_prefix)
+        store.repository.cache = None
+        with pytest.raises(StoreError, match=f"event {place + 1} of batch {batch.id} cannot"):
+            store.get(batch.id)
 
     def test_several_removed_events(self, store: Batches) -> None:
         """A gap is one line, also at the end of the log."""

@@ -13,6 +13,7 @@ from ..domain import events
 from ..domain.alike import AppliedResults
 from ..domain.batch import Batch
 from ..domain.status import Outcome
+from .following import followed
 from .views import BatchSummary, ViewWriter
 
 _Result = tuple[int, Outcome, int]
@@ -107,7 +108,7 @@ class BatchesProjection:
         batch = self._batches.get(event.originator_id)
         if batch is None and event.originator_version > Batch.INITIAL_VERSION:
             batch = self._load(event.originator_id, event.originator_version - 1)
-        mutated = event.mutate(batch)
+        mutated = followed(batch, (event,))
         assert mutated is not None
         self._batches[event.originator_id] = mutated
         is_first = event.originator_version == Batch.INITIAL_VERSION

@@ -11,6 +11,7 @@ from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem
 from .completions import Completion, completion_of, errors_by_line
 from .errors import BatchNotFoundError, InputError
+from .following import followed
 from .store import Batches
 from .views import CompletionRow
 
@@ -60,9 +61,7 @@ def _version_at_moment(batches: Batches, batch_id: UUID, moment: datetime) -> in
 
 def batch_after(happened: Iterable[events.BatchEvent]) -> Batch:
     """The batch that these events make, the first one to begin with."""
-    batch: Batch | None = None
-    for event in happened:
-        batch = event.mutate(batch)
+    batch = followed(None, happened)
     assert batch is not None
     return batch
 
@@ -80,7 +79,7 @@ class RequestReplay:
 
     def process(self, event: events.BatchEvent) -> None:
         """Take in the next event."""
-        self._batch = event.mutate(self._batch)
+        self._batch = followed(self._batch, (event,))
         match event:
             case events.RequestsAdded():
                 self._look_for_request(event)

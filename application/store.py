@@ -33,6 +33,7 @@ from .body_coding import AS_THEY_ARE, BodyCoding
 from .body_writer import BodyWriter
 from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, StoreError
+from .following import followed
 from .projections import BatchesProjection, CompletionsProjection
 from .records import EventColumns, EventRecord
 from .saving import Saving, Steps
@@ -263,7 +264,7 @@ class Batches(Application[UUID]):
     def get(self, batch_id: UUID) -> Batch:
         """The batch as the log has it. Raises `BatchNotFoundError`."""
         try:
-            return self.repository.get(batch_id, projector_func=_replayed)
+            return self.repository.get(batch_id, projector_func=followed)
         except AggregateNotFoundError:
             raise BatchNotFoundError(batch_id) from None
 
@@ -348,7 +349,7 @@ class Batches(Application[UUID]):
             self.recorder.advance_views(checkpoint, written, partial(_write, batches, completions))
 
     def _load_version(self, batch_id: UUID, version: int) -> Batch:
-        return self.repository.get(batch_id, version=version, projector_func=_replayed)
+        return self.repository.get(batch_id, version=version, projector_func=followed)
 
     def history(
         self, batch_id: UUID, *, after: int = 0, bodies: bool = False
@@ -446,13 +447,6 @@ def refuse_lost_requests(batch: Batch, requests: int) -> None:
             f"the view of completions lacks requests of batch {batch.id}; "
             "`batchtrail rebuild` mends it"
         )
-
-
-def _replayed(batch: Batch | None, happened: Iterable[DomainEventProtocol[UUID]]) -> Batch | None:
-    """A batch after these events; the library's own loop asks each for its protocols, slowly."""
-    for event in happened:
-        batch = event.mutate(batch)  # type: ignore[attr-defined]
-    return batch
 
 
 def _write(

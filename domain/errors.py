@@ -30,8 +30,8 @@ class BodyRemovedError(BatchtrailError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"the {what} is not in this database any more; it was pruned or redacted, and only "
-            "its digest is kept"
+            f"the {what} is not in this database any more, only its digest: it was pruned or "
+            "redacted, or the log was damaged, which `batchtrail verify` would tell"
         )
 
 

@@ -141,6 +141,18 @@ def test_removed_bodies(finished: tuple[Path, str], cli: Cli, home: Path) -> Non
     assert "no event says that it was removed; `verify` names" in told
 
 
+def test_a_log_with_a_gap(finished: tuple[Path, str], cli: Cli, home: Path) -> None:
+    """Who needs the events behind it is told, and whom to ask."""
+    batch_id = finished[1]
+    change(home, "DELETE FROM events WHERE position=4")
+    for arguments in (["status", batch_id, "request-3"], ["status", batch_id, "--at", "6"]):
+        told = sentence(cli(*arguments), 1)
+        assert told == (
+            f"event 5 of batch {batch_id} cannot follow what the log has before it; "
+            "`batchtrail verify` tells what was changed"
+        )
+
+
 def test_refusals(cli: Cli, home: Path) -> None:
     """One sentence for what is no seal and for what is no database."""
     assert "is no seal" in sentence(cli("verify", "--against", "13:abc"))

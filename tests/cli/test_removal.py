@@ -75,10 +75,10 @@ def test_results_of_what_was_pruned(cli: Cli) -> None:
     assert cli(*OLD, "--no-export").out == "pruned; batches: 1\n"
     again = cli("run", "in.jsonl", "-o", "out.jsonl")
     assert again.status == 1
-    assert "is not in this database any more; it was pruned" in again.err
+    assert "any more, only its digest: it was pruned" in again.err
     for format_ in ("jsonl", "csv"):
         gone = cli("results", batch, "-o", "out.jsonl", "--format", format_)
-        assert "is not in this database any more; it was pruned" in sentence(gone, 1)
+        assert "any more, only its digest: it was pruned" in sentence(gone, 1)
     assert (cli.home / "out.jsonl").read_bytes() == kept
     assert cli("status", batch, ids[0]).out.count("removed") == len(("asked", "answered"))
     assert cli("status", batch, ids[0], "--json").json["outcome"] == "succeeded"
