@@ -69,13 +69,15 @@ def record_input(runtime: Runtime, new: NewBatch, checked: CheckedInput, limits:
     """Draft a batch, add every request and record the intent to submit it.
 
     Goes on where another process, or this one before a crash, stopped; a repeat changes
-    nothing. Raises `InputError` when the input is not the one that was checked.
+    nothing. Raises `InputError` when the input is not the one that was checked, and for a batch
+    that was begun with another completion handler.
     """
     batch_id = Batch.id_for(new.identity, new.generation)
     try:
         batch = runtime.batches.get(batch_id)
     except BatchNotFoundError:
         batch = Batch.draft(new, stamp=runtime.stamp(), batch_id=batch_id)
+    _refuse_another_handler(batch, new, checked.name)
     alone = batch.request_count == 0
     while batch.submission is None and not batch.status.is_terminal:
         try:
@@ -91,6 +93,18 @@ def record_input(runtime: Runtime, new: NewBatch, checked: CheckedInput, limits:
             _drop(runtime, batch_id)
             raise
     return batch_id
+
+
+def _refuse_another_handler(batch: Batch, new: NewBatch, name: str) -> None:
+    """Raise `InputError` for a handler that would never be called."""
+    if new.completion_handler in {None, batch.completion_handler}:
+        return
+    handler = batch.completion_handler
+    begun = f"the completion handler {handler}" if handler else "no completion handler"
+    raise InputError(
+        f"{name} is batch {batch.id} already, which was begun with {begun}; leave "
+        f"{new.completion_handler} out, or make a new batch of it with --new"
+    )
 
 
 def _drop(runtime: Runtime, batch_id: UUID) -> None:

@@ -144,6 +144,14 @@ class Lifecycle:
         max_age = timedelta(seconds=self.watch.max_age)
         return self._runtime.clock.now() - batch.ended_at > max_age
 
+    def check_can_submit(self) -> None:
+        """Raise `InputError` where the provider cannot be called, for want of a key.
+
+        Before anything is recorded: a worker that has one would submit it, for money. What
+        stands for a provider without a key has no methods.
+        """
+        _ = self._provider.create_batch
+
     def check_provider(self, batch: Batch) -> None:
         """Raise `InputError` when a batch is at another provider than this."""
         if batch.provider != self._provider.name:

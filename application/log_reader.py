@@ -12,6 +12,7 @@ from . import projecting
 from .errors import BatchNotFoundError, InputError
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded
 from .runtime import Runtime
+from .store import checked_id
 from .views import BatchSummary
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class LogReader:
         return await self._runtime.in_store(self._summary, batch_id)
 
     def _summary(self, batch_id: UUID) -> BatchSummary:
-        summary = self._runtime.batches.views.summary(batch_id)
+        summary = self._runtime.batches.views.summary(checked_id(batch_id))
         if summary is None:
             raise BatchNotFoundError(batch_id)
         return summary

@@ -80,8 +80,9 @@ class BatchService(LogKeeper):
         mappings; it is never all in memory. The same input for the same provider continues the
         earlier batch, whatever happened to it, unless `new` asks for another. `metadata` is
         ours and is not sent. `completion_handler` names a class as `package.module:Name`, which
-        is called when every request has its outcome. A batch that goes on keeps what it was
-        begun with. Returns the batch id.
+        is called when every request has its outcome; a batch that goes on has the one that it was
+        begun with, and another is refused. Its metadata and description stay as well. Returns
+        the batch id.
 
         With `max_cost`, in USD, an input that was not submitted before is refused when its
         estimate's upper end is above it, or when it has none.
@@ -127,19 +128,23 @@ class BatchService(LogKeeper):
         from .estimation import check_cost  # noqa: PLC0415 (start-up time)
 
         identity = identity_of(self._provider.name, checked)
-        try:
-            batch = self._runtime.batches.get(
-                Batch.id_for(identity, self._generation(identity, new))
-            )
-        except BatchNotFoundError:
-            batch = None
-        if batch is None or batch.submission is None:
+        if not self._is_submitted(identity, self._generation(identity, new)):
             check_cost(checked.name, self._estimate(checked), max_cost)
+
+    def _is_submitted(self, identity: str, generation: int) -> bool:
+        """Whether there is such a batch, and more than a draft of it."""
+        try:
+            batch = self._runtime.batches.get(Batch.id_for(identity, generation))
+        except BatchNotFoundError:
+            return False
+        return batch.submission is not None
 
     async def _record_input(self, checked: CheckedInput, draft: NewBatch, *, new: bool) -> UUID:
         """Record a checked input under the id that it has, or a new one."""
         assert draft.identity is not None
         generation = await self._runtime.in_store(self._generation, draft.identity, new)
+        if not await self._runtime.in_store(self._is_submitted, draft.identity, generation):
+            self._lifecycle.check_can_submit()
         draft = evolve(draft, generation=generation)
         return await self._runtime.in_store(
             record_input, self._runtime, draft, checked, self._provider.limits
@@ -181,6 +186,7 @@ class BatchService(LogKeeper):
     @one_chain
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
         """Hand a draft to the provider; refused for a batch that was submitted before."""
+        self._lifecycle.check_can_submit()
         self._lifecycle.check_provider(await self._runtime.load(batch_id))
         digest = await self._runtime.in_store(input_digest, self._runtime.batches, batch_id)
         await self._runtime.command(
@@ -273,8 +279,10 @@ class BatchService(LogKeeper):
         self._lifecycle.check_provider(batch)
         if not batch.results_collected:
             raise NotCollectedError(batch_id, batch.status)
-        if not batch.rest or batch.provider_batch_id is None:
-            raise NothingToCollectError(batch_id)
+        if batch.provider_batch_id is None:
+            raise NothingToCollectError(batch_id, "the provider never had it")
+        if not batch.rest:
+            raise NothingToCollectError(batch_id, "every request has its result line")
         seen = await self._provider.retrieve_batch(batch.provider_batch_id)
         await self._runtime.command(
             batch_id,

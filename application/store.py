@@ -32,7 +32,7 @@ from ..domain.values import StatusReport
 from .body_coding import AS_THEY_ARE, BodyCoding
 from .body_writer import BodyWriter
 from .checkpoints import Checkpoints
-from .errors import BatchNotFoundError, ConflictError, StoreError
+from .errors import BatchNotFoundError, ConflictError, InputError, StoreError
 from .following import followed
 from .projections import BatchesProjection, CompletionsProjection
 from .records import EventColumns, EventRecord
@@ -264,7 +264,7 @@ class Batches(Application[UUID]):
     def get(self, batch_id: UUID) -> Batch:
         """The batch as the log has it. Raises `BatchNotFoundError`."""
         try:
-            return self.repository.get(batch_id, projector_func=followed)
+            return self.repository.get(checked_id(batch_id), projector_func=followed)
         except AggregateNotFoundError:
             raise BatchNotFoundError(batch_id) from None
 
@@ -438,6 +438,13 @@ class Batches(Application[UUID]):
             custom_ids += page[0]
             settled += page[1]
         return RequestIndex(custom_ids, settled)
+
+
+def checked_id(batch_id: object) -> UUID:
+    """A batch id, which people who do without types may give as a text. Raises `InputError`."""
+    if isinstance(batch_id, UUID):
+        return batch_id
+    raise InputError(f"{batch_id!r} is no batch id, which is a UUID; `find` gives that of a text")
 
 
 def refuse_lost_requests(batch: Batch, requests: int) -> None:

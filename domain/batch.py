@@ -789,9 +789,9 @@ class Batch(Aggregate):
         if not self.results_collected:
             raise NotCollectedError(self.id, self.status)
         if not self.rest:
-            raise NothingToCollectError(self.id)
+            raise NothingToCollectError(self.id, "every request has its result line")
         if not self._fits_end(report):
-            raise NothingToCollectError(self.id, report.raw_status)
+            raise NothingToCollectError(self.id, f"the provider's batch is {report.raw_status}")
         self._trigger(events.CollectionReopened, stamp, report=report, request_id=request_id)
 
     def record_handler_dispatched(self, *, stamp: Stamp) -> None:

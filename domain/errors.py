@@ -96,19 +96,14 @@ class NotCollectedError(DomainError):
     def __init__(self, batch_id: UUID, status: BatchStatus) -> None:
         super().__init__(
             f"batch {batch_id} is {status.value} and its results are not collected yet; "
-            "wait for it first"
+            f"`results {batch_id}` collects them when it is over"
         )
 
 
 class NothingToCollectError(DomainError):
     """No request of the batch is without its result line, or the provider has no more of them."""
 
-    def __init__(self, batch_id: UUID, raw_status: str | None = None) -> None:
-        why = (
-            "every request has its result line"
-            if raw_status is None
-            else f"the provider's batch is {raw_status}"
-        )
+    def __init__(self, batch_id: UUID, why: str) -> None:
         super().__init__(f"there is nothing more to collect of batch {batch_id}: {why}")
 
 

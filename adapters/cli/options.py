@@ -47,18 +47,19 @@ _new = click.option(
     is_flag=True,
     help="Make a new batch, even though this input was submitted before (and paid).",
 )
-_why = click.option("--why", metavar="TEXT", help="A note for the log: what this is for.")
+_why = click.option("--why", metavar="TEXT", help="A note for the log: what this is for. One that a batch has stays.")
 _metadata = click.option(
     "--metadata",
     metavar="KEY=VALUE",
     multiple=True,
-    help="A label for the batch in the log; not sent to the provider. May be repeated.",
+    help="A label for the batch in the log; not sent to the provider. May be repeated. Those "
+    "that a batch was begun with stay.",
 )
 _handler = click.option(
     "--handler",
     metavar="PACKAGE.MODULE:NAME",
     help="A class to call when every request has its outcome; BATCHTRAIL_HANDLERS must "
-    "name its package where it runs.",
+    "name its package where it runs. A batch that goes on has the one it was begun with.",
 )
 _max_cost = click.option(
     "--max-cost",

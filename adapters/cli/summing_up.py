@@ -22,6 +22,8 @@ def sum_up(summary: BatchSummary, output: Path | None) -> None:
     if summary.totals.skipped_lines:
         say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
     show_errors(summary)
+    if exit_status(summary) is ExitStatus.INCOMPLETE and not summary.given_up:
+        say(f"`retry {summary.id}` submits once more what had no answer or a server's error")
 
 
 def show_errors(summary: BatchSummary) -> None:

@@ -226,6 +226,20 @@ async def test_references_that_name_no_class(lab: Lab, reference: str) -> None:
     check_reference("shop.batches:Done.Inner")
 
 
+async def test_another_handler_is_refused(lab: Lab) -> None:
+    """It would never be called; the same one, or none, goes on, and a new batch has its own."""
+    service = lab.service()
+    plain = await service.submit(lab.lines())
+    with pytest.raises(InputError, match=f"is batch {plain} already.* no completion handler"):
+        await service.submit(lab.lines(), completion_handler="shop:Done")
+    handled = await service.submit(lab.lines(), completion_handler="shop:Done", new=True)
+    with pytest.raises(InputError, match="begun with the completion handler shop:Done"):
+        await service.submit(lab.lines(), completion_handler="shop:Other")
+    for again in (None, "shop:Done"):
+        assert await service.submit(lab.lines(), completion_handler=again) == handled
+    assert {each.id for each in await service.batches()} == {plain, handled}
+
+
 async def test_without_an_allow_list_nothing_runs(lab: Lab) -> None:
     """A service that was given no handlers calls none, and says so."""
     service = lab.service(handlers=NoHandlers())

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchtrail.application.errors import BatchNotFoundError
+from batchtrail.application.errors import BatchNotFoundError, InputError
 from batchtrail.application.progress import Applying, Uploading, Waiting
+from batchtrail.bootstrap import no_provider
 from batchtrail.domain.status import BatchStatus
+from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,6 +26,29 @@ async def run(lab: Lab, service: BatchService) -> UUID:
     batch_id = await service.submit(lab.lines())
     await service.wait(batch_id)
     return batch_id
+
+
+async def test_without_a_key_nothing_is_recorded(lab: Lab) -> None:
+    """Or a worker with a key would submit and pay for what its owner was refused."""
+    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    with pytest.raises(InputError, match="no API key"):
+        await keyless.submit(lab.lines())
+    assert await keyless.batches() == []
+    draft = await keyless.draft(NewBatch(lab.provider.name, "/v1/responses"))
+    await keyless.add_requests(draft, lab.lines())
+    with pytest.raises(InputError, match="no API key"):
+        await keyless.submit_draft(draft)
+    assert (await keyless.status(draft)).status is BatchStatus.PENDING
+
+
+async def test_an_id_that_is_a_text(lab: Lab) -> None:
+    """The type is told, and how to come to it."""
+    service = lab.service()
+    text = str(await service.submit(lab.lines()))
+    for method in (service.status, service.wait, service.cancel):
+        with pytest.raises(InputError, match="is no batch id, which is a UUID; `find`"):
+            await method(text)  # type: ignore[arg-type]
+    assert str(await service.find(text)) == text
 
 
 async def test_whole_life(lab: Lab) -> None:

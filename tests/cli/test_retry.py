@@ -21,14 +21,19 @@ def test_retry(cli: Cli, emulator: Emulator) -> None:
             3: {"user": "emulator:400:invalid_prompt"},
         },
     )
-    assert cli("run", path, "-o", "out.jsonl").status == 3
+    done = cli("run", path, "-o", "out.jsonl")
     (parent,) = [each["id"] for each in cli.batches()]
+    assert done.status == 3
+    assert done.err.endswith(
+        f"`retry {parent}` submits once more what had no answer or a server's error\n"
+    )
     first, again = cli("retry", parent[:12]), cli("retry", parent)
     retry = first.out.strip()
     assert (first.status, again.status, again.out.strip()) == (0, 0, retry)
     assert f"1 requests of batch {parent} are asked once more" in first.err
     assert emulator.applied("create") == 2
-    assert "results are not collected yet" in sentence(cli("retry", retry))
+    told = sentence(cli("retry", retry))
+    assert f"not collected yet; `results {retry}` collects them when it is over" in told
     assert cli("worker", "--until-idle").status == 0
     results = cli("results", retry)
     assert (results.status, custom_ids(results.stdout)) == (3, custom_ids(path.read_bytes())[1:2])
