@@ -10,9 +10,10 @@ from contextlib import aclosing
 from uuid import UUID
 
 from ..domain.batch import Batch
+from ..domain.events import ResultSkipped
 from ..domain.requests import RequestIndex
-from ..domain.status import BatchStatus, ResultFile
-from ..domain.values import RequestProblem
+from ..domain.status import BatchStatus, ResultFile, SkipReason
+from ..domain.values import RequestProblem, Stamp
 from .errors import (
     ConflictError,
     NotFoundError,
@@ -29,7 +30,7 @@ from .raw_lines import RawLine, split_lines
 from .result_lines import parse_result_line
 from .runtime import Runtime
 from .saving import Steps
-from .store import refuse_lost_requests
+from .store import Batches, refuse_lost_requests
 from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
@@ -42,6 +43,9 @@ SHORT_FETCHES = 3
 _FAILURE_DELAYS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 _LONGEST_SHORT_DELAY = 60.0
 _FAILURES = (UnavailableError, RateLimitedError, NotFoundError)
+
+_Ends = dict[ResultFile, RawLine]
+"""The piece of a line with which a file ended."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,15 +81,15 @@ class CollectionFlow:
         while not batch.results_collected:
             before = _positions(batch)
             try:
-                whole = await self._apply_files(batch, on_progress, final=attempt.is_final)
+                ends = await self._apply_files(batch, on_progress)
             except _FAILURES as error:
                 batch = await self._runtime.load(batch_id)
                 delay = attempt.after_failure(error, went_on=_positions(batch) != before)
                 reason = str(error)
             else:
                 batch = await self._runtime.load(batch_id)
-                if attempt.is_final or (whole and not _is_short(batch)):
-                    break
+                if attempt.is_final or not (ends or _is_short(batch)):
+                    return await self.settle(batch_id, ends=ends)
                 delay = attempt.after_short_files(went_on=_positions(batch) != before)
                 reason = "the result files hold fewer lines than the provider counted"
             on_progress(Delayed(batch_id, reason, delay))
@@ -97,42 +101,52 @@ class CollectionFlow:
         """Apply what can be fetched now, and settle the rest without waiting for more."""
         batch = await self._watch.amend(await self._runtime.load(batch_id))
         lost: RequestProblem | None = None
+        ends: _Ends = {}
         try:
             if not batch.results_collected:
-                await self._apply_files(batch, on_progress, final=True)
+                ends = await self._apply_files(batch, on_progress)
         except (*_FAILURES, RefusedError) as error:
             lost = RequestProblem("result_file_lost", f"A result file is out of reach: {error}")
-        return await self.settle(batch_id, lost)
+        return await self.settle(batch_id, lost, ends=ends)
 
-    async def settle(self, batch_id: UUID, lost: RequestProblem | None = None) -> Batch:
-        """Give every request without a line its outcome; `lost` says why lines are out of reach."""
-        return await self._runtime.command(
-            batch_id, lambda batch, stamp: batch.finish_collection(stamp=stamp, lost=lost)
-        )
+    async def settle(
+        self, batch_id: UUID, lost: RequestProblem | None = None, *, ends: _Ends | None = None
+    ) -> Batch:
+        """Give every request without a line its outcome; `lost` says why lines are out of reach.
 
-    async def _apply_files(self, batch: Batch, on_progress: OnProgress, *, final: bool) -> bool:
-        """Apply what is new in both files; False when one ended within a line.
-
-        Such a piece is left for another download, unless this attempt is the final one.
+        `ends` are the pieces of lines with which the files end. They are recorded with the end
+        of the collection and not before: until then the files may turn out to be longer.
         """
+
+        def decide(batch: Batch, stamp: Stamp) -> None:
+            for file, piece in (ends or {}).items():
+                if not batch.results_collected and batch.positions[file].offset == piece.offset:
+                    line = parse_result_line(piece)
+                    batch.apply_results(file, [line], RequestIndex(), stamp=stamp)
+            batch.finish_collection(stamp=stamp, lost=lost)
+
+        return await self._runtime.command(batch_id, decide)
+
+    async def _apply_files(self, batch: Batch, on_progress: OnProgress) -> _Ends:
+        """Apply what is new in both files; gives the pieces of lines with which some ended.
+
+        Those are left for another download.
+        """
+        ends: _Ends = {}
         if batch.report is None:
-            return True
+            return ends
         applier = Applier(self._runtime, batch, self._prices)
-        whole = True
         failure: ProviderError | None = None
-        for file, file_id in (
-            (ResultFile.OUTPUT, batch.report.output_file_id),
-            (ResultFile.ERROR, batch.report.error_file_id),
-        ):
+        for file in (ResultFile.OUTPUT, ResultFile.ERROR):
+            file_id = batch.report.file_id(file)
             if file_id is None:
                 continue
             offset = batch.positions[file].offset
             try:
                 async with aclosing(self._provider.download(file_id)) as content:
                     async for lines in _chunks(_from(content, offset), offset):
-                        if not final and _has_broken_end(lines):
-                            lines.pop()
-                            whole = False
+                        if _has_broken_end(lines):
+                            ends[file] = lines.pop()
                         applied = await self._runtime.in_store(applier.apply, file, lines)
                         lines.clear()  # megabytes, which need not wait for the next ones
                         on_progress(Applying(batch.id, applied, batch.request_count))
@@ -140,7 +154,7 @@ class CollectionFlow:
                 failure = error  # one file that stays away does not keep the other
         if failure is not None:
             raise failure
-        return whole
+        return ends
 
 
 class _Attempt:
@@ -227,6 +241,22 @@ class Applier:
         refuse_lost_requests(batch, len(index))
         self._loaded = (batch, index)
         return self._loaded
+
+
+def cut_ends(batches: Batches, batch: Batch) -> dict[ResultFile, int]:
+    """Where the lines begin that could not be read and were the last ones of their files.
+
+    They may have been cut off, and a later download may have the whole of them.
+    """
+    ends: dict[ResultFile, int] = {}
+    for event in batches.history(batch.id):
+        if (
+            isinstance(event, ResultSkipped)
+            and event.reason is SkipReason.UNREADABLE
+            and event.offset + event.line.size + 1 == batch.positions[event.file].offset
+        ):
+            ends[event.file] = event.offset
+    return ends
 
 
 async def _from(content: AsyncGenerator[bytes, None], offset: int) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """The aggregate: every command on a batch decides here and leaves events behind."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -587,7 +587,14 @@ class Batch(Aggregate):
         self.ended_at = at
 
     def take_report(self, report: StatusReport) -> None:
-        """Keep a report, but not its every error: the state stays small."""
+        """Keep a report, but not its every error: the state stays small.
+
+        A result file in the place of another is read from its beginning.
+        """
+        for file in ResultFile:
+            before = None if self.report is None else self.report.file_id(file)
+            if before is not None and report.file_id(file) not in {None, before}:
+                self.positions[file] = FilePosition()
         self.raw_status = report.raw_status
         self.report = report.in_brief()
         self.error_count = len(report.errors)
@@ -779,12 +786,18 @@ class Batch(Aggregate):
         return None if agree else counts
 
     def reopen_collection(
-        self, report: StatusReport, *, request_id: str | None, stamp: Stamp
+        self,
+        report: StatusReport,
+        *,
+        request_id: str | None,
+        stamp: Stamp,
+        cut_ends: Mapping[ResultFile, int] | None = None,
     ) -> None:
         """Take up the collection again for the requests that had no line.
 
-        Raises `NotCollectedError` before the results were collected, and
-        `NothingToCollectError` when every request has its line.
+        `cut_ends` are the bytes, each of its file, where a last line begins that was not whole
+        the last time: from there the file is read again. Raises `NotCollectedError` before the
+        results were collected, and `NothingToCollectError` when every request has its line.
         """
         if not self.results_collected:
             raise NotCollectedError(self.id, self.status)
@@ -792,7 +805,13 @@ class Batch(Aggregate):
             raise NothingToCollectError(self.id, "every request has its result line")
         if not self._fits_end(report):
             raise NothingToCollectError(self.id, f"the provider's batch is {report.raw_status}")
-        self._trigger(events.CollectionReopened, stamp, report=report, request_id=request_id)
+        self._trigger(
+            events.CollectionReopened,
+            stamp,
+            report=report,
+            request_id=request_id,
+            cut_ends={file.value: offset for file, offset in (cut_ends or {}).items()},
+        )
 
     def record_handler_dispatched(self, *, stamp: Stamp) -> None:
         """Record that the completion handler ran to its end; a repeat is nothing."""

@@ -513,8 +513,18 @@ class CollectionReopened(BatchEvent):
     """Somebody asks once more for the results of the requests that had no line."""
 
     TOPIC: ClassVar[str] = "batchtrail.batch.collection_reopened"
+    class_version: ClassVar[int] = 2
     report: StatusReport
     request_id: str | None
+    cut_ends: dict[str, int]
+    """By file, the byte from which it is read again: its last line was not whole."""
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Files were read on behind such a line, too. Raises `ValueError` for a later version."""
+        if "cut_ends" in state:
+            raise ValueError("it has a field that its version does not know")
+        state["cut_ends"] = {}
 
     def apply(self, aggregate: "Batch") -> None:
         """Take back what the end of the batch had settled."""
@@ -525,6 +535,8 @@ class CollectionReopened(BatchEvent):
         aggregate.rest_error = None
         aggregate.miscounted = False
         aggregate.results_collected = False
+        for file, offset in self.cut_ends.items():
+            aggregate.positions[ResultFile(file)].offset = offset
         aggregate.take_report(self.report)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from .status import BatchStatus, Outcome, WorkStep
+from .status import BatchStatus, Outcome, ResultFile, WorkStep
 
 ERRORS_IN_BRIEF = 20
 
@@ -156,6 +156,10 @@ class StatusReport:
     usage: TokenUsage | None = None
     model: str | None = None
     is_canceling: bool = False
+
+    def file_id(self, file: ResultFile) -> str | None:
+        """The provider's id of a result file, once there is one."""
+        return self.output_file_id if file is ResultFile.OUTPUT else self.error_file_id
 
     def in_brief(self) -> "StatusReport":
         """This report with its first errors only: a provider may list one for every request."""

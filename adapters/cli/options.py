@@ -47,7 +47,11 @@ _new = click.option(
     is_flag=True,
     help="Make a new batch, even though this input was submitted before (and paid).",
 )
-_why = click.option("--why", metavar="TEXT", help="A note for the log: what this is for. One that a batch has stays.")
+_why = click.option(
+    "--why",
+    metavar="TEXT",
+    help="A note for the log: what this is for. One that a batch has stays.",
+)
 _metadata = click.option(
     "--metadata",
     metavar="KEY=VALUE",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from batchtrail.application import collection
 from batchtrail.application.errors import NotFoundError, RateLimitedError, UnavailableError
@@ -16,10 +17,13 @@ from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason
 from batchtrail.domain.values import RequestCounts, RequestProblem
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
     from uuid import UUID
 
     from tests.application.conftest import Lab
 
+    from batchtrail.adapters.fake import FakeBatchProvider
+    from batchtrail.application.ports import BatchProvider, ProviderBatch
     from batchtrail.application.service import BatchService
 
 
@@ -105,6 +109,83 @@ async def test_cut_last_line(lab: Lab) -> None:
     assert sorted(outcomes.values()) == ["missing", "succeeded", "succeeded"]
     assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
     assert 1 < lab.provider.count("download") < 10
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.34, 0.5, 0.99])
+async def test_a_cut_line_that_is_whole_later(lab: Lab, fraction: float) -> None:
+    """However often a download ended within it: asked once more, its request has its result."""
+    service, batch_id, _ = await submitted(lab)
+    size = await output_size(lab)
+    lab.provider.shorten_download(after_bytes=int(fraction * size), times=4)
+    before = await collected(lab, service, batch_id)
+    assert "missing" in before.values()
+    assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
+    lab.provider.shorten_download(after_bytes=int(fraction * size) + 20)
+    await service.collect_again(batch_id)
+    assert await lab.outcomes(service, batch_id) == ALL
+    await lab.assert_each_once(service, batch_id)
+    assert (await service.verify()).differences == ()
+
+
+class Serving:
+    """The provider, but that `content` gives what a download of a file brings."""
+
+    def __init__(self, provider: FakeBatchProvider, content: Callable[[str, bytes], bytes]) -> None:
+        self._provider = provider
+        self._content = content
+        self.replaced: dict[str, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
+        seen = await self._provider.retrieve_batch(batch_id)
+        shown = seen.report.output_file_id or ""
+        report = evolve(seen.report, output_file_id=self.replaced.get(shown, shown))
+        return evolve(seen, report=report)
+
+    async def download(self, file_id: str) -> AsyncGenerator[bytes, None]:
+        given = {new: old for old, new in self.replaced.items()}.get(file_id, file_id)
+        yield self._content(file_id, self._provider.content(given))
+
+
+async def test_a_cut_line_and_a_file_out_of_reach(lab: Lab) -> None:
+    """The piece is not taken for a line while the other file is waited for."""
+    lab.provider.answer_with("c", status_code=400)
+    downloads = 0
+
+    def content(_file_id: str, whole: bytes) -> bytes:
+        nonlocal downloads
+        downloads += 1
+        is_error_file = b"invalid" in whole
+        last_of_the_short = 2 * (1 + collection.SHORT_FETCHES)
+        if is_error_file and downloads == last_of_the_short:
+            raise UnavailableError("away")
+        return whole if is_error_file or downloads > last_of_the_short else whole[:-20]
+
+    service = lab.service(cast("BatchProvider", Serving(lab.provider, content)))
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL | {"c": "failed"}
+    assert await skipped(lab, service, batch_id) == []
+
+
+async def test_another_file_is_read_from_its_beginning(lab: Lab) -> None:
+    """The provider shows another output file, with more in it and in another order."""
+
+    def content(file_id: str, whole: bytes) -> bytes:
+        lines = whole.splitlines(keepends=True)
+        if file_id == "file-more":
+            return b"".join(reversed(lines))
+        serving.replaced[file_id] = "file-more"
+        return b"".join(lines[:2])
+
+    serving = Serving(lab.provider, content)
+    service = lab.service(cast("BatchProvider", serving))
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    assert await skipped(lab, service, batch_id) == [SkipReason.REPEATED_CUSTOM_ID] * 2
 
 
 async def test_last_line_without_newline(lab: Lab) -> None:

@@ -48,9 +48,11 @@ def test_nothing_changed_unnoticed(event_class: type[BatchEvent]) -> None:
     ],
 )
 def test_stored_events_are_read(golden: Golden, number: int) -> None:
-    """Bytes that a version stored mean what they meant."""
+    """Bytes that a version stored mean what they meant; a later one may have added fields."""
     example = golden.examples[number]
-    assert example.read(golden.topic) == example.event
+    read = example.read(golden.topic)
+    added = read.keys() - golden.shape.keys() - example.event.keys()
+    assert {name: value for name, value in read.items() if name not in added} == example.event
 
 
 def retried(**changed: Any) -> Any:

@@ -96,8 +96,8 @@ MUTATIONS = {
     "no-error-file": Mutation(
         "application.collection",
         "CollectionFlow._apply_files",
-        "(ResultFile.ERROR, batch.report.error_file_id),",
-        "",
+        "(ResultFile.OUTPUT, ResultFile.ERROR)",
+        "(ResultFile.OUTPUT,)",
     ),
     "no-expired-rows": Mutation(
         "application.collection",
