@@ -1,6 +1,5 @@
 """The completions of a batch: each request's outcome, and its line in the results."""
 
-import json
 from collections.abc import AsyncIterator, Container, Sequence
 from decimal import Decimal
 from functools import partial
@@ -15,6 +14,7 @@ from ..domain.errors import BodyRemovedError
 from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem, RequestProblem, TokenUsage
+from .result_lines import read_json
 from .runtime import Runtime
 from .store import Batches, refuse_lost_requests
 from .views import CompletionRow
@@ -84,7 +84,7 @@ class Completion:
     def _response(self) -> dict[str, Any]:
         if self.removed:
             raise _removed(self)
-        response = None if self.line is None else json.loads(self.line).get("response")
+        response = None if self.line is None else read_json(self.line).get("response")
         return response if isinstance(response, dict) else {}
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import TypeVar
 
 from ..domain.alike import Tokens
@@ -31,9 +32,9 @@ class BatchCosting:
         self._model = model
         self._prices: dict[str | None, ModelPrice | None] = {}
 
-    @property
+    @cached_property
     def source(self) -> str | None:
-        """Which table the costs come from."""
+        """Which table the costs come from; asked once, as prices are, and needed for each."""
         book = self._book
         return None if book is None else _asked(lambda: book.source)
 
@@ -66,7 +67,17 @@ class BatchCosting:
 
     def _look_up(self, model: str | None) -> ModelPrice | None:
         book = self._book
-        return None if book is None else _asked(lambda: book.price(model, self._endpoint))
+        if book is None or self.source is None:
+            return None
+        return _asked(lambda: _usable(book.price(model, self._endpoint)))
+
+
+def _usable(price: ModelPrice | None) -> ModelPrice | None:
+    """The same price, if it can be calculated with; raises errors of many kinds for another."""
+    if price is not None:
+        for above in (0, *(tier.above for tier in price.tiers)):
+            cost_of(TokenUsage(input=above + 1), price)
+    return price
 
 
 def _asked(question: Callable[[], _T]) -> _T | None:

@@ -11,7 +11,8 @@ from ..domain.alike import Tokens
 from ..domain.values import RequestProblem, ResultLine, TokenUsage
 from .raw_lines import RawLine
 
-_MANY_TOKENS = 1 << 53
+_MANY_TOKENS = 1 << 46
+"""No answer has so many, and the sum over the largest batch is a number that databases take."""
 _Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_MANY_TOKENS)]
 _Status = Annotated[int, msgspec.Meta(ge=100, lt=600)]
 _DIGITS = 16
@@ -72,6 +73,9 @@ class _Line(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Line).decode
 
+_MOST_DIGITS = 4_000
+"""Python takes no whole number with some more of them."""
+
 Content = _Line | ResultLine
 """What a line says: of one with an unusual shape, what could be made of it."""
 
@@ -98,6 +102,19 @@ def read_contents(lines: Sequence[RawLine], cost_of: Costing) -> list[Content]:
     return contents
 
 
+def read_json(line: bytes) -> Any:
+    """What a line says, by Python's own parser, which takes what some servers write beyond JSON.
+
+    A whole number that is too long even for it is read as a float. Raises `UnicodeDecodeError`,
+    other `ValueError`s and `RecursionError`.
+    """
+    return json.loads(line.decode("utf-8-sig"), parse_int=_whole)
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
 def kind_of(content: Content) -> tuple[int, str | None] | None:
     """The status and the model of a line that may be alike with others; None for another."""
     if isinstance(content, ResultLine) or (response := content.response) is None:
@@ -105,7 +122,17 @@ def kind_of(content: Content) -> tuple[int, str | None] | None:
     status_code, body = response.status_code, response.body
     if status_code is None or body is None or body.usage is None:
         return None
-    return status_code, body.model
+    return None if _tells_nothing(body.usage) else (status_code, body.model)
+
+
+def _tells_nothing(usage: _Usage) -> bool:
+    """Whether it names neither side's tokens; those of the whole are not priced."""
+    return (
+        usage.input_tokens is None
+        and usage.prompt_tokens is None
+        and usage.output_tokens is None
+        and usage.completion_tokens is None
+    )
 
 
 def usages_of(contents: Sequence[Any]) -> list[Tokens]:
@@ -142,7 +169,7 @@ def _error(error: _Error | None) -> RequestProblem | None:
 
 
 def _usage(usage: _Usage | None) -> TokenUsage | None:
-    return None if usage is None else TokenUsage(*_parts(usage))
+    return None if usage is None or _tells_nothing(usage) else TokenUsage(*_parts(usage))
 
 
 def _parts(usage: _Usage) -> Tokens:
@@ -183,7 +210,7 @@ def _parse_leniently(line: RawLine, cost_of: Costing) -> ResultLine:
     Python's own JSON writes but JSON forbids; such a line was paid and belongs to its request.
     """
     try:
-        content = json.loads(line.raw.decode())
+        content = read_json(line.raw)
     except UnicodeDecodeError:
         return ResultLine(line.offset, line.raw, problem="the line is not UTF-8")
     except (ValueError, RecursionError) as error:
@@ -237,7 +264,7 @@ def _lenient_error(error: object) -> RequestProblem | None:
 
 
 def _lenient_usage(usage: object) -> TokenUsage | None:
-    """What is readable of a usage; None when neither side's tokens are."""
+    """What is readable of a usage, read as a usual one is; None when neither side's tokens are."""
     if not isinstance(usage, dict):
         return None
     given = _first_number(usage, "input_tokens", "prompt_tokens")
@@ -254,12 +281,16 @@ def _lenient_usage(usage: object) -> TokenUsage | None:
 
 
 def _first_number(usage: dict[str, object], *names: str) -> int | None:
-    numbers = (_number(usage.get(name)) for name in names)
-    return next((number for number in numbers if number is not None), None)
+    """The first one that is not 0, as some servers write both names; 0 or None without one."""
+    numbers = [_number(usage.get(name)) for name in names]
+    told = [number for number in numbers if number is not None]
+    return next(filter(None, told), 0) if told else None
 
 
 def _detail(usage: dict[str, object], side: str, old_side: str, name: str) -> int:
-    details = usage.get(f"{side}_details") or usage.get(f"{old_side}_details")
+    details = usage.get(f"{side}_details")
+    if details is None:
+        details = usage.get(f"{old_side}_details")
     return _tokens(_number(details.get(name))) if isinstance(details, dict) else 0
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
@@ -46,7 +47,10 @@ def _jsonl(file: BinaryIO) -> Iterator[WriteRow]:
     encoder = msgspec.json.Encoder(decimal_format="number")  # exact, unlike a float
 
     def write(row: Row) -> None:
-        file.write(encoder.encode(_facts(row)) + b"\n")
+        facts = _facts(row)
+        if row.value is not None:
+            facts["value"] = msgspec.Raw(_json(row.value))
+        file.write(encoder.encode(facts) + b"\n")
 
     yield write
 
@@ -88,7 +92,8 @@ def _parquet_table(file: BinaryIO) -> Iterator[WriteRow]:
         def write(row: Row) -> None:
             nonlocal size
             facts = _facts(row)
-            facts["value"] = None if row.value is None else _json(row.value)
+            if row.value is not None:
+                facts["value"] = _json(row.value).decode()
             group.append(facts)
             size += len(row.text or "") + len(facts["value"] or "")
             if len(group) >= _GROUP_ROWS or size >= _GROUP_BYTES:
@@ -118,17 +123,26 @@ def load_parquet() -> tuple[Any, Any]:
 
 
 def _facts(row: Row) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in COLUMNS}
+    facts = {name: getattr(row, name) for name in COLUMNS}
+    return {name: _text(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+
+
+def _text(text: str) -> str:
+    """A text as it can be written: halves of surrogate pairs, of a cut emoji, as escapes."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
-        return _json(value)
+        return _json(value).decode()
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _json(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()  # in ASCII, where any text has an escape
 
 
 _WRITERS: dict[Format, Callable[[BinaryIO], AbstractContextManager[WriteRow]]] = {

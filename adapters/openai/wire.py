@@ -51,6 +51,7 @@ _STATUSES = {
 }
 
 _CANCELING = frozenset({"cancelling", "canceling"})
+_MOST = 10**18
 _LONGEST_TEXT = 300
 _LONGEST_PAGE = 4096
 _DATE_DIGITS = 8  # `20260819` is a date, a longer row of digits counts seconds
@@ -335,12 +336,17 @@ def _strings(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _integer(value: Any) -> int | None:
-    """Read a whole number, which some servers send as text or as a float."""
+    """Read a whole number, which some servers send as text or as a float.
+
+    None for one that no database takes: what it counts is nothing that there is.
+    """
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
-        return int(value)
+        value = int(value)
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MOST:
+        return None
+    return value
 
 
 def _shortened(text: str) -> str:

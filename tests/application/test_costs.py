@@ -17,11 +17,12 @@ from tests.application.conftest import Lab, VirtualClock, WatchedProvider
 from batchtrail.adapters.fake import Answer, FakeBatchProvider
 from batchtrail.adapters.prices import GenaiPrices
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
+from batchtrail.application import collection
 from batchtrail.application.ports import BatchProvider, PriceBook
 from batchtrail.application.runtime import Runtime
 from batchtrail.application.service import BatchService
 from batchtrail.application.store import Batches
-from batchtrail.domain.costs import FREE, ModelPrice, Rates, total_of
+from batchtrail.domain.costs import FREE, ModelPrice, Rates, Tier, total_of
 from batchtrail.domain.events import PricesUsed, ResultApplied, ResultsCollected
 from batchtrail.domain.values import RequestProblem
 
@@ -196,6 +197,68 @@ async def test_a_broken_price_book_keeps_no_results(
     await lab.assert_each_once(trail, batch)
     assert await costs(trail, batch) == {"a": None, "b": None}
     assert "costs stay unknown" in caplog.text
+
+
+class Given:
+    """A price book that gives what it has, whatever that is."""
+
+    source = "given"
+
+    def __init__(self, price: object) -> None:
+        self._price = price
+
+    def price(self, _model: str | None, _endpoint: str) -> Any:
+        return self._price
+
+
+class Sourceless(Book):
+    """A price book that does not say where its prices are from."""
+
+    @property
+    def source(self) -> str:
+        raise RuntimeError("no source")
+
+    @source.setter
+    def source(self, source: str) -> None:
+        pass
+
+
+WHOLE: Any = 1
+FLOAT: Any = 0.5
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        Given("cheap"),
+        Given(ModelPrice(Rates(WHOLE, WHOLE, WHOLE, WHOLE))),
+        Given(ModelPrice(Rates(FLOAT, D(1), D(1), D(1)))),
+        Given(ModelPrice(Rates(D("NaN"), D(1), D(1), D(1)))),
+        Given(ModelPrice(Rates(D("Infinity"), D(1), D(1), D(1)))),
+        Given(ModelPrice(NANO.rates, (Tier(10_000, Rates(D(1), D(1), D(1), WHOLE)),))),
+        Sourceless(),
+    ],
+    ids=["no price", "whole", "float", "NaN", "infinite", "tier", "no source"],
+)
+async def test_a_price_that_cannot_be_used_keeps_no_results(
+    lab: Lab, caplog: pytest.LogCaptureFixture, book: PriceBook
+) -> None:
+    """Their cost stays unknown, whatever is wrong with it."""
+    trail, batch = await finished(lab, book, {"a": Answer(), "b": Answer()})
+    await lab.assert_each_once(trail, batch)
+    assert await costs(trail, batch) == {"a": None, "b": None}
+    assert "costs stay unknown" in caplog.text
+
+
+async def test_a_table_that_changes_meanwhile(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log names the one from which the prices were taken."""
+    monkeypatch.setattr(collection, "CHUNK_LINES", 1)
+    names = iter(["table 1", "table 2", "table 3"])
+    book = Book()
+    monkeypatch.setattr(Book, "source", property(lambda _: next(names)), raising=False)
+    trail, batch = await finished(lab, book, {"a": Answer(), "b": Answer(), "c": Answer()})
+    log = await lab.log(trail, batch)
+    assert [each.source for each in log if isinstance(each, PricesUsed)] == ["table 1"]
 
 
 async def test_totals_of_the_collection(lab: Lab) -> None:

@@ -31,11 +31,13 @@ def answer(
     return json.dumps(line, ensure_ascii=False).encode()
 
 
-ALIKE = [answer(), answer(CHAT), answer({}), answer(error={"code": "x", "message": "y"})]
+ALIKE = [answer(), answer(CHAT), answer({"output_tokens": 0}), answer(error={"code": "x", "message": "y"})]
 OTHERS = [answer(model="n"), answer(status=500), answer(model=None)]
 """Each is of a kind of its own."""
 ODD = [
     answer(None),
+    answer({}),
+    answer({"total_tokens": 5}),
     answer(status=None),
     answer(status="200"),
     answer({"input_tokens": "3"}),

@@ -413,12 +413,54 @@ def test_absurd_numbers_can_be_recorded(content: object) -> None:
     msgspec.msgpack.encode(parsed)
 
 
-@pytest.mark.parametrize(("count", "read"), [(2**53 - 1, 2**53 - 1), (2**53, 0), (-1, 0)])
+@pytest.mark.parametrize(("count", "read"), [(2**46 - 1, 2**46 - 1), (2**46, 0), (-1, 0)])
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_tokens_are_bounded(side: str, count: int, read: int) -> None:
     """A number that no answer can have counts nothing, so that sums stay storable."""
     usage = parse(answer({"usage": {f"{side}_tokens": count}})).usage
     assert usage == TokenUsage(**{side: read})
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({}, None),
+        ({"input_tokens": None, "output_tokens": None}, None),
+        ({"total_tokens": 5}, None),
+        ({"output_tokens_details": {"reasoning_tokens": 5}}, None),
+        ({"input_tokens": 0}, TokenUsage()),
+        ({"input_tokens": 0, "prompt_tokens": 5}, TokenUsage(input=5)),
+        (
+            {
+                "input_tokens": 5,
+                "input_tokens_details": {},
+                "prompt_tokens_details": {"cached_tokens": 3},
+            },
+            TokenUsage(input=5),
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", [200, "200"])
+def test_usage_is_read_the_same_beside_an_odd_part(
+    usage: object, read: TokenUsage | None, status: object
+) -> None:
+    """A usage that tells nothing is not known, and costs are not 0."""
+    assert parse(answer({"usage": usage}, status)).usage == read
+
+
+def test_a_byte_order_mark_before_the_first_line() -> None:
+    """It belongs to no line, and the result to its request."""
+    line = b"\xef\xbb\xbf" + json.dumps(answer({"usage": {"input_tokens": 5}})).encode()
+    parsed = parse_result_line(RawLine(0, line))
+    assert (parsed.custom_id, parsed.usage) == ("a", TokenUsage(input=5))
+
+
+@pytest.mark.parametrize("field", ["input_tokens", "other"])
+def test_a_number_beyond_python(field: str) -> None:
+    """The line is its request's, whatever the number is worth."""
+    line = json.dumps(answer({"usage": {"output_tokens": 5, field: 7}}))
+    parsed = parse_result_line(RawLine(0, line.replace("7", "7" * 5_000).encode()))
+    assert (parsed.custom_id, parsed.usage) == ("a", TokenUsage(output=5))
 
 
 def test_negative_tokens_are_not_counted() -> None:

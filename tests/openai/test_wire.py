@@ -194,6 +194,20 @@ def test_times_are_read_in_every_shape(value: Any, expected: datetime | None) ->
     assert found is None or found.tzinfo is UTC
 
 
+@pytest.mark.parametrize("number", [10**19, 1e30, -(10**30), float(10**20)])
+def test_numbers_that_no_database_takes(number: float) -> None:
+    """They count nothing; the batch is found, and what is said of it can be recorded."""
+    body = {
+        "id": "batch_1",
+        "status": "completed",
+        "request_counts": {"total": number, "completed": 3},
+        "usage": {"input_tokens": number, "output_tokens": 5},
+    }
+    report = wire.read_batch(json.dumps(body).encode()).report
+    assert report.request_counts == RequestCounts(total=0, completed=3, failed=0)
+    assert report.usage == TokenUsage(output=5)
+
+
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.booleans())
 def test_no_field_but_the_id_can_break_the_reading(fields: dict[str, Any], extra: bool) -> None:
     """Whatever a compatible server puts into a field, the batch is still found by its id."""

@@ -183,6 +183,26 @@ def test_large_texts_make_small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parquet.ParquetFile(file).num_row_groups == 3
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["cut \ud83d", '["cut \\ud83d"]', '{"\\ud83d": "ü"}', "\ude00"],
+    ids=["text", "list", "object", "low"],
+)
+@pytest.mark.parametrize("format_", [Format.CSV, Format.JSONL, Format.PARQUET])
+def test_half_a_surrogate_pair(format_: Format, text: str) -> None:
+    """A cut emoji keeps no row back; it is written as its escape."""
+    body = {**chat(content=text), "model": "m\ud83d"}
+    row = row_of(completion("/v1/chat/completions", body))
+    content = written(format_, row, *ROWS)
+    if format_ is Format.JSONL:
+        first = json.loads(content.splitlines()[0])
+        assert first["text"].encode() == text.encode(errors="backslashreplace")
+        assert first["value"] == row.value
+        assert first["model"] == r"m\ud83d"
+    else:
+        assert content
+
+
 @pytest.mark.parametrize("format_", [Format.JSONL, Format.CSV, Format.PARQUET])
 def test_no_rows(format_: Format) -> None:
     """An empty table is a table."""
