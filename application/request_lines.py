@@ -136,7 +136,8 @@ def _refusal(number: int, raw: bytes) -> RequestRefusedError:
             line=number,
         )
     except (msgspec.MsgspecError, RecursionError) as error:
-        return RequestRefusedError(f"is not valid JSON ({error})", line=number)
+        problem = f"is not valid JSON ({error}); write each request whole, on a line of its own"
+        return RequestRefusedError(problem, line=number)
     if not isinstance(line, dict):
         return RequestRefusedError(
             'is not a JSON object; write {"custom_id": …, "method": "POST", "url": …, "body": {…}}',

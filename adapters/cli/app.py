@@ -474,8 +474,9 @@ def verify(*, against: str | None, limit: int, database: str | None, as_json: bo
 def seal(*, full: bool, database: str | None, as_json: bool) -> ExitStatus:
     """Print one digest of the whole log, as POSITION:HEX.
 
-    Computed from everything that is stored up to now. Keep it elsewhere: `verify --against`
-    proves later that nothing before it was changed, removed or reordered.
+    Goes on from the last seal, by what is stored since; `--full` looks at all of it. Keep it
+    elsewhere: `verify --against` proves later that nothing before it was changed, removed or
+    reordered.
 
         batchtrail seal >> seals.txt
     """
@@ -583,9 +584,9 @@ def prune(
 ) -> ExitStatus:
     """Remove what old batches asked and got; keep what happened and what it cost.
 
-    Only of batches that are done. Events, counts, costs and digests stay, `verify` and `seal` say
-    what they said, and the log tells who pruned what, when, and the SHA-256 of the export. The
-    texts are gone for good but for the export.
+    Only of batches that are done. Events, counts, costs and digests stay, the log bears the seals
+    that were taken of it, and tells who pruned what, when, and the SHA-256 of the export. The texts
+    are gone for good but for the export.
 
         batchtrail prune --older-than 90d --export 2026.jsonl
     """

@@ -116,7 +116,9 @@ def connect(address: Address) -> Connection[TupleRow]:
 
 def _refusal(address: Address, error: psycopg.Error) -> str:
     said = address.sentence(error)
-    hint = "; make it with `createdb`" if said.endswith("does not exist") else ""
+    hint = ""
+    if said.endswith("does not exist"):
+        hint = "; name another user" if " role " in said else "; make it with `createdb`"
     return f"cannot use {address}: {said}{hint}"
 
 

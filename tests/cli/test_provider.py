@@ -64,6 +64,7 @@ def test_base_url_without_path(cli: Cli, emulator: Emulator) -> None:
     result = cli("run", path, OPENAI_BASE_URL=emulator.base_url.removesuffix("/v1"))
     assert result.status == 2
     assert "Invalid URL (POST /files)" in result.err
+    assert "mend the input, or the base URL (OPENAI_BASE_URL), and run it again" in result.err
     assert cli("run", path).status == 0
 
 

@@ -31,7 +31,12 @@ def answer(
     return json.dumps(line, ensure_ascii=False).encode()
 
 
-ALIKE = [answer(), answer(CHAT), answer({"output_tokens": 0}), answer(error={"code": "x", "message": "y"})]
+ALIKE = [
+    answer(),
+    answer(CHAT),
+    answer({"output_tokens": 0}),
+    answer(error={"code": "x", "message": "y"}),
+]
 OTHERS = [answer(model="n"), answer(status=500), answer(model=None)]
 """Each is of a kind of its own."""
 ODD = [

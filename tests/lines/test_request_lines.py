@@ -157,6 +157,7 @@ def test_line_that_is_not_json_is_refused(line: bytes) -> None:
     error = refusal(line)
     assert error.field is None
     assert error.problem.startswith("is not valid JSON (")
+    assert error.problem.endswith("; write each request whole, on a line of its own")
 
 
 @pytest.mark.parametrize(

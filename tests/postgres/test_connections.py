@@ -132,6 +132,13 @@ def test_database_that_does_not_exist(postgres_server: PostgresServer) -> None:
     assert "\n" not in str(e.value)
 
 
+def test_user_that_does_not_exist(postgres_server: PostgresServer) -> None:
+    """Nobody is told to make a database that is there."""
+    url = f"{postgres_server.url}&user=nobody_there"
+    with pytest.raises(DatabaseRefusedError, match="does not exist; name another user"):
+        PostgresBatchFactory(url)
+
+
 @pytest.mark.parametrize(
     "url",
     [
