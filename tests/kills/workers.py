@@ -7,18 +7,18 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn, cast
 
 from attrs import define, field, frozen
 from tests.cli.conftest import PATIENCE, Result
 from tests.laboratory.promises import demand
 
 from batchtrail import open_trail
-from batchtrail.application.errors import InputError
-from batchtrail.application.ports import OPENAI_LIMITS
-from batchtrail.bootstrap import SystemClock, no_provider
+from batchtrail.application.ports import OPENAI_LIMITS, BatchProvider
+from batchtrail.bootstrap import SystemClock
 
 from .databases import Log
 from .evidence import Evidence, check, gather
@@ -84,11 +84,29 @@ class Told:
     evidence: list[Evidence] = field(factory=list)
 
 
+class _DeathError(Exception):
+    """Stands for the end of a process."""
+
+
+class _Deadly:
+    """A provider whose first call is the last thing that its caller does."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.limits = OPENAI_LIMITS
+
+    def __getattr__(self, _name: str) -> Callable[..., NoReturn]:
+        def call(*_: object, **__: object) -> NoReturn:
+            raise _DeathError
+
+        return call
+
+
 async def begin(home: Home, source: Input) -> None:
     """Record a batch and the intent to submit it, as a program that died right after that."""
-    nobody = no_provider(f"openai:{home.base_url}", OPENAI_LIMITS)
-    async with open_trail(home.database, provider=nobody, clock=_AMinuteAgo()) as trail:
-        with suppress(InputError):  # the first call to the provider
+    deadly = cast(BatchProvider, _Deadly(f"openai:{home.base_url}"))
+    async with open_trail(home.database, provider=deadly, clock=_AMinuteAgo()) as trail:
+        with suppress(_DeathError):
             await trail.submit(source.write(home.path), completion_handler="shop:Noted")
 
 
