@@ -10,9 +10,10 @@ from contextlib import aclosing
 from uuid import UUID
 
 from ..domain.batch import Batch
+from ..domain.bodies import Body
 from ..domain.events import ResultSkipped
 from ..domain.requests import RequestIndex
-from ..domain.status import BatchStatus, ResultFile, SkipReason
+from ..domain.status import BatchStatus, ResultFile
 from ..domain.values import RequestProblem, Stamp
 from .errors import (
     ConflictError,
@@ -80,17 +81,16 @@ class CollectionFlow:
         attempt = _Attempt(self._short_delays)
         while not batch.results_collected:
             before = _positions(batch)
-            try:
-                ends = await self._apply_files(batch, on_progress)
-            except _FAILURES as error:
-                batch = await self._runtime.load(batch_id)
-                delay = attempt.after_failure(error, went_on=_positions(batch) != before)
-                reason = str(error)
+            ends, failure = await self._apply_files(batch, on_progress)
+            batch = await self._runtime.load(batch_id)
+            went_on = _positions(batch) != before
+            if failure is not None:
+                delay = attempt.after_failure(failure, went_on=went_on)
+                reason = str(failure)
+            elif attempt.is_final or not (ends or _is_short(batch)):
+                return await self.settle(batch_id, ends=ends)
             else:
-                batch = await self._runtime.load(batch_id)
-                if attempt.is_final or not (ends or _is_short(batch)):
-                    return await self.settle(batch_id, ends=ends)
-                delay = attempt.after_short_files(went_on=_positions(batch) != before)
+                delay = attempt.after_short_files(went_on=went_on)
                 reason = "the result files hold fewer lines than the provider counted"
             on_progress(Delayed(batch_id, reason, delay))
             await self._runtime.clock.sleep(delay)
@@ -101,12 +101,11 @@ class CollectionFlow:
         """Apply what can be fetched now, and settle the rest without waiting for more."""
         batch = await self._watch.amend(await self._runtime.load(batch_id))
         lost: RequestProblem | None = None
-        ends: _Ends = {}
-        try:
-            if not batch.results_collected:
-                ends = await self._apply_files(batch, on_progress)
-        except (*_FAILURES, RefusedError) as error:
-            lost = RequestProblem("result_file_lost", f"A result file is out of reach: {error}")
+        if batch.results_collected:
+            return batch
+        ends, failure = await self._apply_files(batch, on_progress)
+        if failure is not None:
+            lost = RequestProblem("result_file_lost", f"A result file is out of reach: {failure}")
         return await self.settle(batch_id, lost, ends=ends)
 
     async def settle(
@@ -115,28 +114,40 @@ class CollectionFlow:
         """Give every request without a line its outcome; `lost` says why lines are out of reach.
 
         `ends` are the pieces of lines with which the files end. They are recorded with the end
-        of the collection and not before: until then the files may turn out to be longer.
+        of the collection and not before: until then the files may turn out to be longer. One that
+        an earlier collection recorded is not recorded again.
         """
+        new = await self._runtime.in_store(self._unrecorded, batch_id, ends) if ends else {}
 
         def decide(batch: Batch, stamp: Stamp) -> None:
-            for file, piece in (ends or {}).items():
-                if not batch.results_collected and batch.positions[file].offset == piece.offset:
-                    line = parse_result_line(piece)
-                    batch.apply_results(file, [line], RequestIndex(), stamp=stamp)
+            for file, piece in new.items():
+                if not batch.results_collected and batch.positions[file].offset <= piece.offset:
+                    batch.skip_cut_end(file, piece.offset, piece.raw, stamp=stamp)
             batch.finish_collection(stamp=stamp, lost=lost)
 
         return await self._runtime.command(batch_id, decide)
 
-    async def _apply_files(self, batch: Batch, on_progress: OnProgress) -> _Ends:
-        """Apply what is new in both files; gives the pieces of lines with which some ended.
+    def _unrecorded(self, batch_id: UUID, ends: _Ends) -> _Ends:
+        left = dict(ends)
+        for event in self._runtime.batches.history(batch_id):
+            if isinstance(event, ResultSkipped) and (piece := left.get(event.file)) is not None:
+                found = event.offset, event.line.sha256
+                if found == (piece.offset, Body.digest_of(piece.raw)):
+                    del left[event.file]
+        return left
 
-        Those are left for another download.
+    async def _apply_files(
+        self, batch: Batch, on_progress: OnProgress
+    ) -> tuple[_Ends, ProviderError | None]:
+        """Apply what is new in both files, and leave the rest for another download.
+
+        Gives the pieces of lines with which files ended, and why one is out of reach.
         """
         ends: _Ends = {}
-        if batch.report is None:
-            return ends
-        applier = Applier(self._runtime, batch, self._prices)
         failure: ProviderError | None = None
+        if batch.report is None:
+            return ends, failure
+        applier = Applier(self._runtime, batch, self._prices)
         for file in (ResultFile.OUTPUT, ResultFile.ERROR):
             file_id = batch.report.file_id(file)
             if file_id is None:
@@ -152,9 +163,7 @@ class CollectionFlow:
                         on_progress(Applying(batch.id, applied, batch.request_count))
             except (*_FAILURES, RefusedError) as error:
                 failure = error  # one file that stays away does not keep the other
-        if failure is not None:
-            raise failure
-        return ends
+        return ends, failure
 
 
 class _Attempt:
@@ -171,9 +180,12 @@ class _Attempt:
         return self._short == len(self._short_delays)
 
     def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
-        """Seconds until the next attempt; raises the error when there have been enough."""
+        """Seconds until the next attempt; raises the error when there have been enough.
+
+        That of a refusal at once.
+        """
         self._failures = 1 if went_on else self._failures + 1
-        if self._failures > len(_FAILURE_DELAYS):
+        if isinstance(error, RefusedError) or self._failures > len(_FAILURE_DELAYS):
             raise error
         delay = _FAILURE_DELAYS[self._failures - 1]
         return max(delay, error.retry_after or 0.0)
@@ -244,15 +256,12 @@ class Applier:
 
 
 def cut_ends(batches: Batches, batch: Batch) -> dict[ResultFile, int]:
-    """Where the lines begin that could not be read and were the last ones of their files.
-
-    They may have been cut off, and a later download may have the whole of them.
-    """
+    """Where the lines begin of which the files had a piece; a later download may have the whole."""
     ends: dict[ResultFile, int] = {}
     for event in batches.history(batch.id):
         if (
             isinstance(event, ResultSkipped)
-            and event.reason is SkipReason.UNREADABLE
+            and event.cut_off
             and event.offset + event.line.size + 1 == batch.positions[event.file].offset
         ):
             ends[event.file] = event.offset

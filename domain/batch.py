@@ -737,8 +737,24 @@ class Batch(Aggregate):
         self._modified_on = stamp.at
         self._pending_events.append(event)
 
+    def skip_cut_end(self, file: ResultFile, offset: int, piece: bytes, *, stamp: Stamp) -> None:
+        """Record the piece of a line with which a file ends, and that it is applied to nothing.
+
+        Its end is no end of a line, so nothing can follow but a later collection.
+        """
+        self._check_results(file, [(offset, piece)], None)
+        line, problem = ResultLine(offset, piece), "the file ends within this line"
+        self._skip_result(file, line, SkipReason.UNREADABLE, problem, stamp, cut_off=True)
+
     def _skip_result(
-        self, file: ResultFile, line: ResultLine, reason: SkipReason, problem: str, stamp: Stamp
+        self,
+        file: ResultFile,
+        line: ResultLine,
+        reason: SkipReason,
+        problem: str,
+        stamp: Stamp,
+        *,
+        cut_off: bool = False,
     ) -> None:
         self._trigger(
             events.ResultSkipped,
@@ -749,6 +765,7 @@ class Batch(Aggregate):
             file=file,
             offset=line.offset,
             line=Body.of(line.raw),
+            cut_off=cut_off,
         )
 
     def finish_collection(self, *, stamp: Stamp, lost: RequestProblem | None = None) -> None:

@@ -88,6 +88,11 @@ class BatchEvent(Aggregate.Event):
         )
 
 
+def _refuse_field(state: dict[str, Any], name: str) -> None:
+    if name in state:
+        raise ValueError(f"its version has no field {name}")
+
+
 class Drafted(BatchEvent, Aggregate.Created):
     """A batch was begun: for whom, where it goes and why."""
 
@@ -468,9 +473,13 @@ class ResultApplied(BatchEvent):
 
 
 class ResultSkipped(BatchEvent):
-    """A result line that fits no request: kept, reported, and applied to nothing."""
+    """A result line that fits no request: kept, reported, and applied to nothing.
+
+    Of one that was `cut_off` the file had a piece only when the collection ended.
+    """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.result_skipped"
+    class_version: ClassVar[int] = 2
     BODY: ClassVar[str | None] = "line"
     reason: SkipReason
     custom_id: str | None
@@ -478,6 +487,13 @@ class ResultSkipped(BatchEvent):
     file: ResultFile
     offset: int
     line: Body
+    cut_off: bool
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Nobody can tell any more. Raises `ValueError` for a later version."""
+        _refuse_field(state, "cut_off")
+        state["cut_off"] = False
 
     def apply(self, aggregate: "Batch") -> None:
         """Count the line and move the file position."""
@@ -522,8 +538,7 @@ class CollectionReopened(BatchEvent):
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
         """Files were read on behind such a line, too. Raises `ValueError` for a later version."""
-        if "cut_ends" in state:
-            raise ValueError("it has a field that its version does not know")
+        _refuse_field(state, "cut_ends")
         state["cut_ends"] = {}
 
     def apply(self, aggregate: "Batch") -> None:

@@ -120,7 +120,10 @@ async def test_a_cut_line_that_is_whole_later(lab: Lab, fraction: float) -> None
     before = await collected(lab, service, batch_id)
     assert "missing" in before.values()
     assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
-    lab.provider.shorten_download(after_bytes=int(fraction * size) + 20)
+    lab.provider.shorten_download(after_bytes=int(fraction * size), times=4)
+    await service.collect_again(batch_id)
+    assert await lab.outcomes(service, batch_id) == before
+    assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
     await service.collect_again(batch_id)
     assert await lab.outcomes(service, batch_id) == ALL
     await lab.assert_each_once(service, batch_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.domain.conftest import report
 
 from batchtrail.domain.bodies import Body
 from batchtrail.domain.errors import BatchFinishedError, NotTerminalError, OutOfOrderError
@@ -107,11 +108,33 @@ def test_line_that_fits_nowhere_is_skipped(
             "file": OUT,
             "offset": 10,
             "line": Body.of(b"bad"),
+            "cut_off": False,
         },
     )
     assert (applied[0], applied[1]["custom_id"]) == ("ResultApplied", "b")
     totals = Totals(OutcomeCounts(succeeded=2), skipped_lines=1, unpriced=2)
     assert story.batch.totals == totals
+
+
+def test_the_piece_of_a_line(given: Stages) -> None:
+    """It is recorded as cut off, and a later collection can begin at it again."""
+    story = given.at("ended").apply("a")
+    offset = story.batch.positions[OUT].offset
+    story.facts()
+    story.batch.skip_cut_end(OUT, offset, b'{"custom', stamp=story.stamp())
+    ((name, facts),) = story.facts()
+    assert name == "ResultSkipped"
+    assert (facts["reason"], facts["cut_off"]) == (SkipReason.UNREADABLE, True)
+    story.collect()
+    story.batch.reopen_collection(
+        report("completed", output_file_id="file-out"),
+        request_id=None,
+        stamp=story.stamp(),
+        cut_ends={OUT: offset},
+    )
+    assert story.batch.positions[OUT].offset == offset
+    with pytest.raises(OutOfOrderError):
+        story.batch.skip_cut_end(OUT, offset - 1, b"{", stamp=story.stamp())
 
 
 def test_repeat_in_the_other_file_is_skipped(given: Stages) -> None:
