@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ def read_prices(path: Path, beneath: PriceBook) -> OverriddenPrices:
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"the prices file {path} is not valid TOML: {error}") from error
+    except InvalidOperation:
+        raise InputError(f"the prices file {path} has a number that no decimal can hold") from None
     try:
         prices = {name: _model_price(name, table) for name, table in tables.items()}
     except _WrongError as error:

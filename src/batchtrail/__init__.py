@@ -289,6 +289,10 @@ _HOMES = (
 )
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         for home in _HOMES:

@@ -111,6 +111,7 @@ def test_source_names_the_file_and_its_content(tmp_path: Path) -> None:
             "m.tiers do not rise",
         ),
         ("[", "is not valid TOML"),
+        (f'["m"]\ninput = 1e{"9" * 21}\noutput = 1', "a number that no decimal can hold"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, text: str, problem: str) -> None:
