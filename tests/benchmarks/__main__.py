@@ -19,7 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks.inputs import ANSWER_BYTES, LINE_BYTES, write_requests
-from tests.benchmarks.measuring import APPLY, BARE_LOOPS, KEPT_LOOP, Cost, measured, median_of
+from tests.benchmarks.measuring import APPLY, KEPT_LOOP, LOOPS, Cost, measured, median_of
 
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "batchtrail")
@@ -212,12 +212,11 @@ def _stage_table(requests: int, stages: Sequence[Mapping[str, Sequence[float]]])
     for name in stages[0]:
         cpu, wall = (median(each[name][which] for each in stages) for which in (0, 1))
         yield f"| {name} | {cpu:.3f} | {cpu / requests * 1e6:.1f} | {wall:.3f} |"
-    names = APPLY, *BARE_LOOPS, KEPT_LOOP
-    ours, *loops = ([each[name][0] for each in stages] for name in names)
-    plain, bold, kept = (_ratio(ours, loop) for loop in loops)
-    yield f"\nApplying ÷ bare loop, as SQLite comes: {plain}; as the floor does it: {bold};"
-    least = _ratio(loops[2], loops[0])
-    yield f"with events, digests and commits: {kept}; that loop ÷ the first: {least}."
+    yield f"\n| Loop | Applying ÷ loop | {KEPT_LOOP} ÷ loop |\n| --- | --- | --- |"
+    cpus = {name: [each[name][0] for each in stages] for name in (APPLY, *LOOPS)}
+    for name in LOOPS:
+        ours, kept = (_ratio(cpus[other], cpus[name]) for other in (APPLY, KEPT_LOOP))
+        yield f"| {name} | {ours} | {'' if name == KEPT_LOOP else kept} |"
 
 
 def _later_table(later: Mapping[str, Cost]) -> Iterator[str]:

@@ -170,7 +170,7 @@ def download(connection: http.client.HTTPConnection, path: str) -> Iterator[byte
         yield rest
 
 
-def opened(database: str) -> sqlite3.Connection:
+def opened(database: str | Path) -> sqlite3.Connection:
     """A new database that is quick and promises nothing.
 
     Its rows are appended, on large pages: results come in any order, and a key that follows the
@@ -184,7 +184,7 @@ def opened(database: str) -> sqlite3.Connection:
     return store
 
 
-def insert(store: sqlite3.Connection, parsed: Iterator[Row]) -> None:
+def insert(store: sqlite3.Connection, parsed: Iterator[tuple[Any, ...]]) -> None:
     """Insert rows in one transaction."""
     store.execute("BEGIN")
     store.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?)", parsed)

@@ -11,8 +11,11 @@ from statistics import median
 from attrs import frozen
 
 APPLY = "apply the results"
-BARE_LOOPS = ("apply, bare loop, SQLite as it comes", "apply, bare loop")
-KEPT_LOOP = "apply, bare loop, with events, digests and commits"
+PLAIN_LOOP = "bare loop, as most would write it"
+LOOP_AS_IT_COMES = "bare loop, SQLite as it comes"
+BARE_LOOP = "bare loop, as the floor has it"
+KEPT_LOOP = "bare loop, with events, digests and commits"
+LOOPS = (PLAIN_LOOP, LOOP_AS_IT_COMES, BARE_LOOP, KEPT_LOOP)
 """Stages that are compared."""
 
 _KIB = 1024

@@ -7,12 +7,18 @@ Each line is parsed whole, and results have the number of their request for thei
 
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 from tests.benchmarks import floor
+
+CREATE = floor.CREATE.replace("number INTEGER", "number INTEGER PRIMARY KEY")
+BY_CUSTOM_ID = floor.CREATE.replace("number INTEGER", "custom_id TEXT PRIMARY KEY")
+
+_Key = TypeVar("_Key", int, str)
 
 
 def main(source: str, target: str, database: str, base_url: str) -> None:
@@ -21,7 +27,7 @@ def main(source: str, target: str, database: str, base_url: str) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as store:
         store.execute("PRAGMA journal_mode=OFF")
         store.execute("PRAGMA synchronous=OFF")
-        store.execute(floor.CREATE.replace("number INTEGER", "number INTEGER PRIMARY KEY"))
+        store.execute(CREATE)
         floor.insert(store, rows(numbers, floor.answers(base_url, Path(source))))
         written = store.execute("SELECT line FROM results ORDER BY number")
         with Path(target).open("wb") as out:
@@ -41,14 +47,16 @@ def check(source: Path) -> dict[str, int]:
     return numbers
 
 
-def rows(numbers: dict[str, int], lines: Iterable[bytes]) -> Iterator[floor.Row]:
-    """Parse each line; gives what is inserted of it."""
+def rows(
+    keys: Mapping[str, _Key], lines: Iterable[bytes]
+) -> Iterator[tuple[_Key, int | None, int, int, bytes]]:
+    """Parse each line; gives what is inserted of it, with the key of its custom_id first."""
     for line in lines:
         result = orjson.loads(line)
         response = result["response"] or {}
         usage = response.get("body", {}).get("usage") or {}
-        used = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-        yield numbers[result["custom_id"]], response.get("status_code"), *used, line
+        key, status = keys[result["custom_id"]], response.get("status_code")
+        yield key, status, usage.get("input_tokens", 0), usage.get("output_tokens", 0), line
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from tests.benchmarks import floor, kept_floor
-from tests.benchmarks.measuring import APPLY, BARE_LOOPS, KEPT_LOOP
+from tests.benchmarks import floor, kept_floor, plain_floor
+from tests.benchmarks.measuring import APPLY, BARE_LOOP, KEPT_LOOP, LOOP_AS_IT_COMES, PLAIN_LOOP
 
 from batchtrail.adapters.cli import COLLECTED_EVERY
 from batchtrail.adapters.cli.output import write_lines
@@ -97,7 +97,7 @@ async def measure(source: Path, folder: Path, base_url: str) -> dict[str, tuple[
     runtime.close()
     with stages.timed("read the events, bare"):
         _read_events(database)
-    _apply_bare(stages, source, content, folder / "bare.db")
+    _apply_bare(stages, source, content, folder)
     return stages.costs
 
 
@@ -143,31 +143,38 @@ async def _apply(
     return batch_id
 
 
-def _apply_bare(stages: Stages, source: Path, content: Path, database: Path) -> None:
+def _apply_bare(stages: Stages, source: Path, content: Path, folder: Path) -> None:
     """Parse each line and insert it into SQLite, in one transaction; and what the floor writes.
 
-    Once as SQLite is when nobody sets anything, once as the floor does it, and once as
-    events with digests and commits.
+    With SQLite as it is when nobody sets anything: with orjson and the custom_id for the key, and
+    with msgspec and appended rows. Then as the floor does it, and as events with digests and
+    commits.
     """
     numbers = floor.check(source)
-    plain = sqlite3.connect(database.with_suffix(".plain"), isolation_level=None)
-    plain.execute(floor.CREATE)
-    with (
-        stages.timed(BARE_LOOPS[0]),
-        content.open("rb") as lines,
-        closing(plain),
-    ):
-        floor.insert(plain, floor.rows(numbers, (line[:-1] for line in lines)))
-    store = floor.opened(str(database))
-    with stages.timed(BARE_LOOPS[1]), content.open("rb") as lines:
-        rows = floor.rows(numbers, (line[:-1] for line in lines))
-        floor.insert(store, floor.in_order(rows))
-    with stages.timed("write results, bare"):
-        floor.write(store, database.with_suffix(".out"))
-    store.close()
-    store = kept_floor.opened(database.with_suffix(".kept"))
-    with stages.timed(KEPT_LOOP), content.open("rb") as lines, closing(store):
-        kept_floor.keep_results(store, floor.rows(numbers, (line[:-1] for line in lines)))
+    with closing(sqlite3.connect(folder / "plain.db", isolation_level=None)) as store:
+        store.execute(plain_floor.BY_CUSTOM_ID)
+        by_custom_id = dict(zip(numbers, numbers, strict=True))
+        with stages.timed(PLAIN_LOOP), _lines(content) as lines:
+            floor.insert(store, plain_floor.rows(by_custom_id, lines))
+    with closing(sqlite3.connect(folder / "as_it_comes.db", isolation_level=None)) as store:
+        store.execute(floor.CREATE)
+        with stages.timed(LOOP_AS_IT_COMES), _lines(content) as lines:
+            floor.insert(store, floor.rows(numbers, lines))
+    with closing(floor.opened(folder / "floor.db")) as store:
+        with stages.timed(BARE_LOOP), _lines(content) as lines:
+            floor.insert(store, floor.in_order(floor.rows(numbers, lines)))
+        with stages.timed("write results, bare"):
+            floor.write(store, folder / "bare.jsonl")
+    kept = kept_floor.opened(folder / "kept.db")
+    with closing(kept), stages.timed(KEPT_LOOP), _lines(content) as lines:
+        kept_floor.keep_results(kept, floor.rows(numbers, lines))
+
+
+@contextmanager
+def _lines(content: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of a file without their newlines."""
+    with content.open("rb") as lines:
+        yield (line[:-1] for line in lines)
 
 
 def _read_events(database: Path) -> None:
