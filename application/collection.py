@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..domain.batch import Batch
 from ..domain.bodies import Body
-from ..domain.events import ResultSkipped
+from ..domain.events import ResultApplied, ResultSkipped
 from ..domain.requests import RequestIndex
 from ..domain.status import BatchStatus, ResultFile
 from ..domain.values import RequestProblem, Stamp
@@ -157,7 +157,7 @@ class CollectionFlow:
                 async with aclosing(self._provider.download(file_id)) as content:
                     async for lines in _chunks(_from(content, offset), offset):
                         if _has_broken_end(lines):
-                            ends[file] = lines.pop()
+                            ends |= _piece_of(file, lines.pop())
                         applied = await self._runtime.in_store(applier.apply, file, lines)
                         lines.clear()  # megabytes, which need not wait for the next ones
                         on_progress(Applying(batch.id, applied, batch.request_count))
@@ -259,13 +259,18 @@ def cut_ends(batches: Batches, batch: Batch) -> dict[ResultFile, int]:
     """Where the lines begin of which the files had a piece; a later download may have the whole."""
     ends: dict[ResultFile, int] = {}
     for event in batches.history(batch.id):
-        if (
-            isinstance(event, ResultSkipped)
-            and event.cut_off
-            and event.offset + event.line.size + 1 == batch.positions[event.file].offset
-        ):
-            ends[event.file] = event.offset
+        if isinstance(event, ResultApplied | ResultSkipped):
+            is_last = event.offset + event.line.size + 1 == batch.positions[event.file].offset
+            if is_last and isinstance(event, ResultSkipped) and event.cut_off:
+                ends[event.file] = event.offset
+            elif is_last:  # which was a whole line in the end
+                ends.pop(event.file, None)
     return ends
+
+
+def _piece_of(file: ResultFile, end: RawLine) -> _Ends:
+    """What a file ends with, unless that is blank."""
+    return {file: end} if end.raw.strip() else {}
 
 
 async def _from(content: AsyncGenerator[bytes, None], offset: int) -> AsyncIterator[bytes]:

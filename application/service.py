@@ -11,7 +11,7 @@ from attrs import evolve
 from ..domain.batch import Batch
 from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
 from ..domain.status import BatchStatus, Outcome, WorkStep
-from ..domain.values import NewBatch
+from ..domain.values import NewBatch, Stamp
 from .collection import cut_ends
 from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
@@ -285,13 +285,14 @@ class BatchService(LogKeeper):
         if not batch.rest:
             raise NothingToCollectError(batch_id, "every request has its result line")
         seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-        ends = await self._runtime.in_store(cut_ends, self._runtime.batches, batch)
-        await self._runtime.command(
-            batch_id,
-            lambda batch, stamp: batch.reopen_collection(
+
+        def reopen(batch: Batch, stamp: Stamp) -> None:
+            ends = cut_ends(self._runtime.batches, batch)
+            batch.reopen_collection(
                 seen.report, request_id=seen.request_id, stamp=stamp, cut_ends=ends
-            ),
-        )
+            )
+
+        await self._runtime.command(batch_id, reopen)
         return await self.collect(batch_id, on_progress, as_is=as_is)
 
     @one_chain

@@ -587,14 +587,7 @@ class Batch(Aggregate):
         self.ended_at = at
 
     def take_report(self, report: StatusReport) -> None:
-        """Keep a report, but not its every error: the state stays small.
-
-        A result file in the place of another is read from its beginning.
-        """
-        for file in ResultFile:
-            before = None if self.report is None else self.report.file_id(file)
-            if before is not None and report.file_id(file) not in {None, before}:
-                self.positions[file] = FilePosition()
+        """Keep a report, but not its every error: the state stays small."""
         self.raw_status = report.raw_status
         self.report = report.in_brief()
         self.error_count = len(report.errors)

@@ -23,7 +23,18 @@ def sum_up(summary: BatchSummary, output: Path | None) -> None:
         say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
     show_errors(summary)
     if exit_status(summary) is ExitStatus.INCOMPLETE and not summary.given_up:
-        say(f"`retry {summary.id}` submits once more what had no answer or a server's error")
+        say(_remedy(summary))
+
+
+def _remedy(summary: BatchSummary) -> str:
+    """What to do about requests without success."""
+    outcomes = summary.totals.outcomes
+    if outcomes.expired + outcomes.canceled + outcomes.missing:
+        return f"`retry {summary.id}` submits once more what had no answer"
+    return (
+        f"`results {summary.id} --only failed` tells why; `retry {summary.id}` submits once more "
+        "what failed for the server's sake"
+    )
 
 
 def show_errors(summary: BatchSummary) -> None:

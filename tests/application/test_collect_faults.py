@@ -17,7 +17,7 @@ from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason
 from batchtrail.domain.values import RequestCounts, RequestProblem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -131,25 +131,36 @@ async def test_a_cut_line_that_is_whole_later(lab: Lab, fraction: float) -> None
 
 
 class Serving:
-    """The provider, but that `content` gives what a download of a file brings."""
+    """The provider, but that `content` gives what a download of a file brings.
+
+    `before_look` is called before a batch is looked at; with `is_restless` each look shows the
+    output file under another id.
+    """
 
     def __init__(self, provider: FakeBatchProvider, content: Callable[[str, bytes], bytes]) -> None:
         self._provider = provider
         self._content = content
-        self.replaced: dict[str, str] = {}
+        self._looks = 0
+        self.downloads = 0
+        self.is_restless = False
+        self.before_look: Callable[[], Awaitable[None]] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)
 
     async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
+        if self.before_look is not None:
+            await self.before_look()
         seen = await self._provider.retrieve_batch(batch_id)
-        shown = seen.report.output_file_id or ""
-        report = evolve(seen.report, output_file_id=self.replaced.get(shown, shown))
-        return evolve(seen, report=report)
+        self._looks += 1
+        if not self.is_restless or seen.report.output_file_id is None:
+            return seen
+        file_id = f"{seen.report.output_file_id}+{self._looks}"
+        return evolve(seen, report=evolve(seen.report, output_file_id=file_id))
 
     async def download(self, file_id: str) -> AsyncGenerator[bytes, None]:
-        given = {new: old for old, new in self.replaced.items()}.get(file_id, file_id)
-        yield self._content(file_id, self._provider.content(given))
+        self.downloads += 1
+        yield self._content(file_id, self._provider.content(file_id.partition("+")[0]))
 
 
 async def test_a_cut_line_and_a_file_out_of_reach(lab: Lab) -> None:
@@ -173,22 +184,79 @@ async def test_a_cut_line_and_a_file_out_of_reach(lab: Lab) -> None:
     assert await skipped(lab, service, batch_id) == []
 
 
-async def test_another_file_is_read_from_its_beginning(lab: Lab) -> None:
-    """The provider shows another output file, with more in it and in another order."""
+async def test_ids_that_change_at_each_look(lab: Lab) -> None:
+    """Some servers invent them anew; the file is the same, and the waiting has an end."""
+    serving = Serving(lab.provider, lambda _file_id, whole: whole[: len(whole) * 2 // 3])
+    service = lab.service(cast("BatchProvider", serving))
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    serving.is_restless = True
+    outcomes = await collected(lab, service, batch_id)
+    assert sorted(outcomes.values()) == ["missing", "succeeded", "succeeded"]
+    assert await skipped(lab, service, batch_id) == []
 
-    def content(file_id: str, whole: bytes) -> bytes:
-        lines = whole.splitlines(keepends=True)
-        if file_id == "file-more":
-            return b"".join(reversed(lines))
-        serving.replaced[file_id] = "file-more"
-        return b"".join(lines[:2])
 
-    serving = Serving(lab.provider, content)
+@pytest.mark.parametrize("blank", [b"  ", b"\r", b"\t\r"])
+async def test_a_blank_end_is_no_piece(lab: Lab, blank: bytes) -> None:
+    """Nothing is waited for, and nothing is recorded."""
+    serving = Serving(lab.provider, lambda _file_id, whole: whole + blank)
     service = lab.service(cast("BatchProvider", serving))
     batch_id = await service.submit(lab.lines())
     lab.complete_all()
     assert await collected(lab, service, batch_id) == ALL
-    assert await skipped(lab, service, batch_id) == [SkipReason.REPEATED_CUSTOM_ID] * 2
+    assert await skipped(lab, service, batch_id) == []
+    assert serving.downloads == 1
+
+
+async def test_a_piece_that_turns_out_to_be_a_line(lab: Lab) -> None:
+    """It is read once as such, and not again with each collection."""
+    contents: dict[str, Callable[[list[bytes]], bytes]] = {
+        "now": lambda lines: lines[0] + lines[1][:30]
+    }
+
+    def content(_file_id: str, whole: bytes) -> bytes:
+        return contents["now"](whole.splitlines(keepends=True))
+
+    service = lab.service(cast("BatchProvider", Serving(lab.provider, content)))
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await collected(lab, service, batch_id)
+    contents["now"] = lambda lines: lines[0] + lines[1][:30] + b"\n"
+    await service.collect_again(batch_id)
+    contents["now"] = lambda lines: lines[0] + lines[1][:30] + b"\n" + lines[1]
+    await service.collect_again(batch_id)
+    log = await lab.log(service, batch_id)
+    cut = [each.cut_off for each in log if isinstance(each, ResultSkipped)]
+    assert cut == [True, False]
+    assert (await lab.outcomes(service, batch_id))["b"] == "succeeded"
+
+
+async def test_collected_again_by_two_at_once(lab: Lab) -> None:
+    """What one of them found at the end of the file is known to the other."""
+    shown = {"bytes": 1}
+
+    def content(_file_id: str, whole: bytes) -> bytes:
+        return whole[: shown["bytes"] * len(whole) // 9]
+
+    first = Serving(lab.provider, content)
+    service, other = (
+        lab.service(cast("BatchProvider", each)) for each in (first, Serving(lab.provider, content))
+    )
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    shown["bytes"] = 3
+    await collected(lab, service, batch_id)
+
+    async def meanwhile() -> None:
+        first.before_look = None
+        shown["bytes"] = 5
+        await other.collect_again(batch_id)
+        shown["bytes"] = 9
+
+    first.before_look = meanwhile
+    await service.collect_again(batch_id)
+    assert await lab.outcomes(service, batch_id) == ALL
+    await lab.assert_each_once(service, batch_id)
 
 
 async def test_last_line_without_newline(lab: Lab) -> None:

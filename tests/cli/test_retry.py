@@ -25,7 +25,8 @@ def test_retry(cli: Cli, emulator: Emulator) -> None:
     (parent,) = [each["id"] for each in cli.batches()]
     assert done.status == 3
     assert done.err.endswith(
-        f"`retry {parent}` submits once more what had no answer or a server's error\n"
+        f"`results {parent} --only failed` tells why; "
+        f"`retry {parent}` submits once more what failed for the server's sake\n"
     )
     first, again = cli("retry", parent[:12]), cli("retry", parent)
     retry = first.out.strip()
