@@ -83,11 +83,11 @@ class CollectionFlow:
             before = _positions(batch)
             ends, failure = await self._apply_files(batch, on_progress)
             batch = await self._runtime.load(batch_id)
-            went_on = _positions(batch) != before
+            went_on = attempt.note_ends(ends) or _positions(batch) != before
             if failure is not None:
                 delay = attempt.after_failure(failure, went_on=went_on)
                 reason = str(failure)
-            elif attempt.is_final or not (ends or _is_short(batch)):
+            elif attempt.is_last(went_on=went_on) or not (ends or _is_short(batch)):
                 return await self.settle(batch_id, ends=ends)
             else:
                 delay = attempt.after_short_files(went_on=went_on)
@@ -173,11 +173,19 @@ class _Attempt:
         self._short_delays = short_delays
         self._failures = 0
         self._short = 0
+        self._reached: dict[ResultFile, int] = {}
 
-    @property
-    def is_final(self) -> bool:
-        """Whether short files are taken as they are now."""
-        return self._short == len(self._short_delays)
+    def note_ends(self, ends: _Ends) -> bool:
+        """Whether a file ends within a line and farther than ever before: more may be coming."""
+        reached = {file: piece.offset + len(piece.raw) for file, piece in ends.items()}
+        grown = {file: end for file, end in reached.items() if end > self._reached.get(file, 0)}
+        self._reached |= grown
+        return bool(grown)
+
+    def is_last(self, *, went_on: bool) -> bool:
+        """Whether short files are taken as they are now: after several that brought nothing new."""
+        is_counted_out = self._short == len(self._short_delays)
+        return is_counted_out and not (went_on and self._short_delays)
 
     def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
         """Seconds until the next attempt; raises the error when there have been enough.

@@ -231,6 +231,18 @@ async def test_a_piece_that_turns_out_to_be_a_line(lab: Lab) -> None:
     assert (await lab.outcomes(service, batch_id))["b"] == "succeeded"
 
 
+@pytest.mark.parametrize("shown", [3, 5], ids=["a line", "a piece"])
+async def test_a_file_that_grows_in_the_last_attempt(lab: Lab, shown: int) -> None:
+    """What brings something new is not the last one, whether that is a line or a part of it."""
+    ninths = iter([0, 0, 0, shown, 9])
+    serving = Serving(lab.provider, lambda _id, whole: whole[: next(ninths, 9) * len(whole) // 9])
+    service = lab.service(cast("BatchProvider", serving))
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    assert serving.downloads == 1 + 1 + collection.SHORT_FETCHES
+
+
 async def test_collected_again_by_two_at_once(lab: Lab) -> None:
     """What one of them found at the end of the file is known to the other."""
     shown = {"bytes": 1}
