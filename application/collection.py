@@ -5,7 +5,7 @@ goes on behind the last line applied. No transaction is open during a network ca
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
@@ -117,24 +117,14 @@ class CollectionFlow:
         of the collection and not before: until then the files may turn out to be longer. One that
         an earlier collection recorded is not recorded again.
         """
-        new = await self._runtime.in_store(self._unrecorded, batch_id, ends) if ends else {}
 
         def decide(batch: Batch, stamp: Stamp) -> None:
-            for file, piece in new.items():
-                if not batch.results_collected and batch.positions[file].offset <= piece.offset:
+            if ends and not batch.results_collected:
+                for file, piece in _unrecorded(self._runtime.batches, batch, ends):
                     batch.skip_cut_end(file, piece.offset, piece.raw, stamp=stamp)
             batch.finish_collection(stamp=stamp, lost=lost)
 
         return await self._runtime.command(batch_id, decide)
-
-    def _unrecorded(self, batch_id: UUID, ends: _Ends) -> _Ends:
-        left = dict(ends)
-        for event in self._runtime.batches.history(batch_id):
-            if isinstance(event, ResultSkipped) and (piece := left.get(event.file)) is not None:
-                found = event.offset, event.line.sha256
-                if found == (piece.offset, Body.digest_of(piece.raw)):
-                    del left[event.file]
-        return left
 
     async def _apply_files(
         self, batch: Batch, on_progress: OnProgress
@@ -157,7 +147,7 @@ class CollectionFlow:
                 async with aclosing(self._provider.download(file_id)) as content:
                     async for lines in _chunks(_from(content, offset), offset):
                         if _has_broken_end(lines):
-                            ends |= _piece_of(file, lines.pop())
+                            ends[file] = lines.pop()
                         applied = await self._runtime.in_store(applier.apply, file, lines)
                         lines.clear()  # megabytes, which need not wait for the next ones
                         on_progress(Applying(batch.id, applied, batch.request_count))
@@ -276,9 +266,19 @@ def cut_ends(batches: Batches, batch: Batch) -> dict[ResultFile, int]:
     return ends
 
 
-def _piece_of(file: ResultFile, end: RawLine) -> _Ends:
-    """What a file ends with, unless that is blank."""
-    return {file: end} if end.raw.strip() else {}
+def _unrecorded(
+    batches: Batches, batch: Batch, ends: _Ends
+) -> Iterable[tuple[ResultFile, RawLine]]:
+    """The pieces that the log does not have, of files that nobody has read farther meanwhile."""
+    left = {
+        file: piece for file, piece in ends.items() if batch.positions[file].offset <= piece.offset
+    }
+    for event in batches.history(batch.id):
+        if isinstance(event, ResultSkipped) and (piece := left.get(event.file)) is not None:
+            found = event.offset, event.line.sha256
+            if found == (piece.offset, Body.digest_of(piece.raw)):
+                del left[event.file]
+    return left.items()
 
 
 async def _from(content: AsyncGenerator[bytes, None], offset: int) -> AsyncIterator[bytes]:
@@ -313,8 +313,10 @@ async def _chunks(content: AsyncIterator[bytes], offset: int) -> AsyncIterator[l
 
 
 def _has_broken_end(lines: Sequence[RawLine]) -> bool:
-    """Whether the last line was cut off: no newline, and not readable as it is."""
-    return not lines[-1].complete and parse_result_line(lines[-1]).problem is not None
+    """Whether the last line was cut off: no newline, something in it, and not readable as it is."""
+    end = lines[-1]
+    is_piece = not end.complete and end.raw.strip()
+    return bool(is_piece) and parse_result_line(end).problem is not None
 
 
 def _is_short(batch: Batch) -> bool:

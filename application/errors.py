@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from ..domain.errors import BatchtrailError, RequestRefusedError
+from .texts import storable
 
 __all__ = [
     "AnswerMismatchError",
@@ -39,7 +40,7 @@ def problem_text(error: Exception) -> str:
     text = str(error) if ours else f"{type(error).__name__}: {error}"
     if len(text) > _LONGEST_PROBLEM:
         text = f"{text[:_LONGEST_PROBLEM]}…"
-    return text.encode(errors="backslashreplace").decode()
+    return storable(text)
 
 
 class InputError(BatchtrailError):

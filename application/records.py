@@ -107,13 +107,6 @@ class EventColumns(NamedTuple):
             [record.body for record in records],
         )
 
-    def joined(self, others: Sequence[Self]) -> Self:
-        """These events and others of the same batch and topic."""
-        if not others:
-            return self
-        columns = zip(*(each[2:] for each in (self, *others)), strict=True)
-        return type(self)(*self[:2], *(list(chain.from_iterable(parts)) for parts in columns))
-
 
 Stored = EventRecord | EventColumns
 """What a recorder is given: single events, and several at once."""
@@ -149,7 +142,11 @@ def _joined(held: Sequence[Stored]) -> EventColumns:
             parts += cast(Iterator[EventColumns], some)
         else:
             parts.append(EventColumns.of(cast(list[EventRecord], list(some))))
-    return parts[0].joined(parts[1:])
+    first, *others = parts
+    if not others:
+        return first
+    columns = zip(*(part[2:] for part in parts), strict=True)
+    return EventColumns(*first[:2], *(list(chain.from_iterable(column)) for column in columns))
 
 
 def one_by_one(stored: Iterable[Stored]) -> Iterator[EventRecord]:

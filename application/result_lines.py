@@ -10,6 +10,7 @@ import msgspec
 from ..domain.alike import Tokens
 from ..domain.values import RequestProblem, ResultLine, TokenUsage
 from .raw_lines import RawLine
+from .texts import storable
 
 _MANY_TOKENS = 1 << 46
 """No answer has so many, and the sum over the largest batch is a number that databases take."""
@@ -225,7 +226,7 @@ def _parse_leniently(line: RawLine, cost_of: Costing) -> ResultLine:
         return ResultLine(
             line.offset,
             line.raw,
-            _storable(custom_id),
+            storable(custom_id),
             error=_lenient_error(content.get("error")),
         )
     code = response.get("status_code")
@@ -236,7 +237,7 @@ def _parse_leniently(line: RawLine, cost_of: Costing) -> ResultLine:
     return ResultLine(
         offset=line.offset,
         raw=line.raw,
-        custom_id=_storable(custom_id),
+        custom_id=storable(custom_id),
         answered=True,
         status_code=None if code is None else _status(_number(code) or 0),
         error=_lenient_error(content.get("error")),
@@ -246,20 +247,15 @@ def _parse_leniently(line: RawLine, cost_of: Costing) -> ResultLine:
     )
 
 
-def _storable(text: object) -> str:
-    """A text with the halves of surrogate pairs, which no encoding can store, as escapes."""
-    return str(text).encode(errors="backslashreplace").decode()
-
-
 def _lenient_error(error: object) -> RequestProblem | None:
     if isinstance(error, str):
-        return RequestProblem(None, _storable(error))
+        return RequestProblem(None, storable(error))
     if not isinstance(error, dict):
         return None
     code, message = error.get("code"), error.get("message")
     return RequestProblem(
-        None if code is None else _storable(code),
-        "" if message is None else _storable(message),
+        None if code is None else storable(str(code)),
+        "" if message is None else storable(str(message)),
     )
 
 

@@ -283,7 +283,7 @@ class BatchService(LogKeeper):
         if batch.provider_batch_id is None:
             raise NothingToCollectError(batch_id, "the provider never had it")
         if not batch.rest:
-            raise NothingToCollectError(batch_id, "every request has its result line")
+            raise NothingToCollectError(batch_id)
         seen = await self._provider.retrieve_batch(batch.provider_batch_id)
 
         def reopen(batch: Batch, stamp: Stamp) -> None:

@@ -812,7 +812,7 @@ class Batch(Aggregate):
         if not self.results_collected:
             raise NotCollectedError(self.id, self.status)
         if not self.rest:
-            raise NothingToCollectError(self.id, "every request has its result line")
+            raise NothingToCollectError(self.id)
         if not self._fits_end(report):
             raise NothingToCollectError(self.id, f"the provider's batch is {report.raw_status}")
         self._trigger(

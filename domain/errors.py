@@ -103,7 +103,7 @@ class NotCollectedError(DomainError):
 class NothingToCollectError(DomainError):
     """No request of the batch is without its result line, or the provider has no more of them."""
 
-    def __init__(self, batch_id: UUID, why: str) -> None:
+    def __init__(self, batch_id: UUID, why: str = "every request has its result line") -> None:
         super().__init__(f"there is nothing more to collect of batch {batch_id}: {why}")
 
 

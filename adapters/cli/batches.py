@@ -67,7 +67,7 @@ async def run_batch(
     if output is not None:
         check_output(output, {what.path: "the input", **place.taken()})
     allow_modules_here()
-    async with trail_at(place, begins=True) as trail:
+    async with trail_at(place, makes_database=True) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
             summary, failed = await _waited(trail, batch_id, on_progress)
@@ -105,7 +105,7 @@ async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> E
     """Submit and print the batch id."""
     what.check()
     check_input(what.path, place.taken())
-    async with trail_at(place, begins=True) as trail:
+    async with trail_at(place, makes_database=True) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
         summary = await trail.status(batch_id)

@@ -22,7 +22,7 @@ from .text import clean
 async def _log(place: Place, *, read_only: bool) -> AsyncIterator[LogKeeper]:
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
-            place.of_database(), actor=bootstrap.command_line_actor(), read_only=read_only
+            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=read_only
         ) as trail:
             yield trail
 

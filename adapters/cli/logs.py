@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from ...application.texts import storable
 from .text import clean, moment_text
 
 _PACKAGE = "batchtrail"
@@ -77,19 +78,14 @@ class JsonLines(logging.Formatter):
             "at": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _storable(record.getMessage()),
+            "message": storable(record.getMessage()),
         }
         batch_id = getattr(record, "batch_id", None)
         if batch_id is not None:
             fields["batch_id"] = batch_id
         if record.exc_info:
-            fields["traceback"] = _storable(self.formatException(record.exc_info))
+            fields["traceback"] = storable(self.formatException(record.exc_info))
         return msgspec.json.encode(fields).decode()
-
-
-def _storable(text: str) -> str:
-    """A text in UTF-8, whatever an exception brought with it."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -23,7 +23,7 @@ async def export_log(batches: Sequence[str], output: Path | None, place: Place) 
         check_output(output, place.taken())
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
-            place.of_database(), actor=bootstrap.command_line_actor(), read_only=True
+            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=True
         ) as trail:
             with whole_file(output, private=True) as file:
                 exported = await trail.export_log(file, batches)

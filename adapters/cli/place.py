@@ -31,8 +31,8 @@ class Place:
         """The settings, with these before all others."""
         return Settings.load(database=self.database, base_url=self.base_url)
 
-    def of_database(self) -> Settings:
-        """The settings, for a command that is about what a database holds.
+    def settings_of_existing(self) -> Settings:
+        """The settings, where the database is there: for a command that is about what it holds.
 
         Raises `InputError` where there is none: a mistyped name must not become a new, empty one.
         """
@@ -67,22 +67,22 @@ async def log_at(place: Place) -> AsyncIterator[LogReader]:
     """The log alone; it needs no key and knows of no provider."""
     with warnings_to_stderr():
         async with bootstrap.open_log(
-            place.of_database(), actor=bootstrap.command_line_actor()
+            place.settings_of_existing(), actor=bootstrap.command_line_actor()
         ) as log:
             yield log
 
 
 @asynccontextmanager
 async def trail_at(
-    place: Place, *, needs_key: bool = True, begins: bool = False
+    place: Place, *, needs_key: bool = True, makes_database: bool = False
 ) -> AsyncIterator["BatchService"]:
     """The service; a missing key is an error before anything else where one is surely needed.
 
-    With `begins` a database that is not there yet is made.
+    With `makes_database` one that is not there yet is made.
     """
     from ...application.correlation import correlated  # noqa: PLC0415 (start-up time)
 
-    settings = place.settings() if begins else place.of_database()
+    settings = place.settings() if makes_database else place.settings_of_existing()
     if needs_key and settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
     with warnings_to_stderr(), correlated():

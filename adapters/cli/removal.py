@@ -30,7 +30,7 @@ async def prune_batches(
         _check_export(export, place)
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
-            place.of_database(), actor=bootstrap.command_line_actor(), read_only=False
+            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=False
         ) as trail:
             old = await trail.prunable(before)
             digest = await _exported(trail, old, export) if export and old else None
@@ -67,7 +67,7 @@ async def redact_one(batch: str, request: str, why: str | None, place: Place) ->
     """Remove a request's part of the bodies, and say whether there was one."""
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
-            place.of_database(), actor=bootstrap.command_line_actor(), read_only=False
+            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=False
         ) as trail:
             batch_id = await trail.find(batch)
             changed = await trail.redact_request(batch_id, request, reason=why)

@@ -47,8 +47,9 @@ def show_errors(summary: BatchSummary) -> None:
     if summary.given_up:
         say(f"`retry {summary.id}` submits the requests without success once more")
     elif summary.status is BatchStatus.FAILED:
-        place = ", or the base URL (OPENAI_BASE_URL)," if summary.provider_batch_id is None else ""
-        say(f"mend the input{place} and run it again; --new submits the same input once more")
+        is_refused = summary.provider_batch_id is None
+        wrong = "the input, or the base URL (OPENAI_BASE_URL)," if is_refused else "the input"
+        say(f"mend {wrong} and run it again; --new submits the same input once more")
 
 
 def exit_status(summary: BatchSummary) -> ExitStatus:

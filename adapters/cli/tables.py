@@ -13,6 +13,7 @@ from attrs import fields
 
 from ...application.errors import InputError
 from ...application.tables import Row
+from ...application.texts import storable
 from .formats import Format
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -124,12 +125,7 @@ def load_parquet() -> tuple[Any, Any]:
 
 def _facts(row: Row) -> dict[str, Any]:
     facts = {name: getattr(row, name) for name in COLUMNS}
-    return {name: _text(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
-
-
-def _text(text: str) -> str:
-    """A text as it can be written: halves of surrogate pairs, of a cut emoji, as escapes."""
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+    return {name: storable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
 
 
 def _cell(value: Any) -> Any:

@@ -68,6 +68,7 @@ def test_the_front_door_opens_without_the_heavy_imports() -> None:
     """Naming something in `batchtrail` imports its home, and `__all__` is all there."""
     import batchtrail  # noqa: PLC0415 (the module under test)
 
+    assert dir(batchtrail) == sorted(batchtrail.__all__)
     for name in batchtrail.__all__:
         assert getattr(batchtrail, name) is not None
     with pytest.raises(AttributeError):

@@ -90,8 +90,8 @@ MUTATIONS = {
     "no-broken-end": Mutation(
         "application.collection",
         "_has_broken_end",
-        "return not lines[-1].complete and",
-        "return False and",
+        "is_piece = not end.complete and",
+        "is_piece = False and",
     ),
     "no-error-file": Mutation(
         "application.collection",

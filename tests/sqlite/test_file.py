@@ -17,10 +17,10 @@ from batchtrail.application.errors import StoreError
 from batchtrail.application.store import Batches
 
 
-def refusal(path: Path | str) -> str:
+def refusal(path: Path | str, *, read_only: bool = False) -> str:
     """What the store says when it cannot use the file; always one sentence that names it."""
     with pytest.raises(StoreError) as caught:
-        SQLiteBatchFactory(path)
+        SQLiteBatchFactory(path, read_only=read_only)
     text = str(caught.value)
     assert str(path) in text
     assert "\n" not in text
@@ -161,9 +161,10 @@ def test_opening_writes_nothing(path: Path, open_file: OpenFile) -> None:
     assert path.read_bytes() == before
 
 
-def test_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read_only", [False, True])
+def test_directory(tmp_path: Path, read_only: bool) -> None:
     """A directory is refused."""
-    assert "is a directory" in refusal(tmp_path)
+    assert "is a directory" in refusal(tmp_path, read_only=read_only)
 
 
 def test_missing_directory(tmp_path: Path) -> None:
