@@ -161,11 +161,15 @@ class Reconciliation:
         await self._runtime.command(batch_id, record)
 
     async def look_for_siblings(self, batch: Batch) -> Batch:
-        """Search again for what a call made that was given up; lists may lag for longer."""
+        """Search again for what a call made that was given up; lists may lag for longer.
+
+        One that somebody has canceled already may have finished rows: it is recorded as well.
+        """
         if batch.submission is None or not batch.submission.lost_creates:
             return batch
         for found in await self._search(batch, batch.submission):
-            if found.id != batch.provider_batch_id and found.report.status not in _DEAD:
+            never_ran = found.report.status is BatchStatus.FAILED
+            if found.id != batch.provider_batch_id and not never_ran:
                 await self.record_submitted(batch.id, found, adopted=True)
         return await self.cancel_siblings(await self._runtime.load(batch.id))
 

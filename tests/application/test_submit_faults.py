@@ -477,6 +477,27 @@ async def test_sibling_that_the_list_shows_late_is_canceled(lab: Lab) -> None:
     assert len(lab.live()) == 1
 
 
+async def test_sibling_that_somebody_canceled_is_recorded(lab: Lab) -> None:
+    """It may have finished rows, which are paid for: the log knows of it."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=10_000)
+
+    async def cancel(boundary: str) -> None:
+        if boundary == "after create" and lab.provider.count("create") == 2:
+            lost = lab.provider.batch_ids[0]
+            lab.provider.advance(lost)
+            await lab.provider.cancel_batch(lost)
+            lab.provider.finish_cancel(lost, finished=1)
+            lab.provider.hide_from_list(lost, times=0)
+
+    service = lab.watched(cancel, reconcile_wait=10)
+    batch_id = await service.submit(lab.lines())
+    lab.clock.after(3_000, lab.complete_all)
+    await service.wait(batch_id)
+    recorded = [e for e in await lab.log(service, batch_id) if isinstance(e, SiblingCanceled)]
+    assert [each.provider_batch_id for each in recorded] == [lab.provider.batch_ids[0]]
+
+
 @pytest.mark.parametrize("times", [1, 3])
 async def test_failed_for_want_of_its_file_is_created_again(lab: Lab, times: int) -> None:
     """A batch that failed because its file was not visible is made again, later, once each."""
