@@ -331,15 +331,13 @@ def _is_short(batch: Batch) -> bool:
 def _may_tell_of_the_rest(batch: Batch) -> bool:
     """Whether lines of requests that were not run may be missing, which no provider counts.
 
-    Who writes such lines writes one for each, and the error file is there to hold them.
+    Who writes such lines writes one for each, and the error file is there to hold them, behind
+    those of the requests that failed.
     """
     if batch.report is None or batch.status not in (BatchStatus.EXPIRED, BatchStatus.CANCELED):
         return False
     outcomes = batch.totals.outcomes
-    is_unread = not batch.positions[ResultFile.ERROR].offset
-    return outcomes.expired + outcomes.canceled > 0 or (
-        bool(batch.report.error_file_id) and is_unread
-    )
+    return outcomes.expired + outcomes.canceled > 0 or batch.report.error_file_id is not None
 
 
 def _positions(batch: Batch) -> tuple[int, ...]:

@@ -594,6 +594,30 @@ async def test_short_file_of_requests_that_did_not_run(lab: Lab, whole_lines: in
 
 
 @pytest.mark.parametrize("end", ["expire", "finish_cancel"])
+async def test_short_file_behind_those_that_failed(lab: Lab, end: str) -> None:
+    """All that the provider counts is there, but what it says of the rest comes later."""
+    lab.provider.answer_with("a", status_code=400)
+    for custom_id in "bc":
+        lab.provider.drop_line(custom_id)
+        error = b'"error":{"code":"not_run","message":"It did not run."}'
+        line = b'{"custom_id":"%s","response":null,%s}' % (custom_id.encode(), error)
+        lab.provider.add_line(line, ResultFile.ERROR)
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.work(provider_id, finished=1)
+    if end == "finish_cancel":
+        await service.cancel(batch_id)
+    getattr(lab.provider, end)(provider_id)
+    file_id = lab.provider.look(provider_id).report.error_file_id
+    assert file_id
+    first, *_ = lab.provider.content(file_id).splitlines(keepends=True)
+    lab.provider.shorten_download(after_bytes=len(first), times=2)
+    outcomes = await collected(lab, service, batch_id)
+    assert outcomes["a"] == "failed"
+    found = await lab.completions(service, batch_id)
+    assert [each.error and each.error.code for each in found[1:]] == ["not_run", "not_run"]
+
+
+@pytest.mark.parametrize("end", ["expire", "finish_cancel"])
 async def test_rest_without_lines(lab: Lab, end: str) -> None:
     """Where the error file says nothing of the rest, the batch's end decides."""
     lab.provider.drop_line("c")
