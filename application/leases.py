@@ -45,25 +45,41 @@ class Leases:
         self.renewal = seconds / 3
         self.busy_delay = seconds / 9
         self._holder = uuid4().hex
+        self._held: set[str] = set()
 
     @asynccontextmanager
     async def held(self, name: str) -> AsyncIterator[bool]:
         """Hold a lease during the block and renew it; False when somebody else has it.
 
-        A lease that cannot be renewed in time is lost without a word: what the block records is
-        fenced all the same.
+        Somebody else may be another task of this process. A lease that cannot be renewed in time
+        is lost without a word: what the block records is fenced all the same.
         """
-        if not await self.claim(name):
+        if name in self._held:
             yield False
             return
+        self._held.add(name)
+        try:
+            if not await self.claim(name):
+                yield False
+                return
+            async with self._renewed(name):
+                yield True
+        finally:
+            self._held.discard(name)
+
+    @asynccontextmanager
+    async def _renewed(self, name: str) -> AsyncIterator[None]:
+        """Renew a lease during the block, then give it back."""
         renewal = asyncio.ensure_future(self._keep(name))
         try:
-            yield True
+            yield
         finally:
             renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewal
-            await self.release(name)
+            try:
+                # Awaited by itself, its cancellation would pass for ours, or ours for its.
+                await asyncio.gather(renewal, return_exceptions=True)
+            finally:
+                await self.release(name)
 
     async def claim(self, name: str) -> bool:
         """Take or renew a lease; False when somebody else has it."""

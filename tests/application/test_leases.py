@@ -149,6 +149,63 @@ def test_a_lease_is_given_back(world: Lab, live: Live) -> None:
     live(life())
 
 
+def test_tasks_of_one_process_are_others_to_each_other(world: Lab, live: Live) -> None:
+    """Who waits twice, or waits beside a worker of the same service, has one handler called."""
+
+    async def life() -> None:
+        handler = Slow(world.clock)
+        service = world.service(handlers=handler)
+        batch_id = await service.submit(world.lines(), completion_handler="shop:Done")
+        world.complete_all()
+        world.clock.pass_time(100)
+        work = service.wait(batch_id), service.wait(batch_id), workers(service)
+        await asyncio.gather(*work)
+        assert (handler.calls, handler.overlaps) == (1, 0)
+        leases = Leases(world.runtimes[-1])
+        async with leases.held("a") as is_mine, leases.held("a") as also:
+            assert (is_mine, also) == (True, False)
+        async with leases.held("a") as is_mine:
+            assert is_mine
+
+    live(life())
+
+
+class _InTurns(Leases):
+    """Leases without a database, whose every call takes one turn of the loop."""
+
+    async def claim(self, name: str) -> bool:
+        await asyncio.sleep(0)
+        return bool(name)
+
+    async def release(self, name: str) -> None:
+        del name
+        await asyncio.sleep(0)
+
+
+async def test_a_cancellation_at_any_turn_takes_effect(lab: Lab) -> None:
+    """Also while the lease is being given back."""
+    lab.service()
+    came_through = False
+
+    async def hold(leases: Leases) -> None:
+        nonlocal came_through
+        async with leases.held("a"):
+            await asyncio.sleep(0)
+        came_through = True
+        await asyncio.Event().wait()
+
+    for turns in count(1):
+        leases = _InTurns(lab.runtimes[-1])
+        task = asyncio.ensure_future(hold(leases))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+        if came_through:
+            break
+
+
 async def _failing(leases: Leases) -> None:
     async with leases.held("a") as is_mine:
         assert is_mine
