@@ -27,6 +27,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "problem_text",
+    "worth_tracing",
 ]
 
 _SHOWN = 3
@@ -41,6 +42,13 @@ def problem_text(error: Exception) -> str:
     if len(text) > _LONGEST_PROBLEM:
         text = f"{text[:_LONGEST_PROBLEM]}…"
     return storable(text)
+
+
+def worth_tracing(error: Exception) -> BaseException | None:
+    """The error whose traceback helps: a handler's own, and what nobody has foreseen."""
+    if isinstance(error, HandlerFailedError):
+        return error.__cause__
+    return None if isinstance(error, BatchtrailError) else error
 
 
 class InputError(BatchtrailError):

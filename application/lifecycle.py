@@ -144,11 +144,11 @@ class Lifecycle:
         max_age = timedelta(seconds=self.watch.max_age)
         return self._runtime.clock.now() - batch.ended_at > max_age
 
-    def check_can_submit(self) -> None:
+    def check_can_call(self) -> None:
         """Raise `InputError` where the provider cannot be called, for want of a key.
 
-        Before anything is recorded: a worker that has one would submit it, for money. What
-        stands for a provider without a key has no methods.
+        Before anything is recorded: a worker that has one would submit it, for money, or cancel
+        it. What stands for a provider without a key has no methods.
         """
         _ = self._provider.create_batch
 

@@ -5,7 +5,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
-from .errors import NotFoundError, ProviderError, RefusedError, UnauthorizedError
+from .errors import (
+    NotFoundError,
+    ProviderError,
+    RefusedError,
+    UnauthorizedError,
+    problem_text,
+    worth_tracing,
+)
 from .ports import BatchProvider, Clock, ProviderBatch
 
 LIST_PAGE = 100
@@ -18,11 +25,8 @@ _OUTAGE_DELAYS = (1.0, 5.0, 15.0, 30.0, 60.0)
 
 _log = logging.getLogger(__name__)
 
-Unknown = NotFoundError | RefusedError
-"""What a provider answers when it is there, but will not show what it is asked for."""
-
-Take = Callable[[str, ProviderBatch | Unknown], Awaitable[None]]
-"""Is given the id of each batch, and what the provider shows of it."""
+Take = Callable[[str, ProviderBatch | Exception], Awaitable[None]]
+"""Is given the id of each batch, and what the provider shows of it, or why it does not."""
 
 
 class PollRounds:
@@ -74,9 +78,15 @@ class PollRounds:
     async def _ask_list(self, left: dict[str, None], known: Collection[str]) -> None:
         try:
             await self._walk_list(left, known)
-        except (NotFoundError, RefusedError) as error:
+        except Exception as error:
+            if _is_outage(error):
+                raise
             if not self._is_listless:
-                _log.warning("the provider does not list its batches: %s", error)
+                _log.warning(
+                    "the provider does not list its batches: %s",
+                    problem_text(error),
+                    exc_info=worth_tracing(error),
+                )
             self._is_listless = True
 
     def _pause(self, calls: int) -> float:
@@ -102,8 +112,10 @@ class PollRounds:
 
     async def _ask_for(self, batch_id: str) -> None:
         try:
-            seen: ProviderBatch | Unknown = await self._provider.retrieve_batch(batch_id)
-        except (NotFoundError, RefusedError) as error:
+            seen: ProviderBatch | Exception = await self._provider.retrieve_batch(batch_id)
+        except Exception as error:
+            if _is_outage(error):
+                raise
             seen = error
         await self._take(batch_id, seen)
 
@@ -113,3 +125,11 @@ class PollRounds:
         self._outages += 1
         self._resting_until = self._clock.now() + timedelta(seconds=delay)
         _log.warning("the polls fail, again in %g s: %s", delay, error)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether the provider is not there; otherwise it is, but will not show what it is asked for.
+
+    What no adapter should raise says nothing about other batches either.
+    """
+    return isinstance(error, ProviderError) and not isinstance(error, NotFoundError | RefusedError)

@@ -145,7 +145,7 @@ class BatchService(LogKeeper):
         assert draft.identity is not None
         generation = await self._runtime.in_store(self._generation, draft.identity, new)
         if not await self._runtime.in_store(self._is_submitted, draft.identity, generation):
-            self._lifecycle.check_can_submit()
+            self._lifecycle.check_can_call()
         draft = evolve(draft, generation=generation)
         return await self._runtime.in_store(
             record_input, self._runtime, draft, checked, self._provider.limits
@@ -187,7 +187,7 @@ class BatchService(LogKeeper):
     @one_chain
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
         """Hand a draft to the provider; refused for a batch that was submitted before."""
-        self._lifecycle.check_can_submit()
+        self._lifecycle.check_can_call()
         self._lifecycle.check_provider(await self._runtime.load(batch_id))
         digest = await self._runtime.in_store(input_digest, self._runtime.batches, batch_id)
         await self._runtime.command(
@@ -342,6 +342,8 @@ class BatchService(LogKeeper):
         """
         batch = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(batch)
+        if batch.submission is not None and not batch.status.is_terminal:
+            self._lifecycle.check_can_call()  # its end is the provider's to make
         told = batch.report is not None and batch.report.is_canceling
         if told or not batch.cancel_requested or batch.status.is_terminal:
             await self._runtime.command(

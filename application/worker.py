@@ -15,16 +15,15 @@ from ..domain.status import WorkStep
 from ..domain.values import StatusReport
 from .correlation import one_step
 from .errors import (
-    BatchtrailError,
-    HandlerFailedError,
     HandlerUnavailableError,
     ProviderError,
     StoreError,
     problem_text,
+    worth_tracing,
 )
 from .leases import polls_lease
 from .lifecycle import Lifecycle
-from .poll_round import PollRounds, Unknown
+from .poll_round import PollRounds
 from .ports import BatchProvider, ProviderBatch
 from .progress import Delayed, Progress
 from .runtime import Runtime
@@ -106,8 +105,10 @@ class Worker:
 
         Returns how many batches are still open. On the way out a create call that was sent is
         waited for, some seconds at most, and everything else is broken off where it is: the next
-        worker goes on from the log. A repeat is safe.
+        worker goes on from the log. A repeat is safe. Raises `InputError` where the provider
+        cannot be called, for want of a key.
         """
+        self._lifecycle.check_can_call()
         stop = stop or asyncio.Event()
         await self._greet()
         stopping = self._start(stop.wait())
@@ -299,7 +300,7 @@ class Worker:
             track.batch.id,
             "with the next start" if parked else f"in {delay:g} s",
             problem,
-            exc_info=_worth_tracing(error),
+            exc_info=worth_tracing(error),
             extra=_about(track.batch.id),
         )
 
@@ -340,10 +341,10 @@ class Worker:
             self._looked_at = None
 
     @one_step
-    async def _take(self, provider_batch_id: str, seen: ProviderBatch | Unknown) -> None:
+    async def _take(self, provider_batch_id: str, seen: ProviderBatch | Exception) -> None:
         """Record what the provider shows; what it showed before as well costs nothing."""
         track = self._polled[provider_batch_id]
-        if isinstance(seen, Unknown):
+        if isinstance(seen, Exception):
             await self._fail(track, seen)
             return
         try:
@@ -370,13 +371,6 @@ def _standing(batch: Batch) -> str:
     counts = batch.report.request_counts
     done = counts.completed + counts.failed
     return f"{batch.report.raw_status}, {done:,} of {batch.request_count:,} done"
-
-
-def _worth_tracing(error: Exception) -> BaseException | None:
-    """The error whose traceback helps: a handler's own, and what nobody has foreseen."""
-    if isinstance(error, HandlerFailedError):
-        return error.__cause__
-    return None if isinstance(error, BatchtrailError) else error
 
 
 def _tell_delay(progress: Progress) -> None:

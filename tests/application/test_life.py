@@ -42,6 +42,17 @@ async def test_without_a_key_nothing_is_recorded(lab: Lab) -> None:
     assert [type(event).__name__ for event in log] == ["Drafted", "RequestsAdded"]
 
 
+async def test_without_a_key_no_cancellation_is_recorded(lab: Lab) -> None:
+    """Or a worker with a key would cancel what its owner was refused; a draft needs none."""
+    batch_id = await lab.service().submit(lab.lines())
+    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    with pytest.raises(InputError, match="no API key"):
+        await keyless.cancel(batch_id)
+    assert not (await keyless.status(batch_id)).cancel_requested
+    draft = await keyless.draft(NewBatch(lab.provider.name, "/v1/responses"))
+    assert (await keyless.cancel(draft)).status is BatchStatus.CANCELED
+
+
 async def test_an_id_that_is_a_text(lab: Lab) -> None:
     """The type is told, and how to come to it."""
     service = lab.service()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
-from batchtrail.application.poll_round import PollRounds, Unknown
+from batchtrail.application.poll_round import PollRounds
 from batchtrail.application.ports import CreateRequest, ProviderBatch
 
 PAGE = 100
@@ -25,7 +25,7 @@ class _Round:
         self.seen: dict[str, datetime] = {}
         self.rounds = PollRounds(self.provider, self.clock, self._take, spread=SPREAD)
 
-    async def _take(self, batch_id: str, _: ProviderBatch | Unknown) -> None:
+    async def _take(self, batch_id: str, _: ProviderBatch | Exception) -> None:
         self.seen[batch_id] = self.clock.now()
 
     async def submit(self, count: int) -> list[str]:

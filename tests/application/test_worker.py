@@ -11,12 +11,14 @@ import pytest
 from batchtrail.adapters.sqlite.views import SQLiteViewReader
 from batchtrail.application.errors import (
     HandlerUnavailableError,
+    InputError,
     NotFoundError,
     RateLimitedError,
     RefusedError,
     UnauthorizedError,
     UnavailableError,
 )
+from batchtrail.bootstrap import no_provider
 from batchtrail.domain.events import WorkFailed
 from batchtrail.domain.status import BatchStatus, WorkStep
 from batchtrail.domain.values import NewBatch
@@ -334,13 +336,16 @@ def test_two_workers_give_up_at_the_same_moment(world: Lab, live: Live) -> None:
     live(life())
 
 
+@pytest.mark.parametrize(
+    "error", [RefusedError("Method not allowed", http_status=405), ValueError("a bug in it")]
+)
 def test_a_provider_without_a_list(
-    world: Lab, live: Live, caplog: pytest.LogCaptureFixture
+    world: Lab, live: Live, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     """Some compatible servers have none: every batch is asked for by its name."""
 
     async def life() -> None:
-        unlisted: Any = Unlisted(world.provider)
+        unlisted: Any = Unlisted(world.provider, error)
         service = world.service(unlisted)
         ids = await begun(world, service, 3)
         world.clock.after(100, world.complete_all)
@@ -355,17 +360,21 @@ def test_a_provider_without_a_list(
 class Unlisted:
     """A provider that has no list of batches."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, error: Exception | None = None) -> None:
         self._inner = inner
+        self._error = error or RefusedError("Method not allowed", http_status=405)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def list_batches(self) -> Any:
-        raise RefusedError("Method not allowed", http_status=405)
+        raise self._error
 
 
-@pytest.mark.parametrize("error", [NotFoundError("no such batch"), RefusedError("bad id")])
+@pytest.mark.parametrize(
+    "error",
+    [NotFoundError("no such batch"), RefusedError("bad id"), ValueError("a bug in an adapter")],
+)
 def test_a_batch_that_is_refused_does_not_keep_the_others(
     world: Lab, live: Live, error: Exception
 ) -> None:
@@ -695,3 +704,11 @@ def test_until_idle_does_not_wait_for_another_key(world: Lab, live: Live) -> Non
         await assert_all(world, service, ids, "succeeded")
 
     live(life())
+
+
+async def test_without_a_key_it_does_not_begin(lab: Lab) -> None:
+    """A round of polls would fail at once, and the next one as well."""
+    await lab.service().submit(lab.lines())
+    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    with pytest.raises(InputError, match="no API key"):
+        await keyless.worker().run()
