@@ -7,10 +7,12 @@ goes on behind the last line applied. No transaction is open during a network ca
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from uuid import UUID
 
 from ..domain.batch import Batch
 from ..domain.bodies import Body
+from ..domain.errors import NotTerminalError
 from ..domain.events import ResultApplied, ResultSkipped
 from ..domain.requests import RequestIndex
 from ..domain.status import BatchStatus, ResultFile
@@ -19,8 +21,9 @@ from .errors import (
     ConflictError,
     NotFoundError,
     ProviderError,
+    QuotaError,
     RateLimitedError,
-    RefusedError,
+    UnauthorizedError,
     UnavailableError,
 )
 from .line_groups import line_groups
@@ -43,7 +46,8 @@ SHORT_FETCHES = 3
 
 _FAILURE_DELAYS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 _LONGEST_SHORT_DELAY = 60.0
-_FAILURES = (UnavailableError, RateLimitedError, NotFoundError)
+_WORTH_ANOTHER = (UnavailableError, RateLimitedError, NotFoundError)
+_FORBIDDEN = 403
 
 _Ends = dict[ResultFile, RawLine]
 """The piece of a line with which a file ended."""
@@ -77,34 +81,47 @@ class CollectionFlow:
         the batch's end, and the `ProviderError` of a file that stays out of reach; the same call
         then goes on later.
         """
-        batch = await self._runtime.load(batch_id)
+        batch = _ended(await self._runtime.load(batch_id))
+        if _names_no_file(batch):
+            batch = await self._watch.amend(batch)  # a list may show less than the batch itself
         attempt = _Attempt(self._short_delays)
         while not batch.results_collected:
             before = _positions(batch)
-            ends, failure = await self._apply_files(batch, on_progress)
+            ends, failure = await self._apply_files(batch, on_progress, again=attempt.reads_again)
             batch = await self._runtime.load(batch_id)
             went_on = attempt.note_ends(ends) or _positions(batch) != before
             if failure is not None:
                 delay = attempt.after_failure(failure, went_on=went_on)
                 reason = str(failure)
-            elif attempt.is_last(went_on=went_on) or not (ends or _is_short(batch)):
-                return await self.settle(batch_id, ends=ends)
-            else:
+            elif (ends or _is_short(batch)) and not attempt.is_last(went_on=went_on):
                 delay = attempt.after_short_files(went_on=went_on)
-                reason = "the result files hold fewer lines than the provider counted"
+                reason = "the result files hold fewer lines than they should"
+            elif attempt.may_read_again(batch):
+                continue
+            else:
+                return await self.settle(batch_id, ends=ends)
             on_progress(Delayed(batch_id, reason, delay))
             await self._runtime.clock.sleep(delay)
             batch = await self._watch.amend(batch)
         return await self.settle(batch_id)
 
     async def collect_as_is(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
-        """Apply what can be fetched now, and settle the rest without waiting for more."""
-        batch = await self._watch.amend(await self._runtime.load(batch_id))
+        """Apply what can be fetched now, and settle the rest without waiting for more.
+
+        Safe to repeat. Raises `NotTerminalError` before the batch's end, and the `ProviderError`
+        of a key that is wrong or an account without credit.
+        """
+        batch = await self._watch.amend(_ended(await self._runtime.load(batch_id)))
         lost: RequestProblem | None = None
         if batch.results_collected:
             return batch
+        attempt = _Attempt(())
         ends, failure = await self._apply_files(batch, on_progress)
+        if failure is None and attempt.may_read_again(await self._runtime.load(batch_id)):
+            _, failure = await self._apply_files(batch, on_progress, again=True)
         if failure is not None:
+            if _is_about_the_account(failure):
+                raise failure
             lost = RequestProblem("result_file_lost", f"A result file is out of reach: {failure}")
         return await self.settle(batch_id, lost, ends=ends)
 
@@ -127,31 +144,32 @@ class CollectionFlow:
         return await self._runtime.command(batch_id, decide)
 
     async def _apply_files(
-        self, batch: Batch, on_progress: OnProgress
+        self, batch: Batch, on_progress: OnProgress, *, again: bool = False
     ) -> tuple[_Ends, ProviderError | None]:
         """Apply what is new in both files, and leave the rest for another download.
 
+        With `again` from their beginning, and only what requests without a result have there.
         Gives the pieces of lines with which files ended, and why one is out of reach.
         """
         ends: _Ends = {}
         failure: ProviderError | None = None
         if batch.report is None:
             return ends, failure
-        applier = Applier(self._runtime, batch, self._prices)
+        apply = partial(Applier(self._runtime, batch, self._prices).apply, again=again)
         for file in (ResultFile.OUTPUT, ResultFile.ERROR):
             file_id = batch.report.file_id(file)
             if file_id is None:
                 continue
-            offset = batch.positions[file].offset
+            offset = 0 if again else batch.positions[file].offset
             try:
                 async with aclosing(self._provider.download(file_id)) as content:
                     async for lines in _chunks(_from(content, offset), offset):
                         if _has_broken_end(lines):
                             ends[file] = lines.pop()
-                        applied = await self._runtime.in_store(applier.apply, file, lines)
+                        applied = await self._runtime.in_store(apply, file, lines)
                         lines.clear()  # megabytes, which need not wait for the next ones
                         on_progress(Applying(batch.id, applied, batch.request_count))
-            except (*_FAILURES, RefusedError) as error:
+            except ProviderError as error:
                 failure = error  # one file that stays away does not keep the other
         return ends, failure
 
@@ -164,6 +182,7 @@ class _Attempt:
         self._failures = 0
         self._short = 0
         self._reached: dict[ResultFile, int] = {}
+        self.reads_again = False
 
     def note_ends(self, ends: _Ends) -> bool:
         """Whether a file ends within a line and farther than ever before: more may be coming."""
@@ -177,13 +196,24 @@ class _Attempt:
         is_counted_out = self._short == len(self._short_delays)
         return is_counted_out and not (went_on and self._short_delays)
 
+    def may_read_again(self, batch: Batch) -> bool:
+        """Whether files are read once more from their beginning, for requests without a line.
+
+        Where lines made no sense: after a page in the place of a file, or of a file in another
+        order, the position lies behind lines that nobody has seen.
+        """
+        is_wanted = not self.reads_again and not _has_all(batch) and batch.totals.skipped_lines > 0
+        self.reads_again = self.reads_again or is_wanted
+        return is_wanted
+
     def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
         """Seconds until the next attempt; raises the error when there have been enough.
 
-        That of a refusal at once.
+        One that does not pass by itself at once.
         """
         self._failures = 1 if went_on else self._failures + 1
-        if isinstance(error, RefusedError) or self._failures > len(_FAILURE_DELAYS):
+        is_worth_another = isinstance(error, _WORTH_ANOTHER)
+        if not is_worth_another or self._failures > len(_FAILURE_DELAYS):
             raise error
         delay = _FAILURE_DELAYS[self._failures - 1]
         return max(delay, error.retry_after or 0.0)
@@ -204,14 +234,20 @@ class Applier:
         self._costing = BatchCosting(prices, batch.endpoint, batch.model)
         self._loaded: tuple[Batch, RequestIndex] | None = None
 
-    def apply(self, file: ResultFile, lines: Sequence[RawLine]) -> int:
-        """Apply the lines that are not applied yet; return how many requests have a result."""
+    def apply(self, file: ResultFile, lines: Sequence[RawLine], *, again: bool = False) -> int:
+        """Apply the lines that are not applied yet; return how many requests have a result.
+
+        With `again` also lines from before the file's position, but only those of requests that
+        have no result, whatever is wrong with the others.
+        """
         while True:
             batch, index = self._loaded or self._load()
             if batch.results_collected:
                 return batch.totals.outcomes.settled
             try:
-                self._runtime.batches.save_batch(batch, self._steps(batch, index, file, lines))
+                self._runtime.batches.save_batch(
+                    batch, self._steps(batch, index, file, lines, again=again)
+                )
             except ConflictError:
                 _log.debug("batch %s is being collected by another process too", self._batch_id)
                 self._loaded = None
@@ -219,7 +255,13 @@ class Applier:
             return batch.totals.outcomes.settled
 
     def _steps(
-        self, batch: Batch, index: RequestIndex, file: ResultFile, lines: Sequence[RawLine]
+        self,
+        batch: Batch,
+        index: RequestIndex,
+        file: ResultFile,
+        lines: Sequence[RawLine],
+        *,
+        again: bool,
     ) -> Steps:
         """Apply some lines with each step, all by one decision.
 
@@ -228,6 +270,8 @@ class Applier:
         """
         stamp, behind = self._runtime.stamp(), batch.positions[file].offset
         costing, source = self._costing, self._costing.source
+        if again:
+            behind, lines = 0, [line for line in lines if _is_missed(line, index)]
         new = [line for line in lines if line.offset >= behind and line.raw.strip()]
         for group in line_groups(new, index, costing.cost_of):
             alike = group.alike(costing.costs_of)
@@ -251,6 +295,13 @@ class Applier:
         refuse_lost_requests(batch, len(index))
         self._loaded = (batch, index)
         return self._loaded
+
+
+def _is_missed(line: RawLine, index: RequestIndex) -> bool:
+    """Whether a line is the result of a request that has none."""
+    custom_id = parse_result_line(line).custom_id
+    number = None if custom_id is None else index.number(custom_id)
+    return number is not None and not index.is_settled(number)
 
 
 def cut_ends(batches: Batches, batch: Batch) -> dict[ResultFile, int]:
@@ -312,6 +363,12 @@ async def _chunks(content: AsyncIterator[bytes], offset: int) -> AsyncIterator[l
         raise broken
 
 
+def _is_about_the_account(error: ProviderError) -> bool:
+    """Whether an error says nothing of the file; access to a single one may be forbidden."""
+    is_key = isinstance(error, UnauthorizedError) and error.http_status != _FORBIDDEN
+    return is_key or isinstance(error, QuotaError)
+
+
 def _has_broken_end(lines: Sequence[RawLine]) -> bool:
     """Whether the last line was cut off: no newline, something in it, and not readable as it is."""
     end = lines[-1]
@@ -319,10 +376,38 @@ def _has_broken_end(lines: Sequence[RawLine]) -> bool:
     return bool(is_piece) and parse_result_line(end).problem is not None
 
 
+def _ended(batch: Batch) -> Batch:
+    """The batch, if its results are final. Raises `NotTerminalError`."""
+    if not batch.status.is_terminal:
+        raise NotTerminalError(batch.id, batch.status)
+    return batch
+
+
+def _has_all(batch: Batch) -> bool:
+    return batch.totals.outcomes.settled >= batch.request_count
+
+
+def _names_no_file(batch: Batch) -> bool:
+    """Whether a report of the end of a batch that ran says nothing of its results."""
+    report = batch.report
+    return (
+        report is not None
+        and report.status in (BatchStatus.ENDED, BatchStatus.EXPIRED, BatchStatus.CANCELED)
+        and report.output_file_id is None
+        and report.error_file_id is None
+    )
+
+
 def _is_short(batch: Batch) -> bool:
-    """Whether the files have shown less than the provider says is in them."""
-    if batch.report is None or batch.totals.outcomes.settled >= batch.request_count:
+    """Whether the files have shown less than they should.
+
+    Of a batch that came to its own end, that is a line of each request, whatever the provider
+    counts; otherwise a line of each that it counts.
+    """
+    if batch.report is None or _has_all(batch):
         return False
+    if batch.status is BatchStatus.ENDED:
+        return True
     counts, outcomes = batch.report.request_counts, batch.totals.outcomes
     is_executed_missing = outcomes.succeeded + outcomes.failed < counts.completed + counts.failed
     return is_executed_missing or _may_tell_of_the_rest(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
@@ -125,7 +126,8 @@ async def test_a_cut_line_that_is_whole_later(lab: Lab, fraction: float) -> None
     before = await collected(lab, service, batch_id)
     assert "missing" in before.values()
     assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
-    lab.provider.shorten_download(after_bytes=int(fraction * size), times=4)
+    # Once more than before: because of the piece the file is read from its beginning as well.
+    lab.provider.shorten_download(after_bytes=int(fraction * size), times=5)
     await service.collect_again(batch_id)
     assert await lab.outcomes(service, batch_id) == before
     assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
@@ -166,6 +168,61 @@ class Serving:
     async def download(self, file_id: str) -> AsyncGenerator[bytes, None]:
         self.downloads += 1
         yield self._content(file_id, self._provider.content(file_id.partition("+")[0]))
+
+
+PAGE = b"<html>\n<body>\n" + b"<p>Sign in to go on.</p>\n" * 9 + b"</body></html>\n"
+
+
+def in_another_order(content: bytes) -> bytes:
+    return b"".join(reversed(content.splitlines(keepends=True)))
+
+
+def at_first(other: Callable[[bytes], bytes], *, times: int = 1) -> Callable[[str, bytes], bytes]:
+    """Downloads that bring something else at first, and then the file in another order."""
+    looks = itertools.count()
+
+    def content(_: str, whole: bytes) -> bytes:
+        return other(whole) if next(looks) < times else in_another_order(whole)
+
+    return content
+
+
+@pytest.mark.parametrize("as_is", [False, True])
+async def test_a_page_in_the_place_of_a_file(lab: Lab, *, as_is: bool) -> None:
+    """Its lines make no sense, and those of the file behind its position are not all there are."""
+    serving: Any = Serving(lab.provider, at_first(lambda _: PAGE))
+    service = lab.service(serving)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.refresh(batch_id)
+    await service.collect(batch_id, as_is=as_is)
+    assert await lab.outcomes(service, batch_id) == ALL
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_a_page_that_stays_for_long(lab: Lab) -> None:
+    """When it is gone, the batch is asked for once more, and has all that was paid for."""
+    serving: Any = Serving(lab.provider, at_first(lambda _: PAGE, times=9))
+    service = lab.service(serving)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert set((await collected(lab, service, batch_id)).values()) == {"missing"}
+    await service.collect_again(batch_id)
+    while serving.downloads <= 9:
+        await service.collect_again(batch_id)
+    assert await lab.outcomes(service, batch_id) == ALL
+    await lab.assert_each_once(service, batch_id)
+    assert (await service.verify()).differences == ()
+
+
+async def test_a_file_in_another_order(lab: Lab) -> None:
+    """Behind the first half of it stand lines that were there before, and others are missed."""
+    half = at_first(lambda whole: whole[: 2 * len(whole) // 5])
+    serving: Any = Serving(lab.provider, half)
+    service = lab.service(serving)
+    batch_id = await service.submit(lab.lines("a", "b", "c", "d", "e"))
+    lab.complete_all()
+    assert set((await collected(lab, service, batch_id)).values()) == {"succeeded"}
 
 
 async def test_a_cut_line_and_a_file_out_of_reach(lab: Lab) -> None:
@@ -640,6 +697,44 @@ async def test_rest_without_lines(lab: Lab, end: str) -> None:
     assert last["error"]["code"] == code
 
 
+class Bare:
+    """The provider, but that its first report of an end says nothing of the results."""
+
+    def __init__(self, provider: FakeBatchProvider, times: int) -> None:
+        self._provider = provider
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
+        seen = await self._provider.retrieve_batch(batch_id)
+        if not seen.report.status.is_terminal or self._times == 0:
+            return seen
+        self._times -= 1
+        bare = evolve(
+            seen.report, output_file_id=None, error_file_id=None, request_counts=RequestCounts()
+        )
+        return evolve(seen, report=bare)
+
+
+@pytest.mark.parametrize(
+    ("end", "times"), [("complete", 1), ("complete", 3), ("expire", 1), ("finish_cancel", 1)]
+)
+async def test_an_end_that_says_nothing_of_the_results(lab: Lab, end: str, times: int) -> None:
+    """It is looked at once more at least before paid rows count as missing."""
+    bare: Any = Bare(lab.provider, times)
+    service = lab.service(bare)
+    batch_id = await service.submit(lab.lines())
+    provider_id = lab.provider.batch_ids[-1]
+    lab.provider.work(provider_id, finished=2)
+    if end == "finish_cancel":
+        await service.cancel(batch_id)
+    getattr(lab.provider, end)(provider_id)
+    rest = {"complete": "succeeded", "expire": "expired", "finish_cancel": "canceled"}[end]
+    assert await collected(lab, service, batch_id) == ALL | {"c": rest}
+
+
 async def test_failed_batch_settles_all(lab: Lab) -> None:
     """A batch that failed as a whole has a failed outcome for each request, without a download."""
     service, batch_id, provider_id = await submitted(lab)
@@ -718,10 +813,13 @@ async def test_crash_while_applying_goes_on(lab: Lab, monkeypatch: pytest.Monkey
 
 
 async def test_collect_before_the_end_is_refused(lab: Lab) -> None:
-    """Results are settled only after the end."""
-    service, batch_id, _ = await submitted(lab)
+    """Results are settled only after the end, for which nobody waits here."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.work(provider_id, finished=2)
+    await service.refresh(batch_id)
     with pytest.raises(NotTerminalError):
         await service.collect(batch_id)
+    assert lab.clock.sleeps == []
 
 
 async def test_totals_are_recorded(lab: Lab) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from batchtrail.application.errors import (
     NotFoundError,
+    QuotaError,
     RefusedError,
     UnauthorizedError,
     UnavailableError,
@@ -53,7 +54,10 @@ async def expired(lab: Lab, error: Exception) -> tuple[BatchService, UUID]:
     return lab.service(withholding), batch_id
 
 
-@pytest.mark.parametrize("error", [GONE, UnavailableError("503"), RefusedError("403")])
+FORBIDDEN = UnauthorizedError("not this file", http_status=403)
+
+
+@pytest.mark.parametrize("error", [GONE, UnavailableError("503"), RefusedError("403"), FORBIDDEN])
 async def test_collect_as_is(lab: Lab, error: Exception) -> None:
     """What the other file holds is applied; what nobody can know is missing, with the reason."""
     service, batch_id = await expired(lab, error)
@@ -69,16 +73,17 @@ async def test_collect_as_is(lab: Lab, error: Exception) -> None:
     await lab.assert_each_once(later, batch_id)
 
 
-async def test_a_wrong_key_settles_nothing(lab: Lab) -> None:
-    """Rows are not given away because of a key."""
-    service, batch_id = await expired(lab, UnauthorizedError("wrong key"))
-    with pytest.raises(UnauthorizedError):
+@pytest.mark.parametrize("error", [UnauthorizedError("wrong key"), QuotaError("no credit")])
+async def test_a_wrong_key_settles_nothing(lab: Lab, error: Exception) -> None:
+    """Rows are not given away because of a key, or of an account without credit."""
+    service, batch_id = await expired(lab, error)
+    with pytest.raises(type(error)):
         await service.collect(batch_id, as_is=True)
     assert not (await service.status(batch_id)).results_collected
     assert (await lab.service().collect(batch_id)).totals.outcomes.succeeded == 2
 
 
-@pytest.mark.parametrize("error", [GONE, RefusedError("403")])
+@pytest.mark.parametrize("error", [GONE, RefusedError("403"), FORBIDDEN])
 async def test_one_file_does_not_keep_the_other(lab: Lab, error: Exception) -> None:
     """The rows of the error file are safe before the trouble with the output file is told."""
     service, batch_id = await expired(lab, error)

@@ -84,7 +84,7 @@ MUTATIONS = {
     "no-short-check": Mutation(
         "application.collection",
         "_is_short",
-        "if batch.report is None or batch.totals.outcomes.settled >= batch.request_count:",
+        "if batch.report is None or _has_all(batch):",
         "if True:",
     ),
     "no-broken-end": Mutation(
