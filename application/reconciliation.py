@@ -20,7 +20,10 @@ BATCH_ID_KEY = "batchtrail_batch_id"
 
 _DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _OLDER_BATCHES = 100
-"""A search ends after so many batches in a row from before the upload: lists are not in order."""
+"""A search ends after so many batches in a row from before the upload: lists are not in order.
+
+None of them may be newer than the first: a list may also begin with the oldest.
+"""
 
 _DEAD = (BatchStatus.CANCELED, BatchStatus.FAILED)
 
@@ -125,11 +128,11 @@ class Reconciliation:
         """
         not_ours = {*submission.left_batch_ids, *batch.siblings, *batch.canceled_siblings}
         found: list[ProviderBatch] = []
-        older = 0
-        async with aclosing(self._provider.list_batches()) as newest_first:
-            async for listed in newest_first:
-                older = older + 1 if _is_older(listed, submission.input_file_created_at) else 0
-                if older == _OLDER_BATCHES:
+        older: list[datetime] = []
+        async with aclosing(self._provider.list_batches()) as batches:
+            async for listed in batches:
+                older = _older_in_a_row(older, listed, submission.input_file_created_at)
+                if len(older) == _OLDER_BATCHES:
                     break
                 left = listed.id in not_ours or listed.report.input_not_found
                 if _is_ours(listed, batch.id, submission) and not left:
@@ -210,5 +213,14 @@ def _is_ours(listed: ProviderBatch, batch_id: UUID, submission: Submission) -> b
     return listed.metadata.get(BATCH_ID_KEY) == str(batch_id)
 
 
-def _is_older(listed: ProviderBatch, moment: datetime | None) -> bool:
-    return listed.created_at is not None and moment is not None and listed.created_at < moment
+def _older_in_a_row(
+    before: list[datetime], listed: ProviderBatch, moment: datetime | None
+) -> list[datetime]:
+    """The moments of batches from before a moment that came one after the other.
+
+    None of them is newer than the first.
+    """
+    at = listed.created_at
+    if at is None or moment is None or at >= moment:
+        return []
+    return [at] if before and at > before[0] else [*before, at]

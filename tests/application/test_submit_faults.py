@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 
 from batchtrail.application.errors import (
     OutcomeUnknownError,
@@ -24,11 +26,13 @@ from batchtrail.domain.status import BatchStatus
 from batchtrail.domain.values import BatchProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
     from uuid import UUID
 
     from tests.application.conftest import Lab
 
+    from batchtrail.adapters.fake import FakeBatchProvider
+    from batchtrail.application.ports import ProviderBatch
     from batchtrail.application.progress import Progress
     from batchtrail.application.service import BatchService
 
@@ -475,6 +479,49 @@ async def test_sibling_that_the_list_shows_late_is_canceled(lab: Lab) -> None:
     lab.clock.after(3_000, lab.complete_all)
     await service.wait(batch_id)
     assert len(lab.live()) == 1
+
+
+class Listing:
+    """The provider, but that its list has batches of somebody else as well, in any order."""
+
+    def __init__(self, provider: FakeBatchProvider, others: int, *, oldest_first: bool) -> None:
+        self._provider = provider
+        self._others = others
+        self._oldest_first = oldest_first
+        self.listed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
+        ours = [each async for each in self._provider.list_batches()]
+        first = ours[0].created_at
+        assert first is not None
+        others = [
+            evolve(
+                ours[0],
+                id=f"batch_other_{number}",
+                input_file_id="file-other",
+                created_at=first - timedelta(days=1, seconds=number),
+            )
+            for number in range(self._others)
+        ]
+        batches = [*ours, *others]
+        for each in reversed(batches) if self._oldest_first else batches:
+            self.listed += 1
+            yield each
+
+
+@pytest.mark.parametrize(("oldest_first", "read"), [(False, 101), (True, 301)])
+async def test_a_list_in_either_order(lab: Lab, *, oldest_first: bool, read: int) -> None:
+    """What a lost call made is found behind any number of older batches."""
+    lab.provider.lose_next_answer("create")
+    listing: Any = Listing(lab.provider, 300, oldest_first=oldest_first)
+    service = lab.service(listing)
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("create") == 1
+    assert listing.listed == read
+    await finish(lab, service, batch_id)
 
 
 async def test_sibling_that_somebody_canceled_is_recorded(lab: Lab) -> None:
