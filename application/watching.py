@@ -145,14 +145,21 @@ class WatchFlow:
         )
 
     async def send_cancel(self, batch: Batch) -> Batch:
-        """Tell the provider to cancel a batch; one that is over by then ends as it is reported."""
+        """Tell the provider to cancel a batch; one that is over by then ends as it is reported.
+
+        Whatever the answer is: a cancellation that fails must not hide an end, and one whose
+        answer was lost may be under way. Raises the `ProviderError` of one that may succeed later.
+        """
         assert batch.provider_batch_id is not None
         try:
             seen = await self._provider.cancel_batch(batch.provider_batch_id)
-        except RefusedError:
-            # It ended in the meantime; what the provider reports now decides.
+        except ProviderError as error:
             seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-            return await self.record_seen(batch.id, seen)
+            batch = await self.record_seen(batch.id, seen)
+            is_under_way = batch.report is not None and batch.report.is_canceling
+            if batch.status.is_terminal or is_under_way or isinstance(error, RefusedError):
+                return batch
+            raise
         return await self.record_seen(batch.id, seen, after_call=True)
 
     async def poll_or_give_up(self, batch: Batch) -> Batch:

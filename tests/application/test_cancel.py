@@ -11,6 +11,8 @@ import pytest
 from batchtrail.application.errors import (
     NotFoundError,
     OutcomeUnknownError,
+    ProviderError,
+    RateLimitedError,
     UnavailableError,
 )
 from batchtrail.domain.errors import (
@@ -188,14 +190,21 @@ async def test_cancel_after_the_end_by_cancel_is_refused(lab: Lab) -> None:
         await service.cancel(batch_id)
 
 
-@pytest.mark.parametrize("reached", [True, False])
-async def test_lost_cancel_is_sent_again(lab: Lab, reached: bool) -> None:
+@pytest.mark.parametrize("error", [UnavailableError("reset"), OutcomeUnknownError("502")])
+async def test_cancel_whose_answer_is_lost(lab: Lab, error: ProviderError) -> None:
+    """A look at the batch shows that it arrived."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.lose_next_answer("cancel", error=error)
+    assert (await service.cancel(batch_id)).raw_status == "cancelling"
+    lab.provider.finish_cancel(provider_id)
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+    assert lab.provider.count("cancel") == 1
+
+
+async def test_lost_cancel_is_sent_again(lab: Lab) -> None:
     """The wish is in the log, so the next poll sends what was lost."""
     service, batch_id, provider_id = await submitted(lab)
-    if reached:
-        lab.provider.lose_next_answer("cancel")
-    else:
-        lab.provider.fail_next("cancel", UnavailableError("down"))
+    lab.provider.fail_next("cancel", UnavailableError("down"))
     with pytest.raises(UnavailableError):
         await service.cancel(batch_id)
     assert (await service.status(batch_id)).cancel_requested
@@ -299,11 +308,21 @@ async def test_discard_that_fails_does_not_stop_a_cancel(lab: Lab, error: Except
     assert (await service.cancel(batch_id)).status is BatchStatus.CANCELED
 
 
-async def test_lost_cancel_with_outcome_unknown(lab: Lab) -> None:
-    """Any lost answer of a cancel is repaired by the next poll."""
-    service, batch_id, provider_id = await submitted(lab)
-    lab.provider.lose_next_answer("cancel", error=OutcomeUnknownError("502"))
-    with pytest.raises(OutcomeUnknownError):
+@pytest.mark.parametrize(
+    "error",
+    [NotFoundError("no such route"), UnavailableError("500"), RateLimitedError("slow down")],
+)
+async def test_a_cancellation_that_always_fails_hides_no_end(
+    lab: Lab, error: ProviderError
+) -> None:
+    """The batch is looked at all the same, and its finished rows are kept."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.provider.fail_next("cancel", error, times=10_000)
+    with pytest.raises(type(error)):
         await service.cancel(batch_id)
-    lab.clock.after(100, lambda: lab.provider.finish_cancel(provider_id))
-    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+    lab.clock.after(600, lab.complete_all)
+    summary = await service.wait(batch_id)
+    assert summary.status is BatchStatus.ENDED
+    assert set((await lab.outcomes(service, batch_id)).values()) == {"succeeded"}
+    assert lab.clock.elapsed < 3_600
