@@ -1,13 +1,16 @@
 """A round of polls: many batches asked for with few calls."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from .errors import (
     NotFoundError,
     ProviderError,
+    QuotaError,
+    RateLimitedError,
     RefusedError,
     UnauthorizedError,
     problem_text,
@@ -20,6 +23,12 @@ LIST_PAGE = 100
 
 _MANY_CALLS = 100
 """As many as a list of 10,000 batches has pages."""
+
+_FAILURES_OF_AN_OUTAGE = 3
+"""After so many calls in a row that fail the provider is taken to be down, and left alone."""
+
+_FORBIDDEN = 403
+"""An answer about a single batch, where others are shown."""
 
 _OUTAGE_DELAYS = (1.0, 5.0, 15.0, 30.0, 60.0)
 
@@ -42,6 +51,7 @@ class PollRounds:
         self._take = take
         self._outages = 0
         self._is_listless = False
+        self._unanswered: set[str] = set()
         self.is_locked_out = False
         self._resting_until: datetime | None = None
 
@@ -56,16 +66,15 @@ class PollRounds:
         Walking the list costs a call for each page, so it ends as soon as the batches that it
         has not shown yet are no more than the pages so far: asking for those costs no more. What
         was not asked for because of an outage stays due.
+
+        A list that cannot be read, or one batch that cannot be shown, is no outage while others
+        are answered.
         """
-        left = dict.fromkeys(due)
+        # What kept the last round from others does not come first again.
+        left = dict.fromkeys(sorted(due, key=self._unanswered.__contains__))
         try:
-            if len(known) > 1:
-                await self._ask_list(left, known)
-            pause = self._pause(len(left))
-            for asked, batch_id in enumerate(left):
-                if asked:
-                    await self._clock.sleep(pause)
-                await self._ask_for(batch_id)
+            is_there = len(known) > 1 and await self._ask_list(left, known)
+            await self._ask_by_name(list(left), is_there=is_there)
         except ProviderError as error:
             self.is_locked_out = isinstance(error, UnauthorizedError)
             self._rest_after(error)
@@ -75,11 +84,13 @@ class PollRounds:
             _log.info("the provider answers again")
         self._outages = 0
 
-    async def _ask_list(self, left: dict[str, None], known: Collection[str]) -> None:
+    async def _ask_list(self, left: dict[str, None], known: Collection[str]) -> bool:
+        """Take what the list shows, and off what is left; whether that was anything."""
+        before = len(left)
         try:
             await self._walk_list(left, known)
         except Exception as error:
-            if _is_outage(error):
+            if _is_for_all(error):
                 raise
             if not self._is_listless:
                 _log.warning(
@@ -88,6 +99,39 @@ class PollRounds:
                     exc_info=worth_tracing(error),
                 )
             self._is_listless = True
+        return len(left) < before
+
+    async def _ask_by_name(self, ids: Sequence[str], *, is_there: bool) -> None:
+        """Ask for batches one by one; raises the `ProviderError` of an outage.
+
+        While any is answered, a failure is the trouble of its own batch.
+        """
+        failed: dict[str, ProviderError] = {}
+        in_a_row = 0
+        pause = self._pause(len(ids))
+        for asked, batch_id in enumerate(ids):
+            if asked:
+                await self._clock.sleep(pause)
+            try:
+                seen: ProviderBatch | Exception = await self._provider.retrieve_batch(batch_id)
+            except Exception as error:
+                if _is_for_all(error):
+                    raise
+                seen = error
+            if _is_outage(seen):
+                failed[batch_id] = seen
+                in_a_row += 1
+                if in_a_row == _FAILURES_OF_AN_OUTAGE:
+                    break
+                continue
+            is_there, in_a_row = True, 0
+            await self._take(batch_id, seen)
+        self._unanswered = set(failed)
+        if is_there:
+            for batch_id, failure in failed.items():
+                await self._take(batch_id, failure)
+        if failed and (in_a_row == _FAILURES_OF_AN_OUTAGE or not is_there):
+            raise next(reversed(failed.values()))
 
     def _pause(self, calls: int) -> float:
         """Seconds between calls; a round of many has no more of them in a second than one of few.
@@ -110,15 +154,6 @@ class PollRounds:
                         return
                     await self._clock.sleep(pause)
 
-    async def _ask_for(self, batch_id: str) -> None:
-        try:
-            seen: ProviderBatch | Exception = await self._provider.retrieve_batch(batch_id)
-        except Exception as error:
-            if _is_outage(error):
-                raise
-            seen = error
-        await self._take(batch_id, seen)
-
     def _rest_after(self, error: ProviderError) -> None:
         delay = _OUTAGE_DELAYS[min(self._outages, len(_OUTAGE_DELAYS) - 1)]
         delay = max(delay, error.retry_after or 0.0)
@@ -127,9 +162,15 @@ class PollRounds:
         _log.warning("the polls fail, again in %g s: %s", delay, error)
 
 
-def _is_outage(error: Exception) -> bool:
-    """Whether the provider is not there; otherwise it is, but will not show what it is asked for.
+def _is_outage(seen: ProviderBatch | Exception) -> TypeGuard[ProviderError]:
+    """Whether the provider was not there; otherwise it was, but did not show what it was asked for.
 
     What no adapter should raise says nothing about other batches either.
     """
-    return isinstance(error, ProviderError) and not isinstance(error, NotFoundError | RefusedError)
+    return isinstance(seen, ProviderError) and not isinstance(seen, NotFoundError | RefusedError)
+
+
+def _is_for_all(error: Exception) -> bool:
+    """Whether every call fails so: for the key, for the account, or for the number of calls."""
+    is_key = isinstance(error, UnauthorizedError) and error.http_status != _FORBIDDEN
+    return is_key or isinstance(error, QuotaError | RateLimitedError)

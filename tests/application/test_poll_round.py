@@ -5,6 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
+from batchtrail.application.errors import (
+    ProviderError,
+    QuotaError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from batchtrail.application.poll_round import PollRounds
 from batchtrail.application.ports import CreateRequest, ProviderBatch
 
@@ -23,10 +29,14 @@ class _Round:
         self.clock = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.provider = FakeBatchProvider(page_size=PAGE, now=self.clock.now)
         self.seen: dict[str, datetime] = {}
+        self.failed: list[str] = []
         self.rounds = PollRounds(self.provider, self.clock, self._take, spread=SPREAD)
 
-    async def _take(self, batch_id: str, _: ProviderBatch | Exception) -> None:
-        self.seen[batch_id] = self.clock.now()
+    async def _take(self, batch_id: str, seen: ProviderBatch | Exception) -> None:
+        if isinstance(seen, Exception):
+            self.failed.append(batch_id)
+        else:
+            self.seen[batch_id] = self.clock.now()
 
     async def submit(self, count: int) -> list[str]:
         async def lines() -> object:
@@ -79,3 +89,51 @@ async def test_few_are_not_kept_waiting(polls: _Round) -> None:
     made = await polls.submit(3)
     assert await polls.ask(made, made) == timedelta()
     assert await polls.ask(made[:1], made[:1]) == timedelta()
+
+
+async def test_a_provider_that_is_down_is_left_alone_soon(polls: _Round) -> None:
+    """A call for each of many batches would wait for each; and none of them is in trouble."""
+    made = await polls.submit(10)
+    polls.provider.fail_always(UnavailableError("down"))
+    await polls.ask(made, made)
+    assert (polls.provider.count("list"), polls.provider.count("retrieve")) == (1, 3)
+    assert polls.rounds.is_resting
+    assert (polls.seen, polls.failed) == ({}, [])
+
+
+async def test_batches_that_are_never_shown_do_not_keep_the_others(polls: _Round) -> None:
+    """As many as make an outage, and first in turn: the next round begins with the others."""
+    made = await polls.submit(6)
+    for each in made:
+        polls.provider.hide_from_list(each, times=10)
+    bad = made[:3]
+    retrieve = polls.provider.retrieve_batch
+
+    async def showing(batch_id: str) -> ProviderBatch:
+        if batch_id in bad:
+            raise UnavailableError("500")
+        return await retrieve(batch_id)
+
+    polls.provider.retrieve_batch = showing  # type: ignore[method-assign]
+    await polls.ask(made, made)
+    assert (polls.seen, polls.failed) == ({}, [])
+    await polls.ask(made, made)
+    assert set(polls.seen) == set(made[3:])
+    assert polls.failed == bad
+    assert polls.rounds.is_resting  # after three in a row
+    polls.failed.clear()
+    await polls.ask(made[2:], made)
+    assert polls.failed == bad[2:]
+
+
+@pytest.mark.parametrize(
+    "error", [UnauthorizedError("wrong key", http_status=401), QuotaError("no credit")]
+)
+async def test_what_all_calls_answer_is_asked_once(polls: _Round, error: ProviderError) -> None:
+    """For the key or the account no other call is of use."""
+    made = await polls.submit(5)
+    polls.provider.fail_always(error)
+    await polls.ask(made, made)
+    assert (polls.provider.count("list"), polls.provider.count("retrieve")) == (1, 0)
+    assert polls.failed == []
+    assert polls.rounds.is_locked_out is isinstance(error, UnauthorizedError)

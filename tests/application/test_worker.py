@@ -337,7 +337,12 @@ def test_two_workers_give_up_at_the_same_moment(world: Lab, live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RefusedError("Method not allowed", http_status=405), ValueError("a bug in it")]
+    "error",
+    [
+        RefusedError("Method not allowed", http_status=405),
+        UnavailableError("one of its entries is no batch"),
+        ValueError("a bug in an adapter"),
+    ],
 )
 def test_a_provider_without_a_list(
     world: Lab, live: Live, caplog: pytest.LogCaptureFixture, error: Exception
@@ -373,7 +378,13 @@ class Unlisted:
 
 @pytest.mark.parametrize(
     "error",
-    [NotFoundError("no such batch"), RefusedError("bad id"), ValueError("a bug in an adapter")],
+    [
+        NotFoundError("no such batch"),
+        RefusedError("bad id"),
+        UnavailableError("500"),
+        UnauthorizedError("not yours", http_status=403),
+        ValueError("a bug in an adapter"),
+    ],
 )
 def test_a_batch_that_is_refused_does_not_keep_the_others(
     world: Lab, live: Live, error: Exception
