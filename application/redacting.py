@@ -5,7 +5,13 @@ from io import BytesIO
 from uuid import UUID
 
 from ..domain.bodies import is_marker, marker_of
-from ..domain.events import BatchEvent, RequestsAdded, ResultApplied, ResultSkipped
+from ..domain.events import (
+    BatchEvent,
+    RequestRedacted,
+    RequestsAdded,
+    ResultApplied,
+    ResultSkipped,
+)
 from ..domain.values import Stamp
 from .body_writer import BodyWriter
 from .errors import ConflictError, InputError
@@ -39,6 +45,20 @@ def redact(
         except ConflictError:
             continue
         return len(changes)
+
+
+def redact_again(batches: Batches, batch_id: UUID, stamp: Callable[[], Stamp]) -> None:
+    """Remove what came for requests after they were redacted: their results, collected later.
+
+    Safe to repeat. Raises `UnfinishedError` while the batch may need them.
+    """
+    redacted = {
+        event.custom_id: event.reason
+        for event in batches.history(batch_id)
+        if isinstance(event, RequestRedacted)
+    }
+    for custom_id, reason in redacted.items():
+        redact(batches, batch_id, custom_id, reason, stamp)
 
 
 def _writing(batches: Batches, batch_id: UUID, changes: _Changes) -> Callable[[BodyWriter], None]:

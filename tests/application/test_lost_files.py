@@ -73,6 +73,20 @@ async def test_collect_as_is(lab: Lab, error: Exception) -> None:
     await lab.assert_each_once(later, batch_id)
 
 
+async def test_collected_again_after_a_redaction(lab: Lab) -> None:
+    """What comes later of a request that was redacted does not stay either."""
+    service, batch_id = await expired(lab, GONE)
+    await service.collect(batch_id, as_is=True)
+    later = lab.service()
+    await later.redact_request(batch_id, "a", reason="asked for")
+    await later.collect_again(batch_id)
+    first, second, _ = await lab.completions(later, batch_id)
+    assert (first.outcome, first.redacted, first.line) == ("succeeded", True, None)
+    assert second.line is not None
+    assert first.cost == second.cost
+    assert (await later.verify()).differences == ()
+
+
 @pytest.mark.parametrize("error", [UnauthorizedError("wrong key"), QuotaError("no credit")])
 async def test_a_wrong_key_settles_nothing(lab: Lab, error: Exception) -> None:
     """Rows are not given away because of a key, or of an account without credit."""
