@@ -1,9 +1,9 @@
 """The completions of a batch: each request's outcome, and its line in the results."""
 
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,8 @@ from .views import CompletionRow
 
 if TYPE_CHECKING:
     from .endpoints import Answer
+
+_T = TypeVar("_T")
 
 
 @frozen
@@ -106,20 +108,13 @@ async def result_lines(
     `only` names the outcomes that are wanted. Raises `BatchNotFoundError`, and `BodyRemovedError`
     as `output_line` does.
     """
-    batch = await runtime.load(batch_id)
-    why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
     wanted = [outcome for outcome in Outcome if outcome in only]  # once: a set hashes in Python
-    after = 0
-    while page := await runtime.in_store(
-        partial(runtime.batches.lines_page, batch_id, after=after)
-    ):
+    async for batch, why, page in _pages(runtime, batch_id, runtime.batches.lines_page):
         pieces: list[bytes] = []
         for row, line in page:
             if row.outcome in wanted:
                 pieces += (_line_without_body(batch, why, row),) if line is None else (line, b"\n")
         yield b"".join(pieces)
-        after = page[-1][0].number
-    refuse_lost_requests(batch, after)
 
 
 def _line_without_body(batch: Batch, why: dict[int, RequestProblem], row: CompletionRow) -> bytes:
@@ -133,13 +128,26 @@ def _line_without_body(batch: Batch, why: dict[int, RequestProblem], row: Comple
 
 async def completion_pages(runtime: Runtime, batch_id: UUID) -> AsyncIterator[list[Completion]]:
     """The completions of a batch in input order, about a megabyte at a time."""
+    async for batch, why, page in _pages(runtime, batch_id, runtime.batches.completions_page):
+        yield [completion_of(batch, why, row, result) for row, result in page]
+
+
+async def _pages(
+    runtime: Runtime, batch_id: UUID, read: Callable[..., Sequence[tuple[CompletionRow, _T]]]
+) -> AsyncIterator[tuple[Batch, dict[int, RequestProblem], Sequence[tuple[CompletionRow, _T]]]]:
+    """The requests of a batch in input order, by the page; and what says why some have no line.
+
+    Until its results are collected the batch is loaded behind each page: it may have ended since
+    the page before, and an outcome without its reason would be told.
+    """
     batch = await runtime.load(batch_id)
     why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
     after = 0
-    while page := await runtime.in_store(
-        partial(runtime.batches.completions_page, batch_id, after=after)
-    ):
-        yield [completion_of(batch, why, row, result) for row, result in page]
+    while page := await runtime.in_store(partial(read, batch_id, after=after)):
+        if not batch.results_collected:
+            batch = await runtime.load(batch_id)
+            why = await runtime.in_store(_errors_of_lines, runtime.batches, batch)
+        yield batch, why, page
         after = page[-1][0].number
     refuse_lost_requests(batch, after)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batchtrail.application import store
 from batchtrail.application.errors import BatchNotFoundError, InputError
 from batchtrail.application.progress import Applying, Uploading, Waiting
 from batchtrail.bootstrap import no_provider
-from batchtrail.domain.status import BatchStatus
+from batchtrail.domain.status import BatchStatus, Outcome
 from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
@@ -302,3 +303,22 @@ async def test_batches_newest_first(lab: Lab) -> None:
         ids.append(await service.submit(lab.lines(custom_id)))
         lab.clock.pass_time(1)
     assert [each.id for each in await service.batches(limit=2)] == ids[:0:-1]
+
+
+async def test_results_that_are_read_across_the_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read after the end says why a request has no line, whenever the reading began."""
+    monkeypatch.setattr(store, "_PAGE_BYTES", 1)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.provider.drop_line("c")
+    lines, completions = service.result_lines(batch_id), service.completions(batch_id)
+    assert (await anext(completions)).outcome is Outcome.PENDING
+    await anext(lines)
+    lab.complete_all()
+    await service.wait(batch_id)
+    *_, last = [each async for each in completions]
+    assert (last.outcome, last.error and last.error.code) == (Outcome.MISSING, "missing")
+    *_, piece = [each async for each in lines]
+    assert b'"code":"missing"' in piece
