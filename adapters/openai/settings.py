@@ -1,5 +1,6 @@
 """How to reach an OpenAI-compatible server: address, key, time limits."""
 
+import json
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
@@ -11,6 +12,9 @@ from ...domain.values import Limits
 from .dialect import Dialect, check_azure_address, limits_of, resolved
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+_SHORTEST_SECRET = 9
+"""Characters. A shorter key is a word for a server that wants none: `x`, `test`, `emulator`."""
 
 
 class AuthStyle(StrEnum):
@@ -136,8 +140,31 @@ class OpenAISettings:
         )
 
     def redact(self, text: str) -> str:
-        """`text` without the key, which some servers repeat in their error messages."""
-        return text.replace(self.api_key, "[key]")
+        """`text` without the key, which some servers repeat in their error messages.
+
+        A word that stands for a key stays: without it the text would lose what it says.
+        """
+        return text.replace(self.api_key, "[key]") if self._is_secret else text
+
+    def redact_body(self, body: bytes) -> bytes:
+        """An answer without the key, as it is and as JSON writes it.
+
+        For an answer from which texts are taken: one that is cut first may keep a part of the key.
+        """
+        if self._is_secret:
+            for spelling in _json_spellings(self.api_key):
+                body = body.replace(spelling.encode(), b"[key]")
+        return body
+
+    @property
+    def _is_secret(self) -> bool:
+        return len(self.api_key) >= _SHORTEST_SECRET
+
+
+def _json_spellings(text: str) -> set[str]:
+    """How JSON writes a text; some servers escape its slashes as well."""
+    escaped = json.dumps(text)[1:-1]
+    return {text, escaped, escaped.replace("/", r"\/")}
 
 
 def _is_this_machine(host: str) -> bool:

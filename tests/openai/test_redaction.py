@@ -1,0 +1,117 @@
+"""The key, which some servers repeat, is in no text that is shown or stored."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from batchtrail.adapters.openai import wire
+from batchtrail.adapters.openai.provider import OpenAIBatchProvider
+from batchtrail.application.errors import ProviderError, RefusedError
+
+Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
+Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
+
+NOTHING_SHORTER = 8
+
+
+def parts_of(key: str) -> list[str]:
+    """Every beginning of a key that would give some of it away."""
+    return [key[:length] for length in range(NOTHING_SHORTER, len(key) + 1)]
+
+
+@pytest.mark.parametrize("position", [280, 284, 288, 292, 296, 300])
+@pytest.mark.parametrize("shape", ["{}", '{{"error": {{"message": "{}"}}}}', "<title>{}</title>"])
+async def test_a_cut_message_keeps_no_part_of_the_key(  # noqa: PLR0917 -- fixtures and a table
+    serve: Serve,
+    provider_for: Connect,
+    key: str,
+    caplog: pytest.LogCaptureFixture,
+    position: int,
+    shape: str,
+) -> None:
+    """Long messages are shortened, and the cut may run through the key."""
+    words = f"{'x' * (position - 1)} {key} and so on"
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=400, body=shape.format(words).encode())
+
+    provider = await provider_for(await serve(answer))
+    with caplog.at_level(logging.DEBUG), pytest.raises(RefusedError) as caught:
+        await provider.retrieve_batch("batch_1")
+    shown = caplog.text + repr(caught.value) + str(vars(caught.value))
+    assert [part for part in parts_of(key) if part in shown] == []
+
+
+@pytest.mark.parametrize("size", [4_096, 64 * 1024])
+async def test_a_long_page_keeps_no_part_of_the_key(
+    serve: Serve, provider_for: Connect, key: str, size: int
+) -> None:
+    """What is read and searched of a page is cut as well."""
+    markup = "<p>" * (size // 3 - 3)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=400, body=f"{markup} {key}{'!' * 99_999}".encode())
+
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(RefusedError) as caught:
+        await provider.retrieve_batch("batch_1")
+    assert [part for part in parts_of(key) if part in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("api_key", ["sk-0123456789", 'sk-"quoted\\"-1', "sk/with/slashes+1=="])
+@pytest.mark.parametrize("slash", ["/", "\\/"])
+async def test_a_report_holds_no_key(
+    serve: Serve, provider_for: Connect, caplog: pytest.LogCaptureFixture, api_key: str, slash: str
+) -> None:
+    """Reports are stored, and a word that is not known is logged; both come with a 200."""
+    wire._unknown.cache_clear()
+    batch = {
+        "id": "batch_1",
+        "status": f"stuck {api_key}",
+        "errors": {"data": [{"code": api_key, "message": f"Bearer {api_key}", "param": api_key}]},
+        "model": api_key,
+        "metadata": {api_key: api_key},
+    }
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=json.dumps(batch).replace("/", slash).encode())
+
+    provider = await provider_for(await serve(answer), api_key=api_key)
+    found = await provider.retrieve_batch("batch_1")
+    assert found.report.errors[0].message == "Bearer [key]"
+    assert found.report.raw_status == "stuck [key]"
+    assert api_key not in f"{found} {caplog.text}"
+
+
+@pytest.mark.parametrize("api_key", ["x", "test", "req", "emulator"])
+async def test_a_word_that_stands_for_a_key_mangles_nothing(
+    serve: Serve, provider_for: Connect, api_key: str
+) -> None:
+    """Servers that want no key get some word; their messages and request ids hold such words."""
+    message = "the latest request to the emulator was expected to be a text"
+
+    async def answer(_: web.Request) -> web.Response:
+        body = {"error": {"message": message}}
+        return web.json_response(body, status=400, headers={"x-request-id": "req_test"})
+
+    provider = await provider_for(await serve(answer), api_key=api_key)
+    with pytest.raises(ProviderError) as caught:
+        await provider.retrieve_batch("batch_1")
+    assert (caught.value.message, caught.value.request_id) == (message, "req_test")
+
+
+async def test_the_content_of_files_and_answers_stays_as_it_is(
+    serve: Serve, provider_for: Connect, key: str
+) -> None:
+    """It is the user's own, whatever it holds."""
+    content = json.dumps({"text": f"a text with {key} in it"}).encode()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=content)
+
+    provider = await provider_for(await serve(answer))
+    assert (await provider.complete_request("/v1/responses", b"{}")).body == content
+    assert b"".join([piece async for piece in provider.download("file-1")]) == content
