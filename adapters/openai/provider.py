@@ -1,6 +1,7 @@
 """The `BatchProvider` port over OpenAI's Files and Batch API."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -27,6 +28,8 @@ from .dialect import create_endpoint
 from .retry import Call, Failure
 from .settings import OpenAISettings
 from .transport import Answer, Request, Surroundings, Transport
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T", ProviderBatch, StoredFile)
 
@@ -73,6 +76,7 @@ class OpenAIBatchProvider:
     ) -> None:
         self._settings = settings
         self._transport = Transport(session, settings, Surroundings(sleep, chance, now))
+        self._renamed: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -148,7 +152,10 @@ class OpenAIBatchProvider:
         )
 
     async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
-        """One batch as it is now. Raises `NotFoundError`. A repeat is safe."""
+        """One batch as it is now, under the id that was asked for.
+
+        Raises `NotFoundError`. A repeat is safe.
+        """
         return await self._fetch_batch(Call.RETRIEVE, HTTPMethod.GET, batch_id)
 
     async def cancel_batch(self, batch_id: str) -> ProviderBatch:
@@ -275,10 +282,17 @@ class OpenAIBatchProvider:
         self, call: Call, method: HTTPMethod, batch_id: str, *action: str
     ) -> ProviderBatch:
         url = self._settings.url("batches", _segment(batch_id), *action)
-        return await self._transport.fetch(
+        found = await self._transport.fetch(
             Request(call, method, url),
             lambda answer: wire.read_batch(answer.body, answer.request_id),
         )
+        if found.id == batch_id:
+            return found
+        # A gateway that passes on its upstream's own id; the address has said which batch is meant.
+        if batch_id not in self._renamed:
+            self._renamed.add(batch_id)
+            logger.warning("asked for batch %s, the server calls it %s", batch_id, found.id)
+        return evolve(found, id=batch_id)
 
 
 def _segment(resource_id: str) -> str:

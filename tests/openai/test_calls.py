@@ -20,7 +20,7 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from batchtrail.application.ports import BatchProvider, CreateRequest, DirectAnswer
+from batchtrail.application.ports import BatchProvider, CreateRequest, DirectAnswer, ProviderBatch
 from batchtrail.domain.status import BatchStatus
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
@@ -226,6 +226,23 @@ async def test_an_id_is_one_segment_of_the_path(
     await (await provider_for(await serve(answer))).retrieve_batch(batch_id)
     assert [batch_id] == [unquote(path.removeprefix("/v1/batches/")) for path in seen]
     assert seen[0].count("/") == 3
+
+
+@pytest.mark.parametrize("call", ["retrieve", "cancel"])
+async def test_an_answer_is_about_the_batch_that_was_asked_for(
+    serve: Serve, provider_for: Connect, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    """A gateway may pass on its upstream's own id; that is told once for a batch."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(BATCH | {"id": "batch_upstream", "status": "completed"})
+
+    provider = await provider_for(await serve(answer))
+    for _ in range(2):
+        found = await do(provider, call)
+        assert isinstance(found, ProviderBatch)
+        assert (found.id, found.report.status) == ("batch_1", BatchStatus.ENDED)
+    assert [record.args for record in caplog.records] == [("batch_1", "batch_upstream")]
 
 
 @pytest.mark.parametrize("batch_id", ["", ".", ".."])
