@@ -216,8 +216,9 @@ class OpenAIBatchProvider:
         """Yield a file's content from its first byte, in pieces of up to 256 KiB.
 
         Redirects are followed, to another origin without the key. Raises `NotFoundError`, and
-        `UnavailableError` when the transfer breaks off, which is not repeated here: what was
-        yielded is good, and a repeat is safe and begins at the first byte. An answer without
+        `UnavailableError` when a server sends something else, such as a web page, or when the
+        transfer breaks off, which is not repeated here once a piece was yielded: that is good,
+        and a repeat is safe and begins at the first byte. An answer without
         Content-Length that is not chunked either ends where its connection ends; then only the
         caller can tell that it is short.
         """

@@ -28,6 +28,7 @@ _MOST_REDIRECTS = 10
 _LONGEST_ANSWER = 64 * 1024 * 1024  # a page of 100 failed batches lists many errors
 _LONGEST_ERROR = 64 * 1024
 _PIECE = 256 * 1024
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _HARMLESS_HEADERS = {"Accept": "application/json, */*", "User-Agent": "batchtrail"}
 
 
@@ -108,15 +109,17 @@ class Transport:
         while True:
             attempt += 1
             async with AsyncExitStack() as stack:
-                result = await self._begin(stack, request)
-                while not isinstance(result, Failure):
-                    piece = await self._piece(result)
-                    if isinstance(piece, Failure):
-                        raise error_for(request.call, piece)
-                    if not piece:
-                        return
-                    yield piece
-            await self._wait_or_raise(request.call, result, attempt)
+                begun = await self._begin(stack, request)
+                if not isinstance(begun, Failure):
+                    response, piece = begun
+                    while piece:
+                        yield piece
+                        result = await self._piece(response)
+                        if isinstance(result, Failure):
+                            raise error_for(request.call, result)
+                        piece = result
+                    return
+            await self._wait_or_raise(request.call, begun, attempt)
 
     async def _wait_or_raise(self, call: Call, failure: Failure, attempt: int) -> None:
         chance = self._surroundings.chance()
@@ -150,14 +153,19 @@ class Transport:
 
     async def _begin(
         self, stack: AsyncExitStack, request: Request
-    ) -> aiohttp.ClientResponse | Failure:
+    ) -> tuple[aiohttp.ClientResponse, bytes] | Failure:
+        """Open a file and read its first piece."""
         try:
             response = await self._open(stack, request, None)
+            if isinstance(response, Failure):
+                return response
+            piece = await response.content.read(_PIECE)
         except failures.TRANSPORT_ERRORS as error:
             return failures.no_answer(error)
-        if isinstance(response, Failure) or response.status != HTTPStatus.PARTIAL_CONTENT:
-            return response
-        return Failure("the server sent a part of the file", status=response.status)
+        reason = _not_the_file(response, piece)
+        if reason is None:
+            return response, piece
+        return Failure(reason, status=response.status, request_id=self._request_id(response))
 
     async def _open(
         self, stack: AsyncExitStack, request: Request, body: Body | None
@@ -262,6 +270,18 @@ class Transport:
         headers = response.headers
         found = headers.get("x-request-id") or headers.get("apim-request-id")
         return self._settings.redact(found) if found else None
+
+
+def _not_the_file(response: aiohttp.ClientResponse, begin: bytes) -> str | None:
+    """Why a success answer is not the file that was asked for; None when it may be."""
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        return "the server sent a part of the file"
+    if response.status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+        return f"the server answered {response.status}, not with the file"
+    # Some small servers call everything HTML, but no line of a file of JSON begins like a page.
+    if response.content_type in _PAGES and begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "the server, or a gateway before it, sent a web page in place of the file"
+    return None
 
 
 def _target(response: aiohttp.ClientResponse) -> URL | None:

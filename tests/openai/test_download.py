@@ -61,6 +61,53 @@ async def test_a_part_of_a_file_is_not_the_file(serve: Serve, provider_for: Conn
         await whole(await provider_for(await serve(answer)))
 
 
+@pytest.mark.parametrize("status", [201, 202, 203, 226, 299])
+async def test_another_success_is_not_the_file(
+    serve: Serve, provider_for: Connect, waits: list[float], status: int
+) -> None:
+    """What it holds are a server's words about the file, such as that it is not ready."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"status": "in preparation"}, status=status)
+
+    with pytest.raises(UnavailableError, match=f"answered {status}"):
+        await whole(await provider_for(await serve(answer)))
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/xhtml+xml"])
+@pytest.mark.parametrize("begin", ["<html>", "\n <!DOCTYPE html>", "\ufeff<html>"])
+async def test_a_page_is_not_the_file(
+    serve: Serve, provider_for: Connect, waits: list[float], content_type: str, begin: str
+) -> None:
+    """A gateway that shows its notices with a 200; the next attempt may find the file."""
+    answers = [begin, begin]
+
+    async def answer(_: web.Request) -> web.Response:
+        if answers:
+            page = f"{answers.pop()}<h1>We will be back soon</h1>"
+            return web.Response(text=page, content_type=content_type)
+        return web.Response(body=CONTENT)
+
+    base = await serve(answer)
+    with pytest.raises(UnavailableError, match="web page"):
+        await whole(await provider_for(base, max_attempts=1))
+    assert await whole(await provider_for(base)) == CONTENT
+    assert len(waits) == 1
+
+
+@pytest.mark.parametrize("content", [CONTENT, b""])
+async def test_a_file_that_is_called_a_page_is_the_file(
+    serve: Serve, provider_for: Connect, content: bytes
+) -> None:
+    """HTML is what many frameworks call an answer when nobody says what it is."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=content, content_type="text/html")
+
+    assert await whole(await provider_for(await serve(answer))) == content
+
+
 @pytest.mark.parametrize(
     "framing", [b"Content-Length: 999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e7\r\n"]
 )
