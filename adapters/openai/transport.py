@@ -12,6 +12,7 @@ import aiohttp
 from attrs import frozen
 from yarl import URL
 
+from ...application.texts import storable
 from . import failures
 from .bodies import Body
 from .proxies import ProxyError, environment_proxy
@@ -266,10 +267,10 @@ class Transport:
             return failures.no_answer(error)
 
     def _request_id(self, response: aiohttp.ClientResponse) -> str | None:
-        """OpenAI's `x-request-id`, or Azure's spelling of it."""
+        """OpenAI's `x-request-id`, or Azure's spelling of it; any bytes may stand in a header."""
         headers = response.headers
         found = headers.get("x-request-id") or headers.get("apim-request-id")
-        return self._settings.redact(found) if found else None
+        return storable(self._settings.redact(found)) if found else None
 
 
 def _not_the_file(response: aiohttp.ClientResponse, begin: bytes) -> str | None:

@@ -245,6 +245,26 @@ async def test_a_refusal_whose_body_breaks_off_is_still_a_refusal(
         await provider.create_batch(REQUEST)
 
 
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+async def test_a_request_id_that_is_no_text_can_be_stored(
+    serve_raw: ServeRaw, provider_for: Connect, status: bytes
+) -> None:
+    """A header may hold any bytes; what came of the call is recorded with it."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'24h"}')
+        head = b"HTTP/1.1 %s\r\nx-request-id: req\xe9\r\n" % status
+        writer.write(head + b"Content-Length: %d\r\n\r\n" % len(BATCH) + BATCH)
+
+    provider = await provider_for(await serve_raw(answer))
+    try:
+        request_id = (await provider.create_batch(REQUEST)).request_id
+    except RefusedError as error:
+        request_id = error.request_id
+    assert request_id == "req\\udce9"
+    assert request_id.encode()
+
+
 async def test_an_endless_error_page_is_cut(serve: Serve, provider_for: Connect) -> None:
     """A server in trouble must not fill our memory."""
     sent = 0
