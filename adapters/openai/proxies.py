@@ -9,6 +9,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
+from .hosts import has_host
+
 
 class ProxyError(ValueError):
     """The environment names a proxy that cannot be used; the text does not repeat its URL."""
@@ -29,6 +31,8 @@ def environment_proxy(url: URL) -> URL | None:
         proxy = URL(named if "://" in named else f"http://{named}")
     except ValueError:
         raise ProxyError("the proxy in the environment cannot be read as a URL") from None
-    if proxy.scheme not in {"http", "https"} or not proxy.host:
+    if proxy.scheme not in {"http", "https"}:
         raise ProxyError(f"a {proxy.scheme} proxy is set in the environment; http(s) ones work")
+    if not has_host(proxy):
+        raise ProxyError("the proxy in the environment names no host that can be looked up")
     return proxy

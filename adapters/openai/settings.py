@@ -10,6 +10,7 @@ from yarl import URL
 
 from ...domain.values import Limits
 from .dialect import Dialect, check_azure_address, limits_of, resolved
+from .hosts import has_host
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -34,8 +35,8 @@ def _normalised(base_url: str) -> str:
         raise ValueError("the base URL cannot be read as a URL") from None
     if url.scheme not in {"http", "https"}:
         raise ValueError("the base URL must begin with http:// or https://")
-    if not url.host:
-        raise ValueError("the base URL names no host")
+    if not has_host(url):
+        raise ValueError("the base URL names no host, or one that cannot be looked up")
     if url.raw_user is not None or url.raw_password is not None:
         raise ValueError("the base URL must not hold a user name or password")
     if url.raw_query_string or url.raw_fragment or base_url.strip().endswith(("?", "#")):

@@ -15,6 +15,7 @@ from yarl import URL
 from ...application.texts import storable
 from . import failures
 from .bodies import Body
+from .hosts import has_host
 from .proxies import ProxyError, environment_proxy
 from .retry import Backoff, Call, Failure, error_for, retry_after, should_retry, wait_before_repeat
 from .settings import OpenAISettings
@@ -286,7 +287,7 @@ def _not_the_file(response: aiohttp.ClientResponse, begin: bytes) -> str | None:
 
 
 def _target(response: aiohttp.ClientResponse) -> URL | None:
-    """Where a redirect leads; None when it leads nowhere, or from https to plain http."""
+    """Where a redirect leads; None when that is nowhere, or from https to plain http."""
     location = response.headers.get("Location", "")
     try:
         # As it was sent: a new quoting would break the signature of a presigned address.
@@ -295,6 +296,8 @@ def _target(response: aiohttp.ClientResponse) -> URL | None:
     except ValueError:
         return None
     is_downgrade = response.url.scheme == "https" and target.scheme != "https"
-    if not location or not target.host or target.scheme not in {"http", "https"} or is_downgrade:
+    if not location or target.scheme not in {"http", "https"} or is_downgrade:
+        return None
+    if not has_host(target):
         return None
     return target.with_user(None).with_fragment(None)

@@ -332,7 +332,13 @@ async def test_no_proxy_is_heard(
 
 
 @pytest.mark.parametrize(
-    "proxy", ["socks5://me:s3cret@127.0.0.1:1", "http://me:s3cret@", "http://[s3cret"]
+    "proxy",
+    [
+        "socks5://me:s3cret@127.0.0.1:1",
+        "http://me:s3cret@",
+        "http://[s3cret",
+        "http://me:s3cret@a..b:3128",
+    ],
 )
 async def test_a_proxy_that_cannot_be_used_is_not_passed_by(
     provider_for: Connect, waits: list[float], monkeypatch: pytest.MonkeyPatch, proxy: str

@@ -233,8 +233,11 @@ async def test_the_key_follows_within_its_origin(
 
 @pytest.mark.parametrize(
     "location",
-    ["", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://", "http://[", "http://h:99999/"],
-)
+    [
+        "", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://", "http://[", "http://h:99999/",
+        "http://a..b/x", "http://.blob.example.org/x", "http://xn--a/x",
+    ],
+)  # fmt: skip
 async def test_a_redirect_to_nowhere_is_refused(
     serve: Serve, provider_for: Connect, location: str
 ) -> None:
