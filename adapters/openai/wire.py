@@ -1,6 +1,5 @@
 """JSON to values and back; the only module that knows how the wire spells things."""
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ import msgspec
 from attrs import frozen
 
 from ...application.ports import CreateRequest, ProviderBatch, StoredFile, UploadedFile
+from ...application.result_lines import read_json
+from ...application.texts import storable
 from ...domain.status import BatchStatus
 from ...domain.values import BatchProblem, RequestCounts, StatusReport, TokenUsage
 
@@ -161,14 +162,8 @@ def read_deleted(body: bytes) -> bool:
 
 
 def check_json_object(body: bytes) -> None:
-    """Raise `UnexpectedAnswerError` for an answer that was cut off or is no JSON object.
-
-    Read by Python's own parser: some servers write numbers that JSON does not know.
-    """
-    try:
-        _object(json.loads(body))
-    except (ValueError, RecursionError):
-        raise UnexpectedAnswerError("the answer is not JSON or was cut off") from None
+    """Raise `UnexpectedAnswerError` for an answer that was cut off or is no JSON object."""
+    _object(_decoded(body))
 
 
 def create_body(request: CreateRequest) -> bytes:
@@ -304,7 +299,33 @@ def _decoded(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return _decoded_leniently(body)
+    except (ValueError, RecursionError):
         raise UnexpectedAnswerError("the answer is not JSON or was cut off") from None
+
+
+def _decoded_leniently(body: bytes) -> Any:
+    """Read what some servers write beyond JSON, as result lines are read.
+
+    A mark before the text, numbers that are none, halves of characters: the batch was paid for all
+    the same, and a reason that nobody can read would be waited for. Raises `ValueError` and
+    `RecursionError`.
+    """
+    return _storable(read_json(body.decode(errors="replace").encode()))
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case str():
+            return storable(value)
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {storable(key): _storable(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def _object(answer: Any) -> dict[str, Any]:
