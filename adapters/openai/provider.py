@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPMethod
-from typing import TypeVar
+from typing import NoReturn, TypeVar, cast
 from urllib.parse import quote
 
 import aiohttp
 from attrs import evolve
+from yarl import URL
 
-from ...application.errors import NotFoundError, RefusedError, UnavailableError
+from ...application.errors import InputError, NotFoundError, RefusedError, UnavailableError
 from ...application.ports import (
     CreateRequest,
     DirectAnswer,
@@ -25,6 +26,7 @@ from ...domain.values import Limits
 from . import wire
 from .bodies import JsonBody, UploadBody, WrongSizeError
 from .dialect import create_endpoint
+from .proxies import environment_proxy
 from .retry import Call, Failure
 from .settings import OpenAISettings
 from .transport import Answer, Request, Surroundings, Transport
@@ -43,8 +45,14 @@ async def connect(
     """Open a provider with a session of its own, which is closed at the end.
 
     Proxies and their passwords come from the environment, as with httpx and curl; `~/.netrc` is
-    not read. `sleep` waits so many seconds between attempts.
+    not read. With one that cannot be used, every call of the provider raises `InputError`.
+    `sleep` waits so many seconds between attempts.
     """
+    try:
+        await asyncio.to_thread(environment_proxy, URL(settings.base_url))
+    except InputError as error:
+        yield cast("OpenAIBatchProvider", _Unreachable(settings, str(error)))
+        return
     # Each call gets a connection of its own: polls lie minutes apart, longer than any server
     # keeps one open, and a create call on a connection that the server is just closing would
     # have an unknown outcome. Without a pool there is nothing to queue for, so no limit.
@@ -53,6 +61,21 @@ async def connect(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
     ) as session:
         yield OpenAIBatchProvider(session, settings, sleep=sleep)
+
+
+class _Unreachable:
+    """Stands for the provider where no call can be made; what asks for a method learns why.
+
+    Not before: a log can be read without any call.
+    """
+
+    def __init__(self, settings: OpenAISettings, reason: str) -> None:
+        self.name = settings.name
+        self.limits = settings.limits
+        self._reason = reason
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InputError(self._reason)
 
 
 class OpenAIBatchProvider:

@@ -5,34 +5,42 @@ entry there, or under a `default` entry, it refuses every request that carries a
 header of its own. So sessions are made without it, and proxies are looked up here.
 """
 
+import os
 from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
+from ...application.errors import InputError
 from .hosts import has_host
-
-
-class ProxyError(ValueError):
-    """The environment names a proxy that cannot be used; the text does not repeat its URL."""
 
 
 def environment_proxy(url: URL) -> URL | None:
     """Find the proxy for `url` in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or the system.
 
-    May read system settings, so call it outside the event loop. A proxy of an unknown kind is an
-    error: to go around it in silence might break the rules of the network.
+    May read system settings, so call it outside the event loop. Raises `InputError` for a proxy
+    that cannot be used, without its URL, which may hold a password: to go around it in silence
+    might break the rules of the network.
     """
     proxies = getproxies()
-    named = proxies.get(url.scheme) or proxies.get("all")
+    kind = url.scheme if proxies.get(url.scheme) else "all"
+    named = proxies.get(kind)
     host = url.host or ""
     if not named or proxy_bypass(f"{host}:{url.port}"):
         return None
     try:
         proxy = URL(named if "://" in named else f"http://{named}")
     except ValueError:
-        raise ProxyError("the proxy in the environment cannot be read as a URL") from None
+        raise InputError(f"{_source(kind)} cannot be read as a URL") from None
     if proxy.scheme not in {"http", "https"}:
-        raise ProxyError(f"a {proxy.scheme} proxy is set in the environment; http(s) ones work")
+        raise InputError(f"{_source(kind)} names a {proxy.scheme} proxy; http(s) ones can be used")
     if not has_host(proxy):
-        raise ProxyError("the proxy in the environment names no host that can be looked up")
+        raise InputError(f"{_source(kind)} names no host that can be looked up")
     return proxy
+
+
+def _source(kind: str) -> str:
+    """The variable that names the proxy for a kind of address, as it is written there."""
+    wanted = f"{kind}_proxy"
+    # Read in this order: the lower-case one counts where both are set.
+    names = sorted((name for name in os.environ if name.lower() == wanted), reverse=True)
+    return names[0] if names else f"the system's {kind} proxy"

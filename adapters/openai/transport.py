@@ -16,7 +16,7 @@ from ...application.texts import storable
 from . import failures
 from .bodies import Body
 from .hosts import has_host
-from .proxies import ProxyError, environment_proxy
+from .proxies import environment_proxy
 from .retry import Backoff, Call, Failure, error_for, retry_after, should_retry, wait_before_repeat
 from .settings import OpenAISettings
 from .wire import UnexpectedAnswerError, read_error
@@ -94,7 +94,8 @@ class Transport:
         """Return what `read` makes of the answer, after as many attempts as are allowed.
 
         `read` may raise `UnexpectedAnswerError`, which counts as a failed attempt; `failed` hears
-        of each one. Raises `ProviderError`s, and whatever broke while the body was made.
+        of each one. Raises `ProviderError`s, whatever broke while the body was made, and
+        `InputError` for a proxy of the environment that cannot be used.
         """
         attempt = 0
         while True:
@@ -179,10 +180,7 @@ class Transport:
             # Stored bytes as they are, so that Content-Length counts what is yielded.
             headers["Accept-Encoding"] = "identity"
         for _ in range(_MOST_REDIRECTS):
-            try:
-                proxy = await asyncio.to_thread(environment_proxy, url)
-            except ProxyError as error:
-                return Failure(str(error), may_be_done=False, should_retry=False)
+            proxy = await asyncio.to_thread(environment_proxy, url)
             response = await stack.enter_async_context(
                 self._session.request(
                     request.method,

@@ -13,6 +13,7 @@ from aiohttp import web
 from batchtrail.adapters.openai import OpenAISettings
 from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import (
+    InputError,
     OutcomeUnknownError,
     ProviderError,
     RefusedError,
@@ -331,25 +332,60 @@ async def test_no_proxy_is_heard(
     assert (await provider.create_batch(REQUEST)).id == "batch_1"
 
 
-@pytest.mark.parametrize(
-    "proxy",
-    [
-        "socks5://me:s3cret@127.0.0.1:1",
-        "http://me:s3cret@",
-        "http://[s3cret",
-        "http://me:s3cret@a..b:3128",
-    ],
-)
+UNUSABLE_PROXIES = [
+    "socks5://me:s3cret@127.0.0.1:1",
+    "http://me:s3cret@",
+    "http://[s3cret",
+    "http://me:s3cret@a..b:3128",
+]
+
+
+@pytest.mark.parametrize("proxy", UNUSABLE_PROXIES)
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "http_proxy", "HTTP_PROXY"])
 async def test_a_proxy_that_cannot_be_used_is_not_passed_by(
-    provider_for: Connect, waits: list[float], monkeypatch: pytest.MonkeyPatch, proxy: str
+    provider_for: Connect, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
-    """To go around it might break the rules of the network; its password stays secret."""
-    monkeypatch.setenv("ALL_PROXY", proxy)
+    """To go around it might break the rules of the network, and to wait heals nothing.
+
+    It is told before the first call, so that nothing is recorded; the password stays secret.
+    """
+    monkeypatch.setenv(variable, proxy)
     provider = await provider_for("http://batchtrail.invalid/v1")
-    with pytest.raises(UnavailableError, match="proxy") as caught:
+    assert provider.name == "openai:http://batchtrail.invalid/v1"
+    assert provider.limits.max_requests == 50_000
+    with pytest.raises(InputError, match=rf"^{variable} ") as caught:
+        _ = provider.create_batch
+    with pytest.raises(InputError):
         await provider.retrieve_batch("batch_1")
     assert "s3cret" not in str(caught.value)
-    assert waits == []
+
+
+async def test_the_first_of_two_spellings_of_a_variable_is_named(
+    provider_for: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lower-case one counts, as everywhere."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(InputError, match=r"^http_proxy names a socks5 proxy"):
+        await (await provider_for("http://batchtrail.invalid/v1")).retrieve_batch("batch_1")
+
+
+@pytest.mark.parametrize("proxy", UNUSABLE_PROXIES)
+async def test_a_proxy_that_only_a_redirect_needs(
+    serve: Serve, provider_for: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """A file may lie elsewhere; the calls before it need no proxy."""
+
+    async def answer(_: web.Request) -> web.Response:
+        location = "http://batchtrail.invalid/blob"
+        return web.Response(status=302, headers={"Location": location})
+
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(InputError, match=r"^HTTP_PROXY ") as caught:
+        _ = [piece async for piece in provider.download("file-1")]
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_a_dead_proxy_means_not_done(
