@@ -55,6 +55,10 @@ _CANCELING = frozenset({"cancelling", "canceling"})
 _MOST = 10**18
 _LONGEST_TEXT = 300
 _LONGEST_PAGE = 4096
+_ENVELOPES = ("error", "errors", "detail", "message")
+_MOST_ENVELOPES = 6
+_MOST_ERRORS = 5
+_WORDS = ("message", "Message", "detail", "error_description", "reason", "msg", "title")
 _DATE_DIGITS = 8  # `20260819` is a date, a longer row of digits counts seconds
 
 
@@ -179,25 +183,48 @@ def create_body(request: CreateRequest) -> bytes:
 
 
 def read_error(status: int, body: bytes) -> ErrorBody:
-    """Read what an error answer says; a body that is no JSON gives a short cleaned sentence."""
+    """Read what an error answer says, in one of the shapes that servers have for it.
+
+    JSON of another shape is shown as it is, and what is no JSON as a cleaned sentence; each short.
+    """
     try:
         answer = _decoded(body)
     except UnexpectedAnswerError:
-        return ErrorBody(_sentence(status, body))
-    if isinstance(answer, list) and answer:
-        answer = answer[0]
-    error = answer.get("error", answer) if isinstance(answer, dict) else answer
-    if isinstance(error, str):
-        return ErrorBody(_shortened(error) or _sentence(status))
-    if not isinstance(error, dict):
-        return ErrorBody(_sentence(status))
-    words = _text(error.get("message")) or _text(error.get("detail"))
+        return ErrorBody(_sentence(status, _page_text(body)))
+    errors = _unwrapped(answer)
+    words = "; ".join(filter(None, map(_error_words, errors)))
+    as_it_is = body.decode(errors="replace") if answer else ""
+    first = next((error for error in errors if isinstance(error, dict)), {})
     return ErrorBody(
-        _shortened(words) if words else _sentence(status),
-        code=_word(error.get("code")),
-        param=_word(error.get("param")),
-        kind=_word(error.get("type")),
+        _shortened(words) if words else _sentence(status, as_it_is),
+        code=_word(first.get("code")),
+        param=_word(first.get("param")),
+        kind=_word(first.get("type")),
     )
+
+
+def _unwrapped(answer: Any, depth: int = _MOST_ENVELOPES) -> list[Any]:
+    """The errors in the envelopes that servers put around them; the answer itself without one."""
+    if isinstance(answer, list) and depth:
+        return [error for entry in answer[:_MOST_ERRORS] for error in _unwrapped(entry, depth - 1)]
+    if isinstance(answer, dict) and depth:
+        for name in _ENVELOPES:
+            inner = answer.get(name)
+            if inner and isinstance(inner, dict | list):
+                return _unwrapped(inner, depth - 1)
+    return [answer]
+
+
+def _error_words(error: Any) -> str | None:
+    """What one error says; before it the place that it is about, or its name, where it has one."""
+    if not isinstance(error, dict):
+        return _text(error)
+    words = next(filter(None, (_text(error.get(name)) for name in _WORDS)), None)
+    name = _text(error.get("error"))
+    place = error.get("loc")  # FastAPI's, such as ["body", "input_file_id"]
+    if isinstance(place, list) and words:
+        name = ".".join(map(str, place))
+    return f"{name}: {words}" if name and words else words or name
 
 
 def moment(value: Any) -> datetime | None:
@@ -347,9 +374,10 @@ def _text(value: Any) -> str | None:
 
 
 def _word(value: Any) -> str | None:
-    """Read a code or a parameter; some servers send numbers."""
+    """Read a code or a parameter; some servers send numbers, and LiteLLM writes "None"."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_number else _text(value)
+    word = str(value) if is_number else _text(value)
+    return None if word == "None" else word
 
 
 def _strings(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -375,16 +403,21 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
-def _sentence(status: int, body: bytes = b"") -> str:
-    """Say what a proxy's page or plain text says, without its markup."""
-    from html import unescape  # noqa: PLC0415 (start-up time)
-
+def _sentence(status: int, text: str) -> str:
+    """Name the status, and what else a server says on one line."""
     try:
         phrase = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         phrase = str(status)
+    words = _shortened("".join(c if c.isprintable() else " " for c in text))
+    return f"the server answered {phrase}" + (f": {words}" if words and words != phrase else "")
+
+
+def _page_text(body: bytes) -> str:
+    """What a proxy's page or plain text says, without its markup."""
+    from html import unescape  # noqa: PLC0415 (start-up time)
+
     page = body[:_LONGEST_PAGE].decode(errors="replace")
     title = re.search(r"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
     page = title[1] if title else re.sub(r"(?is)<(script|style).*?</\1[^>]*>|<[^>]*>?", " ", page)
-    words = _shortened("".join(c if c.isprintable() else " " for c in unescape(page)))
-    return f"the server answered {phrase}" + (f": {words}" if words and words != phrase else "")
+    return unescape(page)

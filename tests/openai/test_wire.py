@@ -293,7 +293,29 @@ def test_the_usual_error_envelope_is_read() -> None:
         (b'[{"error": {"message": "from a list"}}]', "from a list"),
         (b"", "the server answered 502 Bad Gateway"),
         (b"{}", "the server answered 502 Bad Gateway"),
-        (b'{"error": {"message": null}}', "the server answered 502 Bad Gateway"),
+        (b"null", "the server answered 502 Bad Gateway"),
+        (b'{"error": ""}', 'the server answered 502 Bad Gateway: {"error": ""}'),
+        (
+            b'{"error": {"message": null}}',
+            'the server answered 502 Bad Gateway: {"error": {"message": null}}',
+        ),
+        (
+            b'{\n  "fault": {\n    "text": "a < b"\n  }\n}\n',
+            'the server answered 502 Bad Gateway: { "fault": { "text": "a < b" } }',
+        ),
+        (
+            b'{"detail": [{"loc": ["body", "a"], "msg": "required"}, {"loc": [0], "msg": "no"}]}',
+            "body.a: required; 0: no",
+        ),
+        (b'{"detail": {"error": {"message": "within"}}}', "within"),
+        (b'{"Message": "not authorized"}', "not authorized"),
+        (b'{"errors": [{"message": "first"}, {"message": "second"}]}', "first; second"),
+        (b'{"errors": ["a text"]}', "a text"),
+        (b'{"error": null, "reason": "no such pool"}', "no such pool"),
+        (b'{"error": "Bad Request", "message": ["no body"]}', "no body"),
+        (b'{"statusCode": 400, "error": "Bad Request", "message": "no"}', "Bad Request: no"),
+        (b'{"error": "invalid_grant", "error_description": "old"}', "invalid_grant: old"),
+        (b'{"type": "about:blank", "title": "Bad", "detail": "it broke"}', "it broke"),
         (b"upstream  down\n", "the server answered 502 Bad Gateway: upstream down"),
         (
             b"<html><head><style>p{}</style></head><body><h1>Bad &amp; ugly</h1></body></html>",
@@ -308,6 +330,31 @@ def test_the_usual_error_envelope_is_read() -> None:
 def test_other_error_bodies_give_one_sentence(body: bytes, message: str) -> None:
     """Markup and line breaks go, what a person can read stays."""
     assert message == wire.read_error(502, body).message
+
+
+def test_codes_are_found_in_every_shape() -> None:
+    """They decide what comes next; and LiteLLM writes Python's None for one that is not there."""
+    error = {"message": "m", "code": "insufficient_quota", "param": "None", "type": "None"}
+    for body in (error, {"error": error}, {"errors": [error]}, {"detail": {"error": error}}):
+        found = wire.read_error(429, json.dumps(body).encode())
+        assert found == wire.ErrorBody("m", "insufficient_quota")
+    assert wire.read_error(429, b'{"error": {"message": "", "code": "c"}}').code == "c"
+
+
+@given(
+    st.integers(100, 999),
+    JSON,
+    st.sampled_from([(b'{"error":', b"}"), (b"[", b"]")]),
+    st.integers(0, 2000),
+)
+def test_any_json_error_gives_a_short_sentence(
+    status: int, inner: Any, envelope: tuple[bytes, bytes], depth: int
+) -> None:
+    """Whatever stands in the envelopes, and however many there are."""
+    body = envelope[0] * depth + json.dumps(inner).encode() + envelope[1] * depth
+    message = wire.read_error(status, body).message
+    assert 0 < len(message) < 400
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
