@@ -26,12 +26,16 @@ LONGEST_WAIT = 120.0
 
 _WEEK = 7 * 24 * 3600.0
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-_FILE_PARAMS = frozenset({"file_id", "input_file_id"})
+_FILE_PARAMS = frozenset({"file_id", "input_file_id", "file", "id"})
 _FILE_MISSING = re.compile(
-    r"(cannot|can't|could not|couldn't) find (the |input )*file"
-    r"|no such (input )?file"
-    r"|file\b.{0,200}\b(not found|does not exist|doesn't exist|no access|not have access)",
-    re.IGNORECASE | re.DOTALL,
+    r"\b(cannot|can't|could not|couldn't|unable to) find (the |an? )?(input )?file\b"
+    r"|\bno such (input )?file\b"
+    # Between the word and what is said of it there may be an id, and nothing else: in "the file
+    # uses model x, which does not exist" it is not the file that is missing.
+    r"|\b(input_)?file(_id)?( object)?( with id)?[ :=]*"
+    r"(['\"`][^'\"`]{1,300}['\"`]|[^\s'\"`]*[\d_=-][^\s'\"`]*)?"
+    r" (was |is |could |can)?(not (be )?found|does not exist|doesn't exist)",
+    re.IGNORECASE,
 )
 
 
@@ -207,9 +211,13 @@ def _is_told_to_wait(call: Call, failure: Failure) -> bool:
 
 def _is_about_a_missing_file(failure: Failure) -> bool:
     # A file that was uploaded a moment ago may not be visible yet (issue reports).
-    is_named = failure.status == HTTPStatus.NOT_FOUND and failure.param in _FILE_PARAMS
-    is_about = failure.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
-    return is_named or (is_about and _FILE_MISSING.search(failure.message) is not None)
+    if failure.status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+        return False
+    is_named = failure.param in _FILE_PARAMS
+    if failure.status == HTTPStatus.NOT_FOUND and is_named:
+        return True
+    is_about_another = failure.param is not None and not is_named
+    return not is_about_another and _FILE_MISSING.search(failure.message) is not None
 
 
 def _error(kind: type[ProviderError], failure: Failure) -> ProviderError:

@@ -131,12 +131,20 @@ def test_no_failure_ever_repeats_a_create_call(
         "No such file: file-abc",
         "The file file-abc was not found",
         "Input file 'file-abc' does not exist",
+        "The file with id 'abc' doesn't exist",
+        "input_file_id: file-abc does not exist",
+        "File bGl0ZWxsbQ== could not be found",
+        "Could not find the input file",
+        "File not found",
     ],
 )
 @pytest.mark.parametrize("status", [400, 404])
-def test_an_input_file_that_is_not_visible_is_not_found(message: str, status: int) -> None:
+@pytest.mark.parametrize("param", [None, "file_id", "input_file_id"])
+def test_an_input_file_that_is_not_visible_is_not_found(
+    message: str, status: int, param: str | None
+) -> None:
     """Right after its upload that means wait and create again, not refuse."""
-    failure = Failure(message, status=status)
+    failure = Failure(message, status=status, param=param)
     assert type(error_for(Call.CREATE, failure)) is NotFoundError
     assert type(error_for(Call.UPLOAD, failure)) is RefusedError
 
@@ -148,11 +156,23 @@ def test_an_input_file_that_is_not_visible_is_not_found(message: str, status: in
         "Invalid file format for Batch API. Must be .jsonl",
         "Invalid URL (POST /v1/v1/batches)",
         "The model `x` does not exist",
+        "The input file uses model 'gpt-9', which does not exist",
+        "The input file file-abc uses model gpt-9, which does not exist or is not found",
+        "The file's endpoint does not exist",
+        "The model of file file-abc does not support batches, project does not have access",
     ],
 )
-def test_other_refusals_of_a_create_call_are_final(message: str) -> None:
+@pytest.mark.parametrize("status", [400, 404])
+def test_other_refusals_of_a_create_call_are_final(message: str, status: int) -> None:
     """To wait for what never comes would keep the batch pending for ever."""
-    assert type(error_for(Call.CREATE, Failure(message, status=400))) is RefusedError
+    assert type(error_for(Call.CREATE, Failure(message, status=status))) is RefusedError
+
+
+@pytest.mark.parametrize("param", ["model", "endpoint", "metadata"])
+def test_a_refusal_about_something_else_is_final(param: str) -> None:
+    """Whatever its words are: the provider itself says what they are about."""
+    failure = Failure("File not found", status=400, param=param)
+    assert type(error_for(Call.CREATE, failure)) is RefusedError
 
 
 @pytest.mark.parametrize(
