@@ -18,8 +18,8 @@ _MOST_LISTED = 1_000_000_000
 _HELP = """Run large sets of LLM requests through the OpenAI Batch API, from an event log.
 
 Give a JSONL file of requests to `run`: it submits one batch, waits for it and writes one result
-line for each request, in input order. Type the same command again after any interruption: it
-goes on where it was, and never submits or pays twice.
+line for each request, in input order. Type the same command again, without --new, after any
+interruption: it goes on where it was, and never submits or pays twice.
 
 Settings come from options, then the environment, then a .env file: OPENAI_API_KEY,
 OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID, BATCHTRAIL_DB, BATCHTRAIL_POLL_SCHEDULE
@@ -41,7 +41,7 @@ class _Command(click.Command):
     """
 
     def invoke(self, ctx: click.Context) -> NoReturn:
-        with exiting_on_errors():
+        with exiting_on_errors(new=bool(ctx.params.get("new"))):
             status: ExitStatus = super().invoke(ctx)
         sys.exit(status)
 
@@ -99,8 +99,8 @@ def run(
     """Submit a file, wait, and write the results.
 
     Progress goes to standard error; the results go to OUT.jsonl or to standard output, one line
-    for each request in input order, as the provider sent it. Run it again to resume; after the
-    end, it writes the results again without asking the provider.
+    for each request in input order, as the provider sent it. Run it again, without --new, to
+    resume; after the end, it writes the results again without asking the provider.
 
     With --json the summary goes to standard output, and results only to OUT.jsonl.
 
@@ -133,8 +133,8 @@ def submit(
 ) -> ExitStatus:
     """Submit a file and print the batch id, without waiting.
 
-    The same file is submitted once, however often this is typed. `run` with the same file, or
-    `results` with the batch id, fetches the results later.
+    The same file is submitted once, however often this is typed without --new. `run` with the
+    same file, or `results` with the batch id, fetches the results later.
 
         batchtrail submit requests.jsonl
     """
@@ -289,7 +289,12 @@ def collect(
     help="Take every request with this outcome instead: failed, expired, canceled, "
     "missing or succeeded. May be repeated, or name several with commas.",
 )
-@click.option("--new", is_flag=True, help="Make another batch, even though one was made before.")
+@click.option(
+    "--new",
+    is_flag=True,
+    help="Make another batch, even though one was made before (and paid); to go on with it, "
+    "leave this out.",
+)
 @options.place
 @options.as_json
 def retry(

@@ -8,9 +8,11 @@ from enum import IntEnum
 
 from ...application.errors import (
     BatchtrailError,
+    HandlerError,
     InputError,
     ProviderError,
     RefusedError,
+    StoreError,
     UnauthorizedError,
 )
 from ...domain.errors import DomainError
@@ -27,9 +29,15 @@ class ExitStatus(IntEnum):
     INTERRUPTED = 130
 
 
+_LEFT_OUT = ", without --new,"
+
+
 @contextmanager
-def exiting_on_errors() -> Iterator[None]:
-    """Turn every error into a sentence on standard error and an exit status."""
+def exiting_on_errors(*, new: bool = False) -> Iterator[None]:
+    """Turn every error into a sentence on standard error and an exit status.
+
+    `new` says that the command had --new: a repeat with it would make one more batch, and pay.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -43,10 +51,12 @@ def exiting_on_errors() -> Iterator[None]:
     except OSError as error:
         _forget_output()
         what = f" {error.filename}" if error.filename else ""
-        _say(f"cannot read or write{what}: {error.strerror}; run the same command again")
+        again = f"run the same command{_LEFT_OUT if new else ''} again"
+        _say(f"cannot read or write{what}: {error.strerror}; {again}")
         sys.exit(ExitStatus.ERROR)
     except BatchtrailError as error:
-        _say(f"{error}{_hint(error)}")
+        hint = _hint_after_new(error) if new else _hint(error)
+        _say(f"{error}{hint}")
         sys.exit(_status_of(error))
     except Exception as error:
         if os.environ.get("BATCHTRAIL_DEBUG"):
@@ -70,6 +80,16 @@ def _hint(error: Exception) -> str:
     if isinstance(error, ProviderError) and _status_of(error) is ExitStatus.ERROR:
         return "; the same command goes on"
     return ""
+
+
+def _hint_after_new(error: Exception) -> str:
+    """The same for a command with --new, which may have made its batch before it failed."""
+    if isinstance(error, ProviderError | HandlerError) and not isinstance(error, RefusedError):
+        check = _hint(error) if isinstance(error, UnauthorizedError) else ""
+        return f"{check}; the same command{_LEFT_OUT} goes on"
+    if isinstance(error, StoreError) and _status_of(error) is ExitStatus.ERROR:
+        return "; leave --new out once `status` lists the new batch"
+    return _hint(error)
 
 
 def _forget_output() -> None:

@@ -45,7 +45,8 @@ _base_url = click.option(
 _new = click.option(
     "--new",
     is_flag=True,
-    help="Make a new batch, even though this input was submitted before (and paid).",
+    help="Make a new batch, even though this input was submitted before (and paid); to go "
+    "on with it, leave this out.",
 )
 _why = click.option(
     "--why",

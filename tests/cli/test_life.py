@@ -202,8 +202,19 @@ def test_full_disk(cli: Cli, output: str | None) -> None:
     else:
         result = cli("run", path, "-o", output)
     assert result.status == 1
-    assert "No space left on device" in result.err
+    assert result.err.endswith("No space left on device; run the same command again\n")
     assert "bug" not in result.err
+
+
+def test_new_results_onto_a_full_disk(cli: Cli, emulator: Emulator) -> None:
+    """The advice after --new leaves it out, and whoever follows it pays for no third batch."""
+    path = cli.write()
+    assert cli("run", path, "-o", "out.jsonl").status == 0
+    result = cli("run", path, "--new", "-o", "/dev/full")
+    assert result.status == 1
+    assert result.err.endswith("; run the same command, without --new, again\n")
+    assert cli("run", path, "-o", "out.jsonl").status == 0
+    assert emulator.applied("create") == 2
 
 
 def test_status_onto_a_full_disk(cli: Cli) -> None:

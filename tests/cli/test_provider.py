@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from tests.cli.conftest import KEY, Cli, Emulator, custom_ids, finish, sentence
 
+from batchtrail.adapters.cli.exits import exiting_on_errors
+from batchtrail.application.errors import HandlerError, InputError, StoreError
+
 Hostile = Callable[[int, dict[str, Any]], str]
 NOBODY = "http://127.0.0.1:9/v1"
 ESCAPES = "\x1b[31mred\x1b]0;title\x07 \u009b2J\r\n\u202ehidden"
@@ -160,6 +163,45 @@ def test_unreachable(cli: Cli) -> None:
     assert first.endswith("; again in 1.0 s\n")
     process.send_signal(signal.SIGINT)
     assert finish(process).status == 130
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_advice_after_an_outage(cli: Cli, hostile: Hostile, command: str) -> None:
+    """The same command goes on, but for --new: with it, it would make another batch."""
+    url = hostile(429, {"message": "No credit.", "code": "insufficient_quota"})
+    path = cli.write()
+    result = cli(command, path, OPENAI_BASE_URL=url)
+    assert result.status == 1, result
+    assert result.err.endswith("; the same command goes on\n")
+    result = cli(command, path, "--new", OPENAI_BASE_URL=url)
+    assert result.status == 1, result
+    assert result.err.endswith("; the same command, without --new, goes on\n")
+    cli(command, path, OPENAI_BASE_URL=url)
+    assert len(cli.batches()) == 2
+
+
+def test_advice_after_a_wrong_key(cli: Cli) -> None:
+    """The batch is there and waits for the right key; --new would make another one."""
+    result = cli("run", cli.write(), "--new", OPENAI_API_KEY="sk-invalid-x")
+    assert result.err.endswith("; check OPENAI_API_KEY; the same command, without --new, goes on\n")
+    assert len(cli.batches()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (StoreError("it is busy"), "it is busy; leave --new out once `status` lists the new batch"),
+        (HandlerError("it raised"), "it raised; the same command, without --new, goes on"),
+        (InputError("in.jsonl is empty"), "in.jsonl is empty"),
+    ],
+)
+def test_advice_after_new(
+    capsys: pytest.CaptureFixture[str], error: Exception, advice: str
+) -> None:
+    """Whatever fails when a batch may have been made: a repeat makes no other one."""
+    with pytest.raises(SystemExit), exiting_on_errors(new=True):
+        raise error
+    assert capsys.readouterr().err == f"batchtrail: {advice}\n"
 
 
 def test_other_server(cli: Cli) -> None:
