@@ -161,6 +161,10 @@ class PollRounds:
         self._resting_until = self._clock.now() + timedelta(seconds=delay)
         _log.warning("the polls fail, again in %g s: %s", delay, error)
 
+    def forget_rest(self) -> None:
+        """Let the next round begin at once: the clock by which it would wait was set."""
+        self._resting_until = None
+
 
 def _is_outage(seen: ProviderBatch | Exception) -> TypeGuard[ProviderError]:
     """Whether the provider was not there; otherwise it was, but did not show what it was asked for.

@@ -38,6 +38,9 @@ LOOK_INTERVAL = 1.0
 _HEAD_START = timedelta(seconds=15)
 """Whoever began a submission goes on with it; after so long without an event it is taken up."""
 
+_CLOCK_STEP = timedelta(seconds=1)
+"""A clock that is set back by less keeps nothing waiting that anybody would notice."""
+
 _FAILURE_DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0)
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -99,6 +102,7 @@ class Worker:
         self._polls = polls_lease(provider.name)
         self._is_poller = False
         self._claimed: datetime | None = None
+        self._clock_seen = runtime.clock.now()
 
     async def run(self, *, stop: asyncio.Event | None = None, until_idle: bool = False) -> int:
         """Work until `stop` is set; with `until_idle` also until nothing is left to do.
@@ -115,6 +119,7 @@ class Worker:
         try:
             while not stop.is_set():
                 self._stirred.clear()
+                self._heed_clock()
                 await self._claim_polls()
                 if await self._look() or self._is_anything_due():
                     self._start_due()
@@ -135,6 +140,24 @@ class Worker:
             _log.warning(
                 "there are open batches at %s, too; they need a worker of their own", other
             )
+
+    def _heed_clock(self) -> None:
+        """Reckon anew, as at a start, when the clock was set back.
+
+        The moments that are held here would come only when the old time does, hours later.
+        """
+        now, before = self._runtime.clock.now(), self._clock_seen
+        self._clock_seen = now
+        if before - now <= _CLOCK_STEP:
+            return
+        step = timedelta(seconds=round((before - now).total_seconds()))
+        _log.warning("the clock was set back by about %s; what is due is reckoned anew", step)
+        self._claimed = None
+        self._looked_at = None
+        self._rounds.forget_rest()
+        for track in self._tracks.values():
+            if track.due is not None:
+                track.due = self._first_due(track.batch, now)
 
     async def _claim_polls(self) -> None:
         """Be the one worker that polls, or see whether that one is still there."""
@@ -185,7 +208,8 @@ class Worker:
 
     def _first_due(self, batch: OpenBatch, now: datetime) -> datetime:
         if batch.next_step is WorkStep.SUBMISSION:
-            return batch.deferred_until or batch.updated_at + _HEAD_START
+            # Where the clock was set back since, the last event is of a time to come.
+            return batch.deferred_until or min(batch.updated_at, now) + _HEAD_START
         if batch.next_step is WorkStep.POLL:
             return self._lifecycle.watch.first_poll_at(batch)
         return now

@@ -63,6 +63,7 @@ class VirtualClock:
     def __init__(self) -> None:
         self.start = self._now = datetime(2026, 1, 1, tzinfo=UTC)
         self.sleeps: list[float] = []
+        self._set = timedelta()
         self._order = count()
         self._awake = 1
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
@@ -73,7 +74,11 @@ class VirtualClock:
         return (self._now - self.start).total_seconds()
 
     def now(self) -> datetime:
-        return self._now
+        return self._now + self._set
+
+    def set_by(self, seconds: float) -> None:
+        """Set what the clock shows; who sleeps is not woken sooner or later for that."""
+        self._set += timedelta(seconds=seconds)
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Do something when so much time has passed from now."""

@@ -239,6 +239,44 @@ def test_an_outage_of_hours(world: Lab, live: Live, error: Exception) -> None:
     live(life())
 
 
+@pytest.mark.parametrize("is_down", [False, True])
+def test_a_clock_that_is_set_back(
+    world: Lab, live: Live, caplog: pytest.LogCaptureFixture, is_down: bool
+) -> None:
+    """Nothing waits until the old time comes once more: neither polls nor an outage's rest."""
+
+    async def life() -> None:
+        service = world.service()
+        ids = await begun(world, service, 3)
+        if is_down:
+            world.clock.after(30, lambda: world.provider.fail_always(UnavailableError("down")))
+        world.clock.after(90, partial(world.clock.set_by, -6 * HOUR))
+        world.clock.after(100, world.provider.heal)
+        world.clock.after(100, world.complete_all)
+        assert await service.worker(look_interval=2).run(until_idle=True) == 0
+        assert world.clock.elapsed < 300
+        await assert_all(world, service, ids, "succeeded")
+
+    live(life())
+    assert caplog.text.count("the clock was set back by about 5:59:5") == 1
+
+
+def test_a_submission_from_the_time_before_the_clock_was_set_back(world: Lab, live: Live) -> None:
+    """Its process has as long a head start as any other, not until its last event's moment."""
+
+    async def life() -> None:
+        world.provider.fail_next("upload", world.Crash())
+        with pytest.raises(world.Crash):
+            await world.service().submit(world.lines())
+        world.close()
+        world.clock.set_by(-6 * HOUR)
+        world.clock.after(30, world.complete_all)
+        assert await until_idle(world.service()) == 0
+        assert world.clock.elapsed < 300
+
+    live(life())
+
+
 def test_overdue_batches_after_a_night_without_worker(world: Lab, live: Live) -> None:
     """A worker that starts late polls at once what is overdue."""
 
