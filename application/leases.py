@@ -1,7 +1,8 @@
 """Leases: who is at work on something now, so that others save themselves the work.
 
 A lease makes nothing correct: every change is fenced by the event store's versions. It keeps two
-workers from uploading one file or calling one handler at the same moment.
+workers from uploading one file or calling one handler at the same moment, as long as the clocks of
+their machines agree within a lease.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from .runtime import Runtime
 
 DEFAULT_LEASE = 45.0
 """Seconds without a sign of life after which somebody else takes over."""
+
+_LONGEST = timedelta(minutes=15)
+"""Far longer than leases last: one that ends later is from a clock that was ahead."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +88,12 @@ class Leases:
     async def claim(self, name: str) -> bool:
         """Take or renew a lease; False when somebody else has it."""
         now = self._runtime.clock.now()
-        claim = partial(self._runtime.batches.recorder.claim, now=now, until=now + self._lease)
+        claim = partial(
+            self._runtime.batches.recorder.claim,
+            now=now,
+            until=now + self._lease,
+            latest=now + max(2 * self._lease, _LONGEST),
+        )
         return await self._runtime.in_store(claim, name, self._holder)
 
     async def release(self, name: str) -> None:

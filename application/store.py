@@ -170,8 +170,13 @@ class BatchRecorder(ApplicationRecorder):
         """Remember a seal; one of the same position stays."""
 
     @abstractmethod
-    def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the lease of this name, unless another holder has it beyond `now`."""
+    def claim(
+        self, name: str, holder: str, *, now: datetime, until: datetime, latest: datetime
+    ) -> bool:
+        """Take or renew the lease of this name, unless another holder has it beyond `now`.
+
+        One that ends after `latest` was begun by a wrong clock, and is over.
+        """
 
     @abstractmethod
     def release(self, name: str, holder: str) -> None:

@@ -45,7 +45,8 @@ _FORGET_SNAPSHOTS = (
 _CLAIM = (
     "INSERT INTO batchtrail_leases AS lease VALUES (%(name)s, %(holder)s, %(until)s) "
     "ON CONFLICT (name) DO UPDATE SET holder=excluded.holder, until=excluded.until "
-    "WHERE lease.holder=excluded.holder OR lease.until<=%(now)s RETURNING 1"
+    "WHERE lease.holder=excluded.holder OR lease.until<=%(now)s OR lease.until>%(latest)s "
+    "RETURNING 1"
 )
 _STREAM: LiteralString = (
     "SELECT originator_version, topic, state, digest, NULL::bytea AS body, "
@@ -326,13 +327,16 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
             cursor.execute(KEEP_SEAL, seal_row(kept))
 
     @surviving_restarts
-    def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the lease of this name, unless another holder has it beyond `now`."""
+    def claim(
+        self, name: str, holder: str, *, now: datetime, until: datetime, latest: datetime
+    ) -> bool:
+        """Take or renew the lease of this name, unless another holder has it beyond `now`.
+
+        One that ends after `latest` was begun by a wrong clock, and is over.
+        """
+        moments = {"now": now, "until": until, "latest": latest}
         with self._cursor() as cursor:
-            cursor.execute(
-                _CLAIM,
-                {"name": bytes_of(name), "holder": bytes_of(holder), "now": now, "until": until},
-            )
+            cursor.execute(_CLAIM, {"name": bytes_of(name), "holder": bytes_of(holder), **moments})
             return cursor.fetchone() is not None
 
     @surviving_restarts

@@ -55,6 +55,12 @@ _LAST_POSITION = (1 << 63) - 1
 _ROW_BYTES = 500
 """What a row weighs beside its body, so that pages without bodies end as well."""
 
+_CLAIM = (
+    "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
+    "SET holder=excluded.holder, until=excluded.until "
+    "WHERE leases.holder=excluded.holder OR leases.until<=? OR leases.until>? RETURNING holder"
+)
+
 
 class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
     """The library's recorder on a table with its own key.
@@ -305,15 +311,16 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute(KEEP_SEAL, seal_row(kept))
 
-    def claim(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
-        """Take or renew the lease of this name, unless another holder has it beyond `now`."""
+    def claim(
+        self, name: str, holder: str, *, now: datetime, until: datetime, latest: datetime
+    ) -> bool:
+        """Take or renew the lease of this name, unless another holder has it beyond `now`.
+
+        One that ends after `latest` was begun by a wrong clock, and is over.
+        """
+        moments = map(moment_key, (until, now, latest))
         with self.datastore.transaction(commit=True) as cursor:
-            cursor.execute(
-                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
-                "SET holder=excluded.holder, until=excluded.until "
-                "WHERE leases.holder=excluded.holder OR leases.until<=? RETURNING holder",
-                (name, holder, moment_key(until), moment_key(now)),
-            )
+            cursor.execute(_CLAIM, (name, holder, *moments))
             return cursor.fetchone() is not None
 
     def release(self, name: str, holder: str) -> None:

@@ -95,6 +95,26 @@ def test_a_dead_worker_is_replaced_within_a_minute(world: Lab, live: Live) -> No
     live(life())
 
 
+def test_a_worker_that_died_with_a_wrong_clock(world: Lab, live: Live) -> None:
+    """Its leases end in a year; nobody waits for that."""
+
+    async def life() -> None:
+        service = world.service()
+        batch_id = await service.submit(world.lines())
+        world.complete_all()
+        dead = Leases(world.runtimes[-1])
+        world.clock.set_by(365 * 86_400)
+        assert await dead.claim(batch_lease(batch_id))
+        assert await dead.claim(polls_lease("fake"))
+        world.clock.set_by(-365 * 86_400)
+        begin = world.clock.elapsed
+        await workers(world.service(lease=DEFAULT_LEASE))
+        assert world.clock.elapsed - begin <= 90
+        await world.assert_each_once(service, batch_id)
+
+    live(life())
+
+
 def test_a_command_does_not_wait_for_a_dead_worker(world: Lab, live: Live) -> None:
     """Who types the command again after a kill goes on at once: versions keep it correct."""
 
