@@ -7,6 +7,8 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
+from ..domain.checks import check_text
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -29,8 +31,10 @@ def correlated(given: str | None = None) -> Iterator[str]:
 
     A service passes its own, such as the id of the request that it answers, and finds it in the
     log. Without one, the block is a part of the block around it, or gets a new id. Tasks that are
-    begun within the block belong to it.
+    begun within the block belong to it. Raises `InputError` for an id that is no text.
     """
+    if given is not None:
+        check_text("the correlation id", given)
     token = _current.set(given or correlation_id())
     try:
         yield correlation_id()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from ..domain.errors import BatchtrailError, RequestRefusedError
+from ..domain.errors import BatchtrailError, InputError, RequestRefusedError
 from .texts import storable
 
 __all__ = [
@@ -49,10 +49,6 @@ def worth_tracing(error: Exception) -> BaseException | None:
     if isinstance(error, HandlerFailedError):
         return error.__cause__
     return None if isinstance(error, BatchtrailError) else error
-
-
-class InputError(BatchtrailError):
-    """The input, a setting or an argument is wrong; nothing was sent and nothing is half done."""
 
 
 class SchemaRefusedError(RequestRefusedError):

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..domain.batch import Batch
+from ..domain.checks import check_text
 from ..domain.status import BatchStatus
 from .completions import Completion, completion_pages
 from .errors import HandlerFailedError, HandlerUnavailableError, InputError
@@ -33,7 +34,10 @@ _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 def check_reference(reference: str | None) -> None:
     """Raise `InputError` for a completion handler that is not written as `package.module:Name`."""
-    if reference is not None and not _REFERENCE.fullmatch(reference):
+    if reference is None:
+        return
+    check_text("completion_handler", reference)
+    if not _REFERENCE.fullmatch(reference):
         raise InputError(
             f"the completion handler {reference!r} names no class; write package.module:Name"
         )

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from ..domain.alike import Tokens
+from ..domain.checks import check_text
 from ..domain.costs import FREE, ModelPrice, cost_of, costs_of
 from ..domain.values import TokenUsage
 from .ports import PriceBook
@@ -36,7 +37,7 @@ class BatchCosting:
     def source(self) -> str | None:
         """Which table the costs come from; asked once, as prices are, and needed for each."""
         book = self._book
-        return None if book is None else _asked(lambda: book.source)
+        return None if book is None else _asked(lambda: _named(book.source))
 
     def cost_of(self, model: str | None, usage: TokenUsage | None) -> Decimal | None:
         """What one answer cost, in USD; None when its price or its usage is not known.
@@ -70,6 +71,12 @@ class BatchCosting:
         if book is None or self.source is None:
             return None
         return _asked(lambda: _usable(book.price(model, self._endpoint)))
+
+
+def _named(source: str) -> str:
+    """The same name of a table. Raises `InputError` for one that the log cannot take."""
+    check_text("the source of the price book", source)
+    return source
 
 
 def _usable(price: ModelPrice | None) -> ModelPrice | None:

@@ -1,15 +1,19 @@
 """Removing the bodies of old batches; their events, counts, costs and digests stay."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
+from ..domain.checks import is_number
 from ..domain.values import Stamp
-from .errors import ConflictError
+from .errors import ConflictError, InputError
 from .store import Batches
 from .views_check import each_id
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @frozen
@@ -17,7 +21,7 @@ class Prunable:
     """A batch that is done, and its last event: bodies up to there can be removed."""
 
     batch_id: UUID
-    through: int
+    through: int = field(validator=is_number)
 
 
 def prunable(batches: Batches, before: datetime) -> list[Prunable]:
@@ -38,13 +42,24 @@ def prune(
 ) -> None:
     """Remove the bodies of a batch together with the event that says so.
 
-    Raises `UnfinishedError` for a batch that got something to do since. Safe to repeat.
+    Raises `UnfinishedError` for a batch that got something to do since, and `InputError` for
+    what is no digest and for an event that the batch does not have. Safe to repeat.
     """
+    _check_digest(export_sha256)
     while True:
         batch = batches.get(what.batch_id)
+        if what.through > batch.version:
+            raise InputError(f"batch {batch.id} has no event {what.through} yet")
         batch.prune_bodies(export_sha256, through=what.through, stamp=stamp())
         try:
             batches.remove_bodies(batch, lambda writer: writer.prune(what.batch_id, what.through))
         except ConflictError:
             continue
         return
+
+
+def _check_digest(sha256: object) -> None:
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise InputError(
+            f"export_sha256 is {sha256!r}; give the digest of the export file in 64 hex digits"
+        )

@@ -5,6 +5,7 @@ from io import BytesIO
 from uuid import UUID
 
 from ..domain.bodies import is_marker, marker_of
+from ..domain.checks import check_text
 from ..domain.events import (
     BatchEvent,
     RequestRedacted,
@@ -34,6 +35,9 @@ def redact(
     `BatchNotFoundError`, `InputError` for a request that the batch does not have, and
     `UnfinishedError` while the batch may need it. Safe to repeat.
     """
+    check_text("custom_id", custom_id)
+    if reason is not None:
+        check_text("reason", reason)
     while True:
         batch = batches.get(batch_id)
         changes = _changes(batches, batch_id, custom_id)

@@ -13,6 +13,7 @@ from uuid import UUID
 from eventsourcing.persistence import PersistenceError
 
 from ..domain.batch import Batch
+from ..domain.checks import check_moment
 from ..domain.values import Provenance, Stamp
 from .correlation import correlation_id, new_id
 from .errors import ConflictError, StoreError
@@ -81,9 +82,14 @@ class Runtime:
             unwanted.set()
 
     def stamp(self) -> Stamp:
-        """The stamp of one decision: its id is what its events name as their cause."""
+        """The stamp of one decision: its id is what its events name as their cause.
+
+        Raises `InputError` where a clock of the caller's own gives no moment.
+        """
+        now = self.clock.now()
+        check_moment("the clock's now", now)
         return Stamp(
-            self.clock.now(),
+            now,
             Provenance(self._actor, self._software, correlation_id(), new_id()),
         )
 

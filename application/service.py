@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import evolve
 
 from ..domain.batch import Batch
+from ..domain.checks import check_text
 from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch, Stamp
@@ -91,6 +92,8 @@ class BatchService(LogKeeper):
         Raises `InputError` before anything is recorded or sent.
         """
         check_reference(completion_handler)
+        if endpoint is not None:
+            check_text("endpoint", endpoint)
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:
             if endpoint not in {None, checked.endpoint}:
                 raise InputError(
@@ -102,7 +105,7 @@ class BatchService(LogKeeper):
             draft = NewBatch(
                 provider=self._provider.name,
                 endpoint=checked.endpoint,
-                metadata=dict(metadata or {}),
+                metadata={} if metadata is None else metadata,
                 description=description,
                 completion_handler=completion_handler,
                 identity=identity_of(self._provider.name, checked),

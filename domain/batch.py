@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID, uuid4, uuid5
 
-from attrs import evolve
+from attrs import evolve, validate
 from eventsourcing.domain import Aggregate
 from eventsourcing.utils import register_topic
 
@@ -130,7 +130,8 @@ class Batch(Aggregate):
 
     @classmethod
     def draft(cls, new: NewBatch, *, stamp: Stamp, batch_id: UUID | None = None) -> "Batch":
-        """Begin a batch."""
+        """Begin a batch. Raises `InputError` for what cannot be stored."""
+        validate(new)  # once more: a dict can be changed when it is in the value already
         return cls._create(
             events.Drafted,
             id=batch_id or cls.id_for(new.identity, new.generation),

@@ -9,6 +9,10 @@ class BatchtrailError(Exception):
     """An error that a user can act on; its text is one clear sentence."""
 
 
+class InputError(BatchtrailError):
+    """The input, a setting or an argument is wrong; nothing was sent and nothing is half done."""
+
+
 class DomainError(BatchtrailError):
     """A command that the rules forbid; nothing was recorded."""
 

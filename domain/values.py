@@ -6,7 +6,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from attrs import evolve, field, frozen
+from attrs.validators import optional
 
+from .checks import is_flag, is_id, is_number, is_text, is_texts, own_copy
 from .status import BatchStatus, Outcome, ResultFile, WorkStep
 
 ERRORS_IN_BRIEF = 20
@@ -297,16 +299,16 @@ class NewBatch:
     `identity` names what the batch was made from, so that the same command finds it again;
     `metadata` is ours and is sent to the provider only when `send_metadata` asks for it.
     `completion_handler` is a class as `package.module:Name`. `retry_of` is the batch whose
-    requests are asked once more.
+    requests are asked once more. Raises `InputError` for a value of another type.
     """
 
-    provider: str
-    endpoint: str
-    completion_window: str = "24h"
-    metadata: dict[str, str] = field(factory=dict)
-    send_metadata: bool = False
-    completion_handler: str | None = None
-    description: str | None = None
-    identity: str | None = None
-    generation: int = 1
-    retry_of: UUID | None = None
+    provider: str = field(validator=is_text)
+    endpoint: str = field(validator=is_text)
+    completion_window: str = field(default="24h", validator=is_text)
+    metadata: dict[str, str] = field(factory=dict, converter=own_copy, validator=is_texts)
+    send_metadata: bool = field(default=False, validator=is_flag)
+    completion_handler: str | None = field(default=None, validator=optional(is_text))
+    description: str | None = field(default=None, validator=optional(is_text))
+    identity: str | None = field(default=None, validator=optional(is_text))
+    generation: int = field(default=1, validator=is_number)
+    retry_of: UUID | None = field(default=None, validator=optional(is_id))

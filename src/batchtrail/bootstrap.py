@@ -15,6 +15,8 @@ from .application.errors import InputError
 from .application.log_reader import LogReader
 from .application.runtime import Runtime
 from .application.store import Batches
+from .application.texts import storable
+from .domain.checks import check_text
 from .domain.values import Limits
 from .settings import Settings, is_postgresql, sqlite_path
 from .version import __version__
@@ -93,13 +95,15 @@ async def open_trail(
     `prices` prices the results in place of OpenAI's list prices and of the file that the
     settings name. `actor` names who acts, in the log.
 
-    Raises `InputError` for malformed settings and `StoreError` for a database that cannot be
-    used.
+    Raises `InputError` for malformed settings and arguments, and `StoreError` for a database that
+    cannot be used.
     """
     from .adapters.handlers import ImportedHandlers  # noqa: PLC0415 (start-up time)
     from .adapters.prices import offline_counter  # noqa: PLC0415
     from .application.service import BatchService  # noqa: PLC0415
 
+    if actor is not None:
+        check_text("actor", actor)
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
     bodies = body_coding(settings)
@@ -294,7 +298,7 @@ def _user() -> str:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         name = str(os.getuid())
-    return f"{name}@{socket.gethostname()}"
+    return storable(f"{name}@{socket.gethostname()}")
 
 
 def command_line_actor() -> str:

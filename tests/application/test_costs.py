@@ -237,8 +237,20 @@ FLOAT: Any = 0.5
         Given(ModelPrice(Rates(D("Infinity"), D(1), D(1), D(1)))),
         Given(ModelPrice(NANO.rates, (Tier(10_000, Rates(D(1), D(1), D(1), WHOLE)),))),
         Sourceless(),
+        Book(WHOLE),
+        Book("\ud800"),
     ],
-    ids=["no price", "whole", "float", "NaN", "infinite", "tier", "no source"],
+    ids=[
+        "no price",
+        "whole",
+        "float",
+        "NaN",
+        "infinite",
+        "tier",
+        "no source",
+        "a number",
+        "half a pair",
+    ],
 )
 async def test_a_price_that_cannot_be_used_keeps_no_results(
     lab: Lab, caplog: pytest.LogCaptureFixture, book: PriceBook
@@ -248,6 +260,7 @@ async def test_a_price_that_cannot_be_used_keeps_no_results(
     await lab.assert_each_once(trail, batch)
     assert await costs(trail, batch) == {"a": None, "b": None}
     assert "costs stay unknown" in caplog.text
+    assert (await trail.verify()).is_good
 
 
 async def test_a_table_that_changes_meanwhile(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

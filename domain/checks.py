@@ -1,0 +1,84 @@
+"""What a caller gives, looked at before it becomes a part of the log.
+
+The log is only ever added to: what can be written but not be read again stays in it, and in the
+way of everybody who reads it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from attrs import Attribute
+
+from .errors import InputError
+
+_MOST = 2**31 - 1
+"""What the databases take for a whole number."""
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise `InputError` for what is no text, or none that can be stored."""
+    # Of the subclasses only those of enums can be stored.
+    if not isinstance(value, str) or not (type(value) is str or isinstance(value, Enum)):
+        raise InputError(f"{name} is of the type {type(value).__name__}; give a text (str)")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} holds half of a surrogate pair, which cannot be stored") from None
+
+
+def check_moment(name: str, value: object) -> None:
+    """Raise `InputError` for what is no moment: without a zone it may be any of many."""
+    if not isinstance(value, datetime):
+        raise InputError(f"{name} is of the type {type(value).__name__}; give a datetime")
+    if value.utcoffset() is None:
+        raise InputError(
+            f"{name} is {value}, which has no time zone, so it is no moment; "
+            "give one, such as datetime.UTC"
+        )
+
+
+def check_number(name: str, value: object, *, least: int = 1) -> None:
+    """Raise `InputError` for what is no whole number from `least` on."""
+    if type(value) is not int or not least <= value <= _MOST:
+        raise InputError(f"{name} is {value!r}; give a whole number of {least} or more")
+
+
+def own_copy(value: Any) -> Any:
+    """A mapping of a caller's as it is now, whatever he does with it later."""
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def is_text(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that is a text."""
+    check_text(field.name, value)
+
+
+def is_texts(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that gives texts for texts."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{field.name} is of the type {type(value).__name__}; give a mapping")
+    for key, each in value.items():
+        check_text(f"a key of {field.name}, {key!r},", key)
+        check_text(f"{field.name}[{key!r}]", each)
+
+
+def is_number(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that counts from 1."""
+    check_number(field.name, value)
+
+
+def is_flag(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that is true or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{field.name} is of the type {type(value).__name__}; give True or False")
+
+
+def is_id(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that is a batch's id."""
+    if not isinstance(value, UUID):
+        raise InputError(
+            f"{field.name} is of the type {type(value).__name__}; give a batch id, a UUID"
+        )

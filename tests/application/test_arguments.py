@@ -1,0 +1,166 @@
+"""What a caller gives is looked at before it is recorded: the log can never be mended."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchtrail import correlated, open_trail
+from batchtrail.adapters.fake import FakeBatchProvider
+from batchtrail.application.errors import InputError
+from batchtrail.application.pruning import Prunable
+from batchtrail.bootstrap import command_line_actor
+from batchtrail.domain.values import NewBatch
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tests.application.conftest import Lab
+
+    from batchtrail.application.service import BatchService
+
+HALF = "\ud800"
+
+
+async def finished(lab: Lab, service: BatchService) -> UUID:
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.wait(batch_id)
+    return batch_id
+
+
+async def assert_intact(service: BatchService, batches: int) -> None:
+    """Everybody can still read everything."""
+    assert len(await service.batches()) == batches
+    assert (await service.verify()).is_good
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"metadata": {"campaign": 42}}, r"metadata\['campaign'\] is of the type int"),
+        ({"metadata": {42: "campaign"}}, r"a key of metadata, 42, is of the type int"),
+        ({"metadata": {"campaign": HALF}}, r"metadata\['campaign'\] holds half of a surrogate"),
+        ({"metadata": {HALF: "campaign"}}, "a key of metadata, .* holds half of a surrogate"),
+        ({"metadata": "campaign"}, "metadata is of the type str; give a mapping"),
+        ({"description": 5}, "description is of the type int"),
+        ({"description": HALF}, "description holds half of a surrogate"),
+        ({"completion_handler": 5}, "completion_handler is of the type int"),
+        ({"completion_handler": HALF}, "completion_handler holds half"),
+        ({"endpoint": 5}, "endpoint is of the type int"),
+        ({"endpoint": []}, "endpoint is of the type list"),
+    ],
+)
+async def test_wrong_arguments_of_a_submission(lab: Lab, wrong: Any, told: str) -> None:
+    """The argument is named, nothing is recorded and nothing sent."""
+    service = lab.service()
+    with pytest.raises(InputError, match=told):
+        await service.submit(lab.lines(), **wrong)
+    assert lab.provider.count("upload") == 0
+    await assert_intact(service, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"provider": 5},
+        {"endpoint": None},
+        {"completion_window": 24},
+        {"completion_window": HALF},
+        {"metadata": None},
+        {"send_metadata": "yes"},
+        {"completion_handler": 5},
+        {"description": b"why"},
+        {"identity": 5},
+        {"generation": 0},
+        {"generation": "1"},
+        {"generation": True},
+        {"generation": 2**31},
+        {"retry_of": "5cd732f2-a5ab-55b1-8ae9-65ca1174839d"},
+    ],
+)
+def test_wrong_fields_of_a_draft(wrong: Any) -> None:
+    """The field is named."""
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"^{name} "):
+        NewBatch(**{"provider": "fake", "endpoint": "/v1/responses", **wrong})
+
+
+async def test_a_draft_is_what_it_was(lab: Lab) -> None:
+    """The caller's own dict may change, and what is put into the value behind that is seen."""
+    service, mine = lab.service(), {"campaign": "42"}
+    new = NewBatch(lab.provider.name, "/v1/responses", metadata=mine)
+    mine["campaign"] = "43"
+    assert (await service.status(await service.draft(new))).metadata == {"campaign": "42"}
+    new.metadata["campaign"] = 44  # type: ignore[assignment]
+    with pytest.raises(InputError, match="campaign"):
+        await service.draft(new)
+    await assert_intact(service, 1)
+
+
+@pytest.mark.parametrize("wrong", [42, 0, HALF])
+async def test_a_wrong_correlation_id(lab: Lab, wrong: Any) -> None:
+    """It would stand in every event of the block."""
+    service = lab.service()
+    with pytest.raises(InputError, match="the correlation id"), correlated(wrong):
+        await service.submit(lab.lines())
+    await finished(lab, service)
+    await assert_intact(service, 1)
+
+
+@pytest.mark.parametrize("wrong", [5, HALF])
+async def test_a_wrong_actor(wrong: Any) -> None:
+    """Before the database is opened."""
+    with pytest.raises(InputError, match=r"^actor "):
+        async with open_trail("sqlite:///:memory:", provider=FakeBatchProvider(), actor=wrong):
+            pass
+
+
+def test_a_user_whose_name_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system has of it can be stored."""
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada\udcff")
+    assert command_line_actor().encode().startswith(b"cli:ada\\udcff@")
+
+
+@pytest.mark.parametrize("wrong", [5, HALF])
+async def test_a_wrong_reason_of_a_redaction(lab: Lab, wrong: Any) -> None:
+    """As is a wrong request; both would stand in the event."""
+    service = lab.service()
+    batch_id = await finished(lab, service)
+    with pytest.raises(InputError, match=r"^reason "):
+        await service.redact_request(batch_id, "a", reason=wrong)
+    with pytest.raises(InputError, match=r"^custom_id "):
+        await service.redact_request(batch_id, wrong)
+    await assert_intact(service, 1)
+
+
+@pytest.mark.parametrize("wrong", [5, "abc", "A" * 64, HALF])
+async def test_a_wrong_digest_of_a_pruning(lab: Lab, wrong: Any) -> None:
+    """Who looks for the export file would not find it; no body is removed."""
+    service = lab.service()
+    batch_id = await finished(lab, service)
+    last = (await service.status(batch_id)).version
+    with pytest.raises(InputError, match=r"^export_sha256 "):
+        await service.prune_bodies(Prunable(batch_id, last), export_sha256=wrong)
+    with pytest.raises(InputError, match="has no event"):
+        await service.prune_bodies(Prunable(batch_id, last + 1), export_sha256=None)
+    with pytest.raises(InputError, match=r"^through "):
+        Prunable(batch_id, "7")  # type: ignore[arg-type]
+    verified = await service.verify()
+    assert (verified.is_good, verified.removed_bodies) == (True, 0)
+
+
+@pytest.mark.parametrize("moment", [datetime(2026, 1, 1), 1_767_225_600.0])  # noqa: DTZ001
+async def test_a_clock_that_gives_no_moments(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, moment: Any
+) -> None:
+    """It is told when it would be recorded first."""
+    service = lab.service()
+    monkeypatch.setattr(lab.clock, "now", lambda: moment)
+    with pytest.raises(InputError, match="the clock's now"):
+        await service.submit(lab.lines())
+    monkeypatch.undo()
+    await assert_intact(service, 0)
