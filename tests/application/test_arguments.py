@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
+from tests.application.conftest import WatchedProvider
 
 from batchtrail import correlated, open_trail
 from batchtrail.adapters.fake import FakeBatchProvider
-from batchtrail.application.errors import InputError
+from batchtrail.application.errors import InputError, StoreError
 from batchtrail.application.pruning import Prunable
 from batchtrail.bootstrap import command_line_actor
 from batchtrail.domain.values import NewBatch
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.application.conftest import Lab
 
+    from batchtrail.application.ports import BatchProvider, CreateRequest, ProviderBatch
     from batchtrail.application.service import BatchService
 
 HALF = "\ud800"
@@ -164,3 +167,29 @@ async def test_a_clock_that_gives_no_moments(
         await service.submit(lab.lines())
     monkeypatch.undo()
     await assert_intact(service, 0)
+
+
+class Careless(WatchedProvider):
+    """An adapter that takes what came for what should have come."""
+
+    def __init__(self, inner: BatchProvider, wrong: dict[str, Any]) -> None:
+        super().__init__(inner, _nothing)
+        self._wrong = wrong
+
+    async def create_batch(self, request: CreateRequest) -> ProviderBatch:
+        return evolve(await super().create_batch(request), **self._wrong)
+
+
+async def _nothing(_call: str) -> None:
+    """Watch nothing."""
+
+
+@pytest.mark.parametrize("wrong", [{"id": 5}, {"id": HALF}, {"request_id": 5}])
+async def test_what_a_careless_adapter_gives(lab: Lab, wrong: dict[str, Any]) -> None:
+    """What could not be read again is not recorded; all others can go on."""
+    service = lab.service(Careless(lab.provider, wrong))
+    with pytest.raises(StoreError, match="cannot be recorded"):
+        await service.submit(lab.lines())
+    other = await finished(lab, lab.service())
+    assert (await service.status(other)).results_collected
+    await assert_intact(service, 1)
