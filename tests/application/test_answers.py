@@ -18,6 +18,7 @@ from batchtrail.application.endpoints import (
     ResponsesRequest,
 )
 from batchtrail.application.errors import InputError, OutcomeUnknownError, RefusedError
+from batchtrail.application.ports import DirectAnswer
 from batchtrail.application.service import BatchService
 from batchtrail.domain.status import Outcome
 from batchtrail.domain.values import TokenUsage
@@ -156,11 +157,26 @@ async def test_a_lost_synchronous_answer_is_not_asked_for_again(
     assert provider.count("complete") == 1
 
 
+@pytest.mark.parametrize("user", [object(), {"a", "b"}, float("nan")])
 async def test_a_synchronous_body_that_cannot_be_json_is_told(
-    lab: Any, provider: FakeBatchProvider
+    lab: Any, provider: FakeBatchProvider, user: object
 ) -> None:
     """Before anything is sent."""
-    request = ChatCompletionsRequest(model="m", messages="x", extra={"user": object()})
+    request = ChatCompletionsRequest(model="m", messages="x", extra={"user": user})
     with pytest.raises(InputError, match="the request cannot be JSON"):
         await lab.service(provider).complete_now(request)
     assert provider.count("complete") == 0
+
+
+class ManyDigits(FakeBatchProvider):
+    """A provider whose answer holds a whole number that Python refuses to read as one."""
+
+    async def complete_request(self, endpoint: str, body: bytes) -> DirectAnswer:
+        await super().complete_request(endpoint, body)
+        return DirectAnswer(200, b'{"id": "x", "n": %s}' % (b"9" * 5_000), "req-1")
+
+
+async def test_a_synchronous_answer_is_read_as_a_line_is(lab: Any) -> None:
+    """What a batch's parser takes is not refused here, where it is paid for as well."""
+    answer = await lab.service(ManyDigits(now=lab.clock.now)).complete_now(ASK)
+    assert answer.request_id == "req-1"

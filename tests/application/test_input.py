@@ -123,6 +123,26 @@ BAD: dict[str, tuple[Any, str]] = {
 }
 
 
+UNCERTAIN: dict[str, tuple[Any, str]] = {
+    "set": ({"file_search_call.results"}, "a set has no order that lasts; give a list"),
+    "frozenset": (frozenset({"a"}), "a set has no order that lasts; give a list"),
+    "NaN": (float("nan"), "JSON has no number nan; give a finite one"),
+    "infinite": ([float("inf")], "JSON has no number inf; give a finite one"),
+}
+
+
+@pytest.mark.parametrize("name", UNCERTAIN)
+async def test_what_is_another_input_the_next_time(lab: Lab, name: str) -> None:
+    """A set has another order in the next process: the same input would be paid for twice."""
+    value, told = UNCERTAIN[name]
+    body = {"model": "gpt-5-nano", "input": "Say hello.", "include": value}
+    request = {"custom_id": "b", "method": "POST", "url": "/v1/responses", "body": body}
+    service = lab.service()
+    with pytest.raises(InputError, match=f"the requests: line 2: cannot be JSON .{told}"):
+        await service.submit([lab.line("a"), request])
+    assert await service.batches() == []
+
+
 def bad_requests(lab: Lab, name: str) -> list[Any]:
     """Write the requests of a bad example: a mapping changes a valid line."""
     plain = {b"A": lab.line("a"), b"B": lab.line("b")}
