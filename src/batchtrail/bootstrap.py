@@ -194,6 +194,7 @@ def _runtime(batches: Batches, clock: "Clock | None", actor: str | None) -> Runt
 
 def _factory(url: str, *, read_only: bool = False) -> "InfrastructureFactory":
     """What makes the store at a database URL. Raises as `open_trail` does."""
+    check_text("the database URL", url)
     if not is_postgresql(url):
         from .adapters.sqlite import SQLiteBatchFactory  # noqa: PLC0415 (start-up time)
 

@@ -5,10 +5,13 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from .application.errors import InputError
+from .domain.checks import is_text, own_copy
 
 DEFAULT_DATABASE = "sqlite:///batchtrail.db"
 _MEMORY = ":memory:"
@@ -16,6 +19,54 @@ _LONGEST = 365 * 86_400.0
 _KEYS = "BATCHTRAIL_ENCRYPTION_KEYS"
 _KEY_BYTES = 32
 _LONGEST_KEY_NAME = 32
+_AUTH = ("bearer", "api-key")
+_DIALECTS = ("auto", "openai", "azure")
+_COMPRESSIONS = ("none", "zstd")
+
+
+def _own_tuple(value: Any) -> Any:
+    """A list as it is now; what is no list is left to the validator."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_length(_: object, field: "Attribute[Any]", value: object) -> None:
+    if value is not None:
+        _check_seconds(field.name, value)
+
+
+def _is_above_zero(_: object, field: "Attribute[Any]", value: object) -> None:
+    if value is not None:
+        _check_above_zero(field.name, value)
+
+
+def _is_schedule(_: object, field: "Attribute[Any]", value: object) -> None:
+    if value is not None:
+        _check_schedule(field.name, value)
+
+
+def _is_one_of(*words: str | None) -> Any:
+    def validate(_: object, field: "Attribute[Any]", value: object) -> None:
+        _check_one_of(field.name, value, *words)
+
+    return validate
+
+
+def _are_packages(_: object, field: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, tuple):
+        raise InputError(f"{field.name} is {value!r}; give a tuple of packages")
+    _check_packages(field.name, value)
+
+
+def _is_path(_: object, field: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, Path):
+        raise InputError(f"{field.name} is of the type {type(value).__name__}; give a Path")
+
+
+def _are_keys(_: object, field: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{field.name} is of the type {type(value).__name__}; give a mapping")
+    for number, (name, key) in enumerate(value.items(), 1):
+        _check_key(f"{field.name}, key {number}", name, key)
 
 
 @frozen(kw_only=True)
@@ -23,25 +74,30 @@ class Settings:
     """All settings of one run, as text and numbers; times in seconds.
 
     `prices` is the file of the user's own prices. `encryption_keys` are keys of 32 bytes by their
-    names, the one that encrypts first. They and `api_key` are secrets and show in no repr.
+    names, the one that encrypts first. They and `api_key` are secrets and show in no repr. Raises
+    `InputError` for a value that cannot be, as `load` does for the text of one.
     """
 
-    database: str = DEFAULT_DATABASE
-    api_key: str | None = None
-    base_url: str | None = None
-    organization: str | None = None
-    project: str | None = None
-    api_version: str | None = None
-    auth: str | None = None
-    dialect: str = "auto"
-    poll_schedule: tuple[float, ...] | None = None
-    reconcile_wait: float | None = None
-    max_age: float | None = None
-    lease: float | None = None
-    handlers: tuple[str, ...] = ()
-    prices: Path | None = None
-    compression: str = "none"
-    encryption_keys: Mapping[str, bytes] | None = None
+    database: str = field(default=DEFAULT_DATABASE, validator=is_text)
+    api_key: str | None = field(default=None, validator=optional(is_text))
+    base_url: str | None = field(default=None, validator=optional(is_text))
+    organization: str | None = field(default=None, validator=optional(is_text))
+    project: str | None = field(default=None, validator=optional(is_text))
+    api_version: str | None = field(default=None, validator=optional(is_text))
+    auth: str | None = field(default=None, validator=_is_one_of(None, *_AUTH))
+    dialect: str = field(default="auto", validator=_is_one_of(*_DIALECTS))
+    poll_schedule: tuple[float, ...] | None = field(
+        default=None, converter=_own_tuple, validator=_is_schedule
+    )
+    reconcile_wait: float | None = field(default=None, validator=_is_length)
+    max_age: float | None = field(default=None, validator=_is_above_zero)
+    lease: float | None = field(default=None, validator=_is_above_zero)
+    handlers: tuple[str, ...] = field(default=(), converter=_own_tuple, validator=_are_packages)
+    prices: Path | None = field(default=None, validator=optional(_is_path))
+    compression: str = field(default="none", validator=_is_one_of(*_COMPRESSIONS))
+    encryption_keys: Mapping[str, bytes] | None = field(
+        default=None, converter=own_copy, validator=optional(_are_keys)
+    )
 
     def __repr__(self) -> str:
         database = _without_password(self.database)
@@ -77,11 +133,8 @@ class Settings:
             organization=get("OPENAI_ORG_ID"),
             project=get("OPENAI_PROJECT_ID"),
             api_version=get("OPENAI_API_VERSION"),
-            auth=_one_of("BATCHTRAIL_AUTH", get("BATCHTRAIL_AUTH"), "bearer", "api-key"),
-            dialect=_one_of(
-                "BATCHTRAIL_DIALECT", get("BATCHTRAIL_DIALECT"), "auto", "openai", "azure"
-            )
-            or "auto",
+            auth=_one_of("BATCHTRAIL_AUTH", get("BATCHTRAIL_AUTH"), *_AUTH),
+            dialect=_one_of("BATCHTRAIL_DIALECT", get("BATCHTRAIL_DIALECT"), *_DIALECTS) or "auto",
             poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
             prices=_path(get("BATCHTRAIL_PRICES")),
             reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
@@ -89,7 +142,7 @@ class Settings:
             lease=_above_zero("BATCHTRAIL_LEASE", get("BATCHTRAIL_LEASE")),
             handlers=_packages(get("BATCHTRAIL_HANDLERS")),
             compression=_one_of(
-                "BATCHTRAIL_COMPRESSION", get("BATCHTRAIL_COMPRESSION"), "none", "zstd"
+                "BATCHTRAIL_COMPRESSION", get("BATCHTRAIL_COMPRESSION"), *_COMPRESSIONS
             )
             or "none",
             encryption_keys=_keys(get(_KEYS)),
@@ -112,41 +165,68 @@ def _path(text: str | None) -> Path | None:
 
 
 def _one_of(name: str, text: str | None, *words: str) -> str | None:
-    if text is not None and text not in words:
-        raise InputError(f"{name} is {text!r}; write {', '.join(words[:-1])} or {words[-1]}")
+    _check_one_of(name, text, None, *words)
     return text
+
+
+def _check_one_of(name: str, value: object, *words: str | None) -> None:
+    if value not in words:
+        *some, last = filter(None, words)
+        raise InputError(f"{name} is {value!r}; write {', '.join(some)} or {last}")
+
+
+def _number(text: str) -> float:
+    """The number that a text is; of another text none that any check admits."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _seconds(name: str, text: str | None) -> float | None:
     if text is None:
         return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= _LONGEST:
-        raise InputError(
-            f"{name} is {text!r}; write a number of seconds, at most a year, for example 120"
-        )
+    seconds = _number(text)
+    _check_seconds(name, seconds, text)
     return seconds
+
+
+def _check_seconds(name: str, seconds: Any, shown: object = None) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds <= _LONGEST:
+        raise InputError(
+            f"{name} is {shown or seconds!r}; write a number of seconds, at most a year, "
+            "for example 120"
+        )
 
 
 def _above_zero(name: str, text: str | None) -> float | None:
-    seconds = _seconds(name, text)
-    if seconds == 0:
-        raise InputError(f"{name} is {text!r}; write a number of seconds above 0")
+    if text is None:
+        return None
+    seconds = _number(text)
+    _check_above_zero(name, seconds, text)
     return seconds
+
+
+def _check_above_zero(name: str, seconds: object, shown: object = None) -> None:
+    _check_seconds(name, seconds, shown)
+    if seconds == 0:
+        raise InputError(f"{name} is {shown or seconds!r}; write a number of seconds above 0")
 
 
 def _packages(text: str | None) -> tuple[str, ...]:
     names = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    _check_packages("BATCHTRAIL_HANDLERS", names)
+    return names
+
+
+def _check_packages(setting: str, names: tuple[object, ...]) -> None:
     for name in names:
-        if not all(part.isidentifier() for part in name.split(".")):
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise InputError(
-                f"BATCHTRAIL_HANDLERS names {name!r}, which is no package; "
+                f"{setting} names {name!r}, which is no package; "
                 "write names separated by commas, for example shop,billing.batches"
             )
-    return names
 
 
 def _keys(text: str | None) -> dict[str, bytes] | None:
@@ -156,33 +236,57 @@ def _keys(text: str | None) -> dict[str, bytes] | None:
     keys: dict[str, bytes] = {}
     for number, part in enumerate(text.split(","), 1):
         name, separator, encoded = (word.strip() for word in part.partition(":"))
-        if not (separator and name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
-            raise InputError(f"{_KEYS}, key {number}: write NAME:KEY, of letters, digits, - and _")
-        if len(name) > _LONGEST_KEY_NAME or name in keys:
-            raise InputError(
-                f"{_KEYS}, key {number}: each has another name, of at most "
-                f"{_LONGEST_KEY_NAME} letters"
-            )
+        where = f"{_KEYS}, key {number}"
+        if not separator:
+            raise _no_key_name(where)
+        if name in keys:
+            raise _no_other_key_name(where)
         try:
-            keys[name] = base64.b64decode(encoded, validate=True)
+            key = base64.b64decode(encoded, validate=True)
         except ValueError:
-            keys[name] = b""
-        if len(keys[name]) != _KEY_BYTES:
-            raise InputError(
-                f"{_KEYS}, key {number}: after the name come {_KEY_BYTES} random bytes in base64; "
-                "make them with: head -c 32 /dev/urandom | base64"
-            )
+            key = b""
+        _check_key(where, name, key)
+        keys[name] = key
     return keys
+
+
+def _check_key(where: str, name: Any, key: object) -> None:
+    is_name = isinstance(name, str) and name.isascii()
+    if not is_name or not name.replace("-", "").replace("_", "").isalnum():
+        raise _no_key_name(where)
+    if len(name) > _LONGEST_KEY_NAME:
+        raise _no_other_key_name(where)
+    if not isinstance(key, bytes) or len(key) != _KEY_BYTES:
+        raise InputError(
+            f"{where}: after the name come {_KEY_BYTES} random bytes in base64; "
+            "make them with: head -c 32 /dev/urandom | base64"
+        )
+
+
+def _no_key_name(where: str) -> InputError:
+    return InputError(f"{where}: write NAME:KEY, of letters, digits, - and _")
+
+
+def _no_other_key_name(where: str) -> InputError:
+    return InputError(f"{where}: each has another name, of at most {_LONGEST_KEY_NAME} letters")
 
 
 def _schedule(text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
-    name = "BATCHTRAIL_POLL_SCHEDULE"
-    schedule = tuple(_seconds(name, part.strip() or "?") or 0.0 for part in text.split(","))
-    if not all(schedule):
-        raise InputError(f"{name} is {text!r}; write seconds above 0, for example 60,120,300")
+    schedule = tuple(_number(part) for part in text.split(","))
+    _check_schedule("BATCHTRAIL_POLL_SCHEDULE", schedule, text)
     return schedule
+
+
+def _check_schedule(name: str, schedule: object, shown: object = None) -> None:
+    shown = shown or schedule
+    if not isinstance(schedule, tuple) or not schedule:
+        raise InputError(f"{name} is {shown!r}; give a tuple of seconds, for example (60.0, 120.0)")
+    for seconds in schedule:
+        _check_seconds(name, seconds, shown)
+    if not all(schedule):
+        raise InputError(f"{name} is {shown!r}; write seconds above 0, for example 60,120,300")
 
 
 def is_postgresql(url: str) -> bool:

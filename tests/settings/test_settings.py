@@ -1,0 +1,127 @@
+"""Settings, loaded or made: what cannot be is refused in either way, and what can be is kept."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchtrail import InputError, Settings, open_trail
+from batchtrail.adapters.fake import FakeBatchProvider
+
+NO_FILE = Path("there/is/none")
+KEY = bytes(range(32))
+
+BOTH: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"poll_schedule": (0.0,)}, {"BATCHTRAIL_POLL_SCHEDULE": "0"}),
+    ({"poll_schedule": (60.0, -1.0)}, {"BATCHTRAIL_POLL_SCHEDULE": "60,-1"}),
+    ({"poll_schedule": (float("nan"),)}, {"BATCHTRAIL_POLL_SCHEDULE": "nan"}),
+    ({"poll_schedule": (4e7,)}, {"BATCHTRAIL_POLL_SCHEDULE": "4e7"}),
+    ({"reconcile_wait": -1.0}, {"BATCHTRAIL_RECONCILE_WAIT": "-1"}),
+    ({"max_age": -1.0}, {"BATCHTRAIL_MAX_AGE": "-1"}),
+    ({"max_age": 0.0}, {"BATCHTRAIL_MAX_AGE": "0"}),
+    ({"lease": -5.0}, {"BATCHTRAIL_LEASE": "-5"}),
+    ({"lease": 0}, {"BATCHTRAIL_LEASE": "0"}),
+    ({"lease": float("inf")}, {"BATCHTRAIL_LEASE": "inf"}),
+    ({"auth": "basic"}, {"BATCHTRAIL_AUTH": "basic"}),
+    ({"dialect": "Azure"}, {"BATCHTRAIL_DIALECT": "Azure"}),
+    ({"compression": "gzip"}, {"BATCHTRAIL_COMPRESSION": "gzip"}),
+    ({"handlers": ("no-package",)}, {"BATCHTRAIL_HANDLERS": "no-package"}),
+    ({"encryption_keys": {"a b": KEY}}, {"BATCHTRAIL_ENCRYPTION_KEYS": "a b:AAAA"}),
+    ({"encryption_keys": {"a" * 33: KEY}}, {"BATCHTRAIL_ENCRYPTION_KEYS": "a" * 33 + ":AAAA"}),
+    ({"encryption_keys": {"a": b"hidden"}}, {"BATCHTRAIL_ENCRYPTION_KEYS": "a:hidden"}),
+]
+
+
+@pytest.mark.parametrize(("made", "loaded"), BOTH)
+def test_what_cannot_be(made: dict[str, Any], loaded: dict[str, str]) -> None:
+    """Made or loaded, the same is refused, by the name that it has there; and no key is told."""
+    (name,), (variable,) = made, loaded
+    with pytest.raises(InputError, match=f"^{name}") as by_hand:
+        Settings(**made)
+    with pytest.raises(InputError, match=f"^{variable}") as by_text:
+        Settings.load(environ=loaded, env_file=NO_FILE)
+    assert "hidden" not in f"{by_hand.value}{by_text.value}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"database": Path("batches.db")},
+        {"database": None},
+        {"api_key": 5},
+        {"base_url": 5},
+        {"api_version": 2024},
+        {"poll_schedule": 60.0},
+        {"poll_schedule": "60"},
+        {"poll_schedule": ()},
+        {"poll_schedule": ("60",)},
+        {"max_age": "60"},
+        {"lease": True},
+        {"handlers": "shop"},
+        {"handlers": (5,)},
+        {"prices": "prices.toml"},
+        {"compression": None},
+        {"dialect": None},
+        {"encryption_keys": "a:hidden"},
+        {"encryption_keys": {5: KEY}},
+        {"encryption_keys": {"a": "hidden"}},
+    ],
+)
+def test_a_wrong_type(wrong: dict[str, Any]) -> None:
+    """As can happen only by hand."""
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"^{name}") as refused:
+        Settings(**wrong)
+    assert "hidden" not in str(refused.value)
+
+
+def test_what_is_right_is_kept() -> None:
+    """Whole numbers are seconds too, a list is a tuple, and both ways come to the same."""
+    by_hand = Settings(
+        database="sqlite:///a.db",
+        poll_schedule=[1, 2.5],
+        reconcile_wait=0,
+        max_age=60,
+        lease=0.5,
+        handlers=["shop", "billing.batches"],
+        compression="zstd",
+        encryption_keys={"new": KEY},
+        auth="api-key",
+        prices=Path("prices.toml"),
+    )
+    environ = {
+        "BATCHTRAIL_DB": "sqlite:///a.db",
+        "BATCHTRAIL_POLL_SCHEDULE": "1, 2.5",
+        "BATCHTRAIL_RECONCILE_WAIT": "0",
+        "BATCHTRAIL_MAX_AGE": "60",
+        "BATCHTRAIL_LEASE": "0.5",
+        "BATCHTRAIL_HANDLERS": "shop, billing.batches",
+        "BATCHTRAIL_COMPRESSION": "zstd",
+        "BATCHTRAIL_ENCRYPTION_KEYS": f"new:{base64.b64encode(KEY).decode()}",
+        "BATCHTRAIL_AUTH": "api-key",
+        "BATCHTRAIL_PRICES": "prices.toml",
+    }
+    assert by_hand == Settings.load(environ=environ, env_file=NO_FILE)
+    assert by_hand.poll_schedule == (1, 2.5)
+
+
+def test_keys_of_the_callers_own_may_change() -> None:
+    """The settings have those that they were given."""
+    keys = {"a": KEY}
+    settings = Settings(encryption_keys=keys)
+    keys["b"] = b"short"
+    assert settings.encryption_keys == {"a": KEY}
+
+
+async def test_a_database_that_is_no_url() -> None:
+    """A path is not taken for one."""
+    with pytest.raises(InputError, match="the database URL is of the type"):
+        async with open_trail(
+            Path("batches.db"),  # type: ignore[arg-type]
+            provider=FakeBatchProvider(),
+            settings=Settings(),
+        ):
+            pass
