@@ -65,7 +65,7 @@ class BatchSummary:
             endpoint=batch.endpoint,
             model=batch.model,
             completion_window=batch.completion_window,
-            metadata=batch.metadata,
+            metadata=dict(batch.metadata),  # the batch may be one that is remembered
             description=batch.description,
             identity=batch.identity,
             generation=batch.generation,

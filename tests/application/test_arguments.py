@@ -15,6 +15,7 @@ from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.application.errors import InputError, StoreError
 from batchtrail.application.pruning import Prunable
 from batchtrail.bootstrap import command_line_actor
+from batchtrail.domain.status import Outcome
 from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
@@ -102,6 +103,20 @@ async def test_a_draft_is_what_it_was(lab: Lab) -> None:
     with pytest.raises(InputError, match="campaign"):
         await service.draft(new)
     await assert_intact(service, 1)
+
+
+async def test_a_summary_is_its_readers_own(lab: Lab) -> None:
+    """Labels that are changed in it change neither the batch nor its retries."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines(), metadata={"campaign": "42"})
+    lab.complete_all()
+    summary = await service.wait(batch_id)
+    summary.metadata["campaign"] = "43"
+    (await service.replay(batch_id)).metadata["campaign"] = "44"
+    retry_id = await service.retry(batch_id, only=[Outcome.SUCCEEDED])
+    for each in (batch_id, retry_id):
+        assert (await service.status(each)).metadata == {"campaign": "42"}
+    await assert_intact(service, 2)
 
 
 @pytest.mark.parametrize("wrong", [42, 0, HALF])
