@@ -1,6 +1,7 @@
 """When to ask for a batch again, and when to stop."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +21,7 @@ _NOT_FOUND_FOR = timedelta(hours=1)
 
 def first_poll(schedule: Sequence[float], batch_id: UUID) -> float:
     """Seconds after its submission at which a batch may have news."""
-    return next(_moments(schedule, batch_id)) - _ROUNDING
+    return schedule[0] * _place(batch_id) - _ROUNDING
 
 
 def poll_delay(schedule: Sequence[float], elapsed: float, batch_id: UUID) -> float:
@@ -30,19 +31,24 @@ def poll_delay(schedule: Sequence[float], elapsed: float, batch_id: UUID) -> flo
     own place within a tenth around the schedule, so that many batches that were submitted
     together do not ask together for ever.
     """
-    moments = _moments(schedule, batch_id)
-    return next(moment for moment in moments if moment > elapsed + _ROUNDING) - elapsed
+    return _moment_after(elapsed + _ROUNDING, schedule, _place(batch_id)) - elapsed
 
 
-def _moments(schedule: Sequence[float], batch_id: UUID) -> Iterator[float]:
-    place = 1 - _SPREAD + 2 * _SPREAD * (batch_id.int % 1_000 / 1_000)
+def _place(batch_id: UUID) -> float:
+    """By how much the intervals of a batch are longer or shorter than those of the schedule."""
+    return 1 - _SPREAD + 2 * _SPREAD * (batch_id.int % 1_000 / 1_000)
+
+
+def _moment_after(past: float, schedule: Sequence[float], place: float) -> float:
+    """The first poll that is more than `past` seconds after the submission, in seconds."""
     moment = 0.0
     for interval in schedule:
         moment += interval * place
-        yield moment
-    while True:
-        moment += schedule[-1] * place
-        yield moment
+        if moment > past:
+            return moment
+    last = schedule[-1] * place
+    moment += last * math.floor((past - moment) / last)
+    return moment if moment > past else moment + last
 
 
 class Trouble:
