@@ -6,6 +6,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
+from ..domain.checks import check_moment
 from .log_reader import LogReader
 from .progress import OnProgress, Rebuilding, silent
 
@@ -63,6 +64,7 @@ class LogKeeper(LogReader):
 
     async def prunable(self, before: datetime) -> "list[Prunable]":
         """The batches that were done before a moment, and whose bodies were not pruned since."""
+        check_moment("before", before)
         from .pruning import prunable  # noqa: PLC0415 (start-up time)
 
         return await self._runtime.in_store(prunable, self._runtime.batches, before)

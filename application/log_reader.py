@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ..domain.checks import check_moment, check_number
 from ..domain.events import BatchEvent
 from ..domain.status import Outcome
 from . import projecting
@@ -45,6 +46,9 @@ class LogReader:
         self, *, limit: int = 100, until: datetime | None = None
     ) -> list[BatchSummary]:
         """The newest batches, `limit` at most; those that were begun `until` a moment."""
+        check_number("limit", limit, least=0)
+        if until is not None:
+            check_moment("until", until)
         before = None
         with suppress(OverflowError):  # a moment that never comes
             before = until and until + timedelta(microseconds=1)

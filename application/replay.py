@@ -7,12 +7,13 @@ from uuid import UUID
 from ..domain import events
 from ..domain.batch import Batch
 from ..domain.bodies import is_marker
+from ..domain.checks import check_moment
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem
 from .completions import Completion, completion_of, errors_by_line
 from .errors import BatchNotFoundError, InputError
 from .following import followed
-from .store import Batches
+from .store import Batches, checked_id
 from .views import CompletionRow
 
 At = datetime | int
@@ -28,6 +29,9 @@ def events_until(batches: Batches, batch_id: UUID, at: At | None) -> Iterator[ev
 
     Raises `BatchNotFoundError`, and `InputError` when there was no such event or moment.
     """
+    batch_id = checked_id(batch_id)
+    if at is not None and not isinstance(at, datetime | int):
+        raise InputError(f"at is {at!r}; give a datetime, or the number of an event")
     last = _version_at_moment(batches, batch_id, at) if isinstance(at, datetime) else at
     if last is not None and last < 1:
         raise InputError(f"there is no event {last}; the events of a batch count from 1")
@@ -44,8 +48,7 @@ def events_until(batches: Batches, batch_id: UUID, at: At | None) -> Iterator[ev
 
 
 def _version_at_moment(batches: Batches, batch_id: UUID, moment: datetime) -> int | None:
-    if moment.tzinfo is None:
-        raise InputError(f"{moment} has no time zone, so it is no moment")
+    check_moment("at", moment)
     version, began = 0, None
     for event in batches.history(batch_id):
         began = began or event.timestamp

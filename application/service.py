@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import evolve
 
 from ..domain.batch import Batch
-from ..domain.checks import check_text
+from ..domain.checks import check_number, check_seconds, check_text
 from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch, Stamp
@@ -376,8 +376,11 @@ class BatchService(LogKeeper):
         """A worker that keeps every open batch of this database at this provider going.
 
         `parallel` is how many batches are submitted or collected at once; every `look_interval`
-        seconds it looks for batches that other processes have begun.
+        seconds it looks for batches that other processes have begun. Raises `InputError` for a
+        worker that would never do anything.
         """
+        check_number("parallel", parallel)
+        check_seconds("look_interval", look_interval)
         return Worker(
             self._runtime,
             self._provider,

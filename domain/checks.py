@@ -4,6 +4,7 @@ The log is only ever added to: what can be written but not be read again stays i
 way of everybody who reads it.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
@@ -43,7 +44,14 @@ def check_moment(name: str, value: object) -> None:
 def check_number(name: str, value: object, *, least: int = 1) -> None:
     """Raise `InputError` for what is no whole number from `least` on."""
     if type(value) is not int or not least <= value <= _MOST:
-        raise InputError(f"{name} is {value!r}; give a whole number of {least} or more")
+        raise InputError(f"{name} is {value!r}; give a whole number from {least} to {_MOST:,}")
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Raise `InputError` for what is no time that passes."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise InputError(f"{name} is {value!r}; give a number of seconds above 0")
 
 
 def own_copy(value: Any) -> Any:

@@ -19,6 +19,7 @@ from batchtrail.domain.status import Outcome
 from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -208,3 +209,45 @@ async def test_what_a_careless_adapter_gives(lab: Lab, wrong: dict[str, Any]) ->
     other = await finished(lab, lab.service())
     assert (await service.status(other)).results_collected
     await assert_intact(service, 1)
+
+
+async def test_moments_without_a_zone(lab: Lab) -> None:
+    """Each of them could be any of many: of the machine, of UTC, or of the log."""
+    service, naive = lab.service(), datetime(2026, 1, 2)  # noqa: DTZ001
+    batch_id = await finished(lab, service)
+    calls: list[Awaitable[object]] = [
+        service.batches(until=naive),
+        service.prunable(naive),
+        service.replay(batch_id, at=naive),
+        service.replay_request(batch_id, "a", at=naive),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="which has no time zone, so it is no moment"):
+            await call
+
+
+@pytest.mark.parametrize("limit", [-1, "10", 1.5, None, True])
+async def test_a_wrong_limit(lab: Lab, limit: Any) -> None:
+    """A list without an end is nothing that anybody asked for."""
+    with pytest.raises(InputError, match=r"^limit is"):
+        await lab.service().batches(limit=limit)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"parallel": 0},
+        {"parallel": -1},
+        {"parallel": 1.5},
+        {"look_interval": 0},
+        {"look_interval": -1.0},
+        {"look_interval": float("nan")},
+        {"look_interval": float("inf")},
+        {"look_interval": "5"},
+    ],
+)
+def test_a_worker_that_would_do_nothing(lab: Lab, wrong: dict[str, Any]) -> None:
+    """Or nothing else than look."""
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"^{name} is"):
+        lab.service().worker(**wrong)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from batchtrail.domain.status import BatchStatus, Outcome
 from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -58,9 +59,22 @@ async def test_an_id_that_is_a_text(lab: Lab) -> None:
     """The type is told, and how to come to it."""
     service = lab.service()
     text = str(await service.submit(lab.lines()))
-    for method in (service.status, service.wait, service.cancel):
+    wrong: Any = text
+    calls: list[Awaitable[object]] = [
+        service.status(wrong),
+        service.wait(wrong),
+        service.cancel(wrong),
+        service.replay(wrong),
+        service.replay_request(wrong, "a"),
+        service.request_history(wrong, "a"),
+        service.redact_request(wrong, "a"),
+        anext(service.history(wrong)),
+        anext(service.completions(wrong)),
+        anext(service.result_lines(wrong)),
+    ]
+    for call in calls:
         with pytest.raises(InputError, match="is no batch id, which is a UUID; `find`"):
-            await method(text)  # type: ignore[arg-type]
+            await call
     assert str(await service.find(text)) == text
 
 

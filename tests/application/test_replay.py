@@ -119,6 +119,7 @@ async def test_events_and_moments_that_were_not(lab: Lab) -> None:
         (last + 1, f"has no event {last + 1} yet; its last one is {last}"),
         (begin - timedelta(seconds=1), "began at 2026-01-01T00:00:00+00:00; it was not there at"),
         (begin.replace(tzinfo=None), "has no time zone"),
+        ("2026-01-01", "at is '2026-01-01'; give a datetime, or the number of an event"),
     ]
     for at, words in wrong:
         with pytest.raises(InputError, match=words.replace("+", r"\+")):
