@@ -166,7 +166,8 @@ class CollectionFlow:
         apply = partial(Applier(self._runtime, batch, self._prices).apply, again=again)
         for file in (ResultFile.OUTPUT, ResultFile.ERROR):
             file_id = batch.report.file_id(file)
-            if file_id is None:
+            is_both = file is ResultFile.ERROR and file_id == batch.report.output_file_id
+            if file_id is None or is_both:  # some servers name one file twice
                 continue
             offset = 0 if again else batch.positions[file].offset
             try:

@@ -116,7 +116,18 @@ class Reconciliation:
 
     async def _adopt(self, batch: Batch, submission: Submission) -> bool:
         """Record what the list shows of a submission that has no batch; whether it shows any."""
-        found = await self._search(batch, submission)
+        try:
+            found = await self._search(batch, submission)
+        except (NotFoundError, RefusedError) as error:
+            raise type(error)(
+                f"a create call of batch {batch.id} was lost, and the provider does not list what "
+                f"it may have made: {error.message}; look there, then cancel this batch and "
+                "submit anew",
+                code=error.code,
+                param=error.param,
+                http_status=error.http_status,
+                request_id=error.request_id,
+            ) from error
         if found:
             await self.record_submitted(batch.id, *found, adopted=True)
         return bool(found)

@@ -141,7 +141,7 @@ class Serving:
     """The provider, but that `content` gives what a download of a file brings.
 
     `before_look` is called before a batch is looked at; with `is_restless` each look shows the
-    output file under another id.
+    output file under another id, and with `names_twice` as the error file as well.
     """
 
     def __init__(self, provider: FakeBatchProvider, content: Callable[[str, bytes], bytes]) -> None:
@@ -150,6 +150,7 @@ class Serving:
         self._looks = 0
         self.downloads = 0
         self.is_restless = False
+        self.names_twice = False
         self.before_look: Callable[[], Awaitable[None]] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -160,6 +161,10 @@ class Serving:
             await self.before_look()
         seen = await self._provider.retrieve_batch(batch_id)
         self._looks += 1
+        if self.names_twice:
+            return evolve(
+                seen, report=evolve(seen.report, error_file_id=seen.report.output_file_id)
+            )
         if not self.is_restless or seen.report.output_file_id is None:
             return seen
         file_id = f"{seen.report.output_file_id}+{self._looks}"
@@ -733,6 +738,18 @@ async def test_an_end_that_says_nothing_of_the_results(lab: Lab, end: str, times
     getattr(lab.provider, end)(provider_id)
     rest = {"complete": "succeeded", "expire": "expired", "finish_cancel": "canceled"}[end]
     assert await collected(lab, service, batch_id) == ALL | {"c": rest}
+
+
+async def test_one_file_that_is_named_twice(lab: Lab) -> None:
+    """It is read once: as the second one each of its lines would be a repetition."""
+    serving: Any = Serving(lab.provider, lambda _, whole: whole)
+    serving.names_twice = True
+    service = lab.service(serving)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    assert serving.downloads == 1
+    assert await skipped(lab, service, batch_id) == []
 
 
 async def test_failed_batch_settles_all(lab: Lab) -> None:

@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from batchtrail.application.errors import (
+    NotFoundError,
     OutcomeUnknownError,
     ProviderError,
     QuotaError,
@@ -522,6 +523,17 @@ async def test_a_list_in_either_order(lab: Lab, *, oldest_first: bool, read: int
     assert lab.provider.count("create") == 1
     assert listing.listed == read
     await finish(lab, service, batch_id)
+
+
+@pytest.mark.parametrize("kind", [RefusedError, NotFoundError])
+async def test_a_lost_create_without_a_list(lab: Lab, kind: type[ProviderError]) -> None:
+    """Who has to look is told where, and what may be there; nothing is created again."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.fail_next("list", kind("nope", http_status=405, request_id="req-7"), times=99)
+    service = lab.service()
+    with pytest.raises(kind, match=r"was lost, and the provider does not list.*nope;.*req-7"):
+        await service.submit(lab.lines())
+    assert lab.provider.count("create") == 1
 
 
 async def test_sibling_that_somebody_canceled_is_recorded(lab: Lab) -> None:
