@@ -14,7 +14,13 @@ import aiohttp
 from attrs import evolve
 from yarl import URL
 
-from ...application.errors import InputError, NotFoundError, RefusedError, UnavailableError
+from ...application.errors import (
+    InputError,
+    NotFoundError,
+    ProviderError,
+    RefusedError,
+    UnavailableError,
+)
 from ...application.ports import (
     CreateRequest,
     DirectAnswer,
@@ -124,9 +130,9 @@ class OpenAIBatchProvider:
         with `Retry-After`. `lines` must then begin anew: a generator that is spent does not, and
         ends as a wrong size. What `lines` itself raises is passed on as it is.
 
-        Raises `RefusedError`, also when `lines` has another size or the server counts another one,
-        `QuotaError`, and `OutcomeUnknownError` when the answer was lost. A repeat costs nothing
-        but leaves a file that nothing uses.
+        Raises `RefusedError`, also when `lines` has another size or the server counts another one
+        (its file is then deleted), `QuotaError`, and `OutcomeUnknownError` when the answer was
+        lost. A repeat costs nothing but leaves a file that nothing uses.
         """
 
         def body() -> UploadBody:
@@ -146,10 +152,19 @@ class OpenAIBatchProvider:
             raise RefusedError(f"{problem}; nothing was uploaded")
         if uploaded.size != size:
             raise RefusedError(
-                f"file {uploaded.id} has {uploaded.size} bytes at the server, not the {size} sent",
+                f"file {uploaded.id} has {uploaded.size} bytes at the server, not the {size} sent; "
+                + await self._discard(uploaded.id),
                 request_id=uploaded.request_id,
             )
         return uploaded
+
+    async def _discard(self, file_id: str) -> str:
+        """Delete a file that nothing may use; what came of it, as the end of a sentence."""
+        try:
+            request_id = await self.delete_file(file_id)
+        except ProviderError as error:
+            return f"it could not be deleted: {error}"
+        return f"it was deleted (request id {request_id})" if request_id else "it was deleted"
 
     async def create_batch(self, request: CreateRequest) -> ProviderBatch:
         """Start a batch; sent at most once, and given up after `create_timeout` seconds in all.

@@ -148,13 +148,12 @@ def _file(entry: Any, request_id: str | None) -> StoredFile:
 def read_file(body: bytes, *, sent: int, request_id: str | None = None) -> UploadedFile:
     """Read a file object; where it names no size, what was `sent` stands for it.
 
-    Raises `UnexpectedAnswerError`.
+    A size of 0 is none either: gateways send it of a file that they only pass on. Raises
+    `UnexpectedAnswerError`.
     """
     answer = _object(_decoded(body))
-    size = _integer(answer.get("bytes"))
-    return UploadedFile(
-        _id(answer), sent if size is None else size, moment(answer.get("created_at")), request_id
-    )
+    size = max(_integer(answer.get("bytes")) or 0, 0)
+    return UploadedFile(_id(answer), size or sent, moment(answer.get("created_at")), request_id)
 
 
 def read_deleted(body: bytes) -> bool:

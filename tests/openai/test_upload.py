@@ -189,16 +189,47 @@ async def test_memory_does_not_grow_with_the_file(serve: Serve, provider_for: Co
     assert peak < 6 * MEGABYTE
 
 
-@pytest.mark.parametrize("counted", [0, 11, 13])
+@pytest.mark.parametrize("counted", [11, 13])
+@pytest.mark.parametrize(
+    ("status", "ending"),
+    [
+        (200, "it was deleted (request id req_9)"),
+        (404, "it could not be deleted: gone (HTTP 404, request id req_9)"),
+    ],
+)
 async def test_a_file_that_the_server_counts_otherwise_is_refused(
-    serve: Serve, provider_for: Connect, counted: int
+    serve: Serve, provider_for: Connect, counted: int, status: int, ending: str
 ) -> None:
-    """What was stored is not what was sent; a batch from it would be wrong."""
+    """What was stored is not what was sent; a batch from it would be wrong, so it is deleted.
+
+    The refusal is recorded, and with it what came of the deletion.
+    """
     shelf = Shelf()
     shelf.adjust = lambda _, answer: answer.update(bytes=counted)
-    provider = await provider_for(await serve(shelf))
-    with pytest.raises(RefusedError, match=f"file-1 has {counted} bytes"):
+    deleted: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            return await shelf(request)
+        deleted.append(request.path)
+        body = {"deleted": True, "message": "gone"}
+        return web.json_response(body, status=status, headers={"x-request-id": "req_9"})
+
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(RefusedError) as caught:
         await provider.upload(Lines(b"1234567890\n1"), filename="a.jsonl", size=12)
+    counts = f"file file-1 has {counted} bytes at the server, not the 12 sent"
+    assert (caught.value.message, caught.value.request_id) == (f"{counts}; {ending}", "req_3")
+    assert deleted == ["/v1/files/file-1"]
+
+
+async def test_a_file_whose_size_is_not_told_is_taken(serve: Serve, provider_for: Connect) -> None:
+    """Gateways write 0 bytes of a file that they pass on."""
+    shelf, lines = Shelf(), Lines(b"1234567890\n1")
+    shelf.adjust = lambda _, answer: answer.update(bytes=0)
+    provider = await provider_for(await serve(shelf))
+    uploaded = await provider.upload(lines, filename="a.jsonl", size=12)
+    assert (uploaded.id, uploaded.size) == ("file-1", 12)
 
 
 @pytest.mark.parametrize(
