@@ -19,7 +19,6 @@ from ...application.errors import (
     NotFoundError,
     ProviderError,
     RefusedError,
-    UnavailableError,
 )
 from ...application.ports import (
     CreateRequest,
@@ -207,8 +206,9 @@ class OpenAIBatchProvider:
     async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
         """All batches of the project, newest first (recorded traffic, 2025), 100 a page.
 
-        Each page is fetched when it is reached. A list that goes in circles raises
-        `UnavailableError` rather than seem complete. A repeat is safe and begins at the newest.
+        Each page is fetched when it is reached, and each batch shown once. A page that shows
+        nothing new ends the list: some servers show the same one whatever they are asked for. A
+        repeat is safe and begins at the newest.
         """
         query = {"limit": str(wire.PAGE_SIZE)}
         async with aclosing(self._list(Call.LIST, "batches", query, wire.read_batches)) as batches:
@@ -233,7 +233,7 @@ class OpenAIBatchProvider:
         query: dict[str, str],
         read: Callable[[bytes, str | None], wire.Page[T]],
     ) -> AsyncGenerator[T, None]:
-        cursors: set[str] = set()
+        seen: set[str] = set()
         while True:
             request = Request(
                 call, HTTPMethod.GET, self._settings.url(resource).update_query(query)
@@ -241,13 +241,15 @@ class OpenAIBatchProvider:
             page = await self._transport.fetch(
                 request, lambda answer: read(answer.body, answer.request_id)
             )
-            if page.after in cursors:
-                raise UnavailableError(f"the provider's list of {resource} repeats itself")
-            for item in page.items:
+            fresh = [item for item in page.items if item.id not in seen]
+            for item in fresh:
                 yield item
             if page.after is None:
                 return
-            cursors.add(page.after)
+            if not fresh:
+                logger.warning("the provider's list of %s repeats itself; taken as whole", resource)
+                return
+            seen.update(item.id for item in fresh)
             query = {**query, "after": page.after}
 
     async def download(self, file_id: str) -> AsyncGenerator[bytes, None]:

@@ -55,6 +55,7 @@ _CANCELING = frozenset({"cancelling", "canceling"})
 _MOST = 10**18
 _LONGEST_TEXT = 300
 _LONGEST_PAGE = 4096
+_TRUTHS = {"true": True, "false": False}
 _ENVELOPES = ("error", "errors", "detail", "message")
 _MOST_ENVELOPES = 6
 _MOST_ERRORS = 5
@@ -125,6 +126,8 @@ def _page(body: bytes, read: Callable[[Any], T_co], full: int) -> Page[T_co]:
     if isinstance(answer, list):
         return Page(items, None)
     more = answer.get("has_more")
+    if isinstance(more, str):
+        more = _TRUTHS.get(more.strip().lower())
     if more is None:
         more = len(items) >= full
     if not more:

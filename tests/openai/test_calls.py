@@ -280,17 +280,38 @@ async def test_the_list_goes_from_page_to_page(serve: Serve, provider_for: Conne
     assert asked == [None, None, "c", "b"]
 
 
-async def test_a_list_in_a_circle_is_no_complete_list(serve: Serve, provider_for: Connect) -> None:
-    """A server that ignores `after` must not make a search look finished, nor go on for ever."""
+@pytest.mark.parametrize("call", ["list", "list_files"])
+async def test_a_list_in_a_circle_ends(
+    serve: Serve, provider_for: Connect, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    """A server that ignores `after` shows all that it will ever show, and that is not lost."""
+    asked: list[str | None] = []
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": "a"}], "has_more": True})
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.query.get("after"))
+        return web.json_response({"data": [{"id": "b"}, {"id": "a"}], "has_more": True})
 
     provider = await provider_for(await serve(answer))
-    async with aclosing(provider.list_batches()) as batches:
-        assert (await anext(batches)).id == "a"
-        with pytest.raises(UnavailableError, match="repeats itself"):
-            await anext(batches)
+    items = provider.list_batches() if call == "list" else provider.list_files()
+    assert [item.id async for item in items] == ["b", "a"]
+    assert asked == [None, "a"]
+    assert "repeats itself" in caplog.text
+
+
+async def test_what_moves_between_two_pages_is_shown_once(
+    serve: Serve, provider_for: Connect
+) -> None:
+    """A batch that is made meanwhile pushes the last of one page to the next."""
+    pages = {
+        None: {"data": [{"id": "c"}, {"id": "b"}], "has_more": True, "last_id": "offset-2"},
+        "offset-2": {"data": [{"id": "b"}, {"id": "a"}], "has_more": False},
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(pages[request.query.get("after")])
+
+    provider = await provider_for(await serve(answer))
+    assert [batch.id async for batch in provider.list_batches()] == ["c", "b", "a"]
 
 
 async def test_delete_gives_the_request_id(serve: Serve, provider_for: Connect) -> None:

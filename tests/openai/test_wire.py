@@ -366,6 +366,10 @@ def test_any_json_error_gives_a_short_sentence(
         ({"data": [{"id": "a"}]}, ["a"], None),
         ({"data": [{"id": str(i)} for i in range(100)]}, [str(i) for i in range(100)], "99"),
         ({"data": [], "has_more": False}, [], None),
+        ({"data": [{"id": "a"}], "has_more": "false"}, ["a"], None),
+        ({"data": [{"id": "a"}], "has_more": "False"}, ["a"], None),
+        ({"data": [{"id": "a"}], "has_more": ""}, ["a"], None),
+        ({"data": [{"id": "a"}], "has_more": "true"}, ["a"], "a"),
         ([{"id": "a"}], ["a"], None),
     ],
 )
