@@ -89,8 +89,9 @@ class OpenAIBatchProvider:
     Safe to share between tasks of one event loop. Raises the port's errors; their texts hold
     the provider's own words, never the key, headers or more than a sentence of a body. Reads,
     cancels and deletes are repeated up to `max_attempts` times after time-outs, lost connections,
-    408, 429 and 5xx; what raises then is `UnavailableError` or `RateLimitedError`. A wait of
-    more than 120 s that a server asks for is never sat out here: `RateLimitedError` says it.
+    408, 423, 425, 429, 499 and 5xx; what raises then is `UnavailableError` or
+    `RateLimitedError`. A wait of more than 120 s that a server asks for is never sat out here:
+    `RateLimitedError` says it.
     """
 
     def __init__(
@@ -170,10 +171,11 @@ class OpenAIBatchProvider:
 
         OpenAI documents no idempotency key, so a second call makes a second batch that costs
         as much as the first. Raises `UnavailableError` and `RateLimitedError` when it surely
-        was not done; `OutcomeUnknownError` after a time-out, a lost connection, 408, 5xx or an
-        answer that cannot be read; `RefusedError`, `QuotaError`; and `NotFoundError` for an input
-        file that is not visible, which happens right after its upload (issue reports): wait
-        and create again. Only then is a repeat safe; else look through `list_batches` first.
+        was not done; `OutcomeUnknownError` after a time-out, a lost connection, 408, 409, 423,
+        425, 499, 5xx or an answer that cannot be read; `RefusedError`, `QuotaError`; and
+        `NotFoundError` for an input file that is not visible, which happens right after its
+        upload (issue reports): wait and create again. Only then is a repeat safe; else look
+        through `list_batches` first.
         """
         endpoint = create_endpoint(self._settings.spoken, request.endpoint)
         content = wire.create_body(evolve(request, endpoint=endpoint))
@@ -300,8 +302,8 @@ class OpenAIBatchProvider:
 
         The base URL ends in `/v1` already, so `endpoint` is asked for without its own. Repeated
         only when the request surely was not answered: no connection, or 429. After a time-out, a
-        lost connection, 408 or 5xx the provider may have answered, and charged, a request whose
-        answer was lost: `OutcomeUnknownError`. Raises `RefusedError`, `QuotaError`.
+        lost connection, 408, 423, 425, 499 or 5xx the provider may have answered, and charged, a
+        request whose answer was lost: `OutcomeUnknownError`. Raises `RefusedError`, `QuotaError`.
         """
         segments = map(_segment, endpoint.removeprefix("/v1").strip("/").split("/"))
 

@@ -26,6 +26,17 @@ LONGEST_WAIT = 120.0
 
 _WEEK = 7 * 24 * 3600.0
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_CLIENT_CLOSED_REQUEST = 499  # nginx and its kin, which then do not know what came of it
+_UNCLEAR = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.LOCKED,
+        HTTPStatus.TOO_EARLY,
+        _CLIENT_CLOSED_REQUEST,
+    }
+)
+"""Refusals by their number that are none: they pass, or say nothing of what was done."""
+
 _FILE_PARAMS = frozenset({"file_id", "input_file_id", "file", "id"})
 _FILE_MISSING = re.compile(
     r"\b(cannot|can't|could not|couldn't|unable to) find (the |an? )?(input )?file\b"
@@ -114,7 +125,8 @@ def error_for(call: Call, failure: Failure) -> ProviderError:  # noqa: PLR0911 -
         return _error(UnauthorizedError, failure)
     if status == HTTPStatus.TOO_MANY_REQUESTS or _is_told_to_wait(call, failure):
         return _error(RateLimitedError, failure)
-    if _is_trouble(status):
+    if _is_trouble(status) or (call is Call.CREATE and status == HTTPStatus.CONFLICT):
+        # What a create call is in conflict with may be what it made itself on another way.
         return _error(_lost(call, failure), failure)
     if status == HTTPStatus.NOT_FOUND and call.names_a_resource:
         return _error(NotFoundError, failure)
@@ -188,7 +200,7 @@ def _lost(call: Call, failure: Failure) -> type[ProviderError]:
 
 
 def _is_trouble(status: int) -> bool:
-    return status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return status in _UNCLEAR or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _is_about_money(failure: Failure) -> bool:

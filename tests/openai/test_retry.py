@@ -27,6 +27,7 @@ from batchtrail.application.errors import (
 
 BACKOFF = Backoff(max_attempts=4, first=0.5, longest=8.0)
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+UNCLEAR = [408, 423, 425, 499, 500, 502, 503, 504, 520]
 REPEATABLE = [call for call in Call if call.is_repeatable]
 ABOUT_ONE = [Call.RETRIEVE, Call.CANCEL, Call.DOWNLOAD, Call.DELETE]
 
@@ -54,9 +55,7 @@ def test_all_calls_but_three_are_repeatable() -> None:
 
 
 @pytest.mark.parametrize("call", REPEATABLE)
-@pytest.mark.parametrize(
-    "failure", [LOST, UNSENT, GARBLED, *map(answered, (408, 500, 502, 503, 504, 520))]
-)
+@pytest.mark.parametrize("failure", [LOST, UNSENT, GARBLED, *map(answered, UNCLEAR)])
 def test_reads_repeat_and_then_are_unavailable(call: Call, failure: Failure) -> None:
     """Whatever happened on the way, another read does no harm."""
     assert wait(call, failure) is not None
@@ -77,7 +76,12 @@ def test_reads_repeat_and_then_are_unavailable(call: Call, failure: Failure) -> 
         (answered(302), RefusedError),
         (answered(400), RefusedError),
         (answered(404), RefusedError),
-        (answered(409), RefusedError),
+        (answered(409), OutcomeUnknownError),
+        (answered(423), OutcomeUnknownError),
+        (answered(425), OutcomeUnknownError),
+        (answered(499), OutcomeUnknownError),
+        (answered(409, code="billing_hard_limit_reached"), QuotaError),
+        (answered(410), RefusedError),
         (answered(422), RefusedError),
         (answered(401), UnauthorizedError),
         (answered(403), UnauthorizedError),
@@ -187,6 +191,10 @@ def test_a_refusal_about_something_else_is_final(param: str) -> None:
         (answered(503), OutcomeUnknownError, False),
         (answered(503, should_retry=True), OutcomeUnknownError, False),
         (answered(500, retry_after=2.0), OutcomeUnknownError, False),
+        (answered(423), OutcomeUnknownError, False),
+        (answered(425), OutcomeUnknownError, False),
+        (answered(499), OutcomeUnknownError, False),
+        (answered(409), RefusedError, False),
         (answered(400), RefusedError, False),
         (answered(400, should_retry=True), RefusedError, False),
         (answered(413), RefusedError, False),
@@ -327,7 +335,7 @@ def test_the_servers_opinion_is_read(text: str, opinion: bool | None) -> None:
 @pytest.mark.parametrize(
     ("failure", "doubtful"),
     [
-        (LOST, True), (GARBLED, True), (answered(502), True),
+        (LOST, True), (GARBLED, True), (answered(502), True), (answered(423), True),
         (UNSENT, False), (answered(429), False), (answered(404), False),
     ],
 )  # fmt: skip
