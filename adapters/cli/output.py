@@ -1,5 +1,6 @@
 """Result files: checked before anything is sent, and written whole or not at all."""
 
+import errno
 import os
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from ...domain.status import Outcome
 from .formats import Format
 
 _DESCRIPTORS = Path("/proc/self/fd")
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
+"""What file systems say that do not sync directories."""
 
 
 def check_standard_output() -> None:
@@ -136,10 +139,29 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
                 name = str(target.parent / f".batchtrail-{token_hex(4)}")
                 _give_name(descriptor, name)
         Path(name).replace(target)
+        _keep_name(target)
     except BaseException:
         if name is not None:
             Path(name).unlink(missing_ok=True)
         raise
+
+
+def _keep_name(target: Path) -> None:
+    """See that the name survives a power cut, where that can be done.
+
+    Otherwise what is removed next from the database, as it is in the file, could be lost in both.
+    """
+    try:
+        directory = os.open(target.parent, os.O_RDONLY)
+    except OSError:  # a directory that may not be read, or a system that opens none
+        return
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(directory)
 
 
 def _give_name(descriptor: int, name: str) -> None:

@@ -1,6 +1,8 @@
 """Where results go: whole, or not at all."""
 
+import errno
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -62,3 +64,65 @@ async def test_interrupted_writing_changes_nothing(target: Path) -> None:
 
     assert target.read_bytes() == b"before\n"
     assert [target] == list(target.parent.iterdir())
+
+
+def _syncs_of_directories(
+    monkeypatch: pytest.MonkeyPatch, target: Path, problem: int | None = None
+) -> list[bool]:
+    """Note of each whether the file stood under its name, and let it fail."""
+    synced, fsync = list[bool](), os.fsync
+
+    def note(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append(target.exists())
+            if problem is not None:
+                raise OSError(problem, os.strerror(problem))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return synced
+
+
+async def test_the_name_survives_a_power_cut(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who goes on to remove what was written, as `prune` does, finds it there again."""
+    synced = _syncs_of_directories(monkeypatch, target)
+    await write_lines(_lines(), target)
+    assert synced == [True]
+
+
+@pytest.mark.parametrize("problem", [errno.EINVAL, errno.ENOTSUP])
+async def test_a_directory_that_cannot_be_synced(
+    target: Path, monkeypatch: pytest.MonkeyPatch, problem: int
+) -> None:
+    """Not every file system can; the file is there all the same."""
+    _syncs_of_directories(monkeypatch, target, problem)
+    await write_lines(_lines(), target)
+    assert [target] == list(target.parent.iterdir())
+
+
+async def test_a_directory_that_fails(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that says that it failed is believed: nothing else is removed then."""
+    _syncs_of_directories(monkeypatch, target, errno.EIO)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        await write_lines(_lines(), target)
+
+
+def _refuse_directories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may open every directory."""
+    opened = os.open
+
+    def refuse(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if flags == os.O_RDONLY and Path(path).is_dir() and not str(path).startswith("/proc"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+async def test_a_directory_that_cannot_be_read(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files can be made in it, but it cannot be opened."""
+    _refuse_directories(monkeypatch)
+    await write_lines(_lines(), target)
+    assert target.exists()
