@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -19,7 +19,7 @@ from eventsourcing.sqlite import (
     SQLiteTransaction,
 )
 
-from ...application.errors import DatabaseRefusedError
+from ...application.errors import DatabaseRefusedError, StoreError
 
 APPLICATION_ID = 0x62747261
 """Marks a SQLite file as a batchtrail database ("btra")."""
@@ -36,6 +36,11 @@ _LOCK_PAUSE = 0.01
 _HEADER_BYTES = 100
 """A database that holds anything is longer; SQLite takes some shorter files for its own."""
 
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_PASSING = _BUSY | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""What says nothing about the file: the same command may do later."""
+
+_CREATE = "CREATE TABLE IF NOT EXISTS "
 _FILES = ("", "-wal", "-shm", "-journal")
 _MAY_MAKE = os.R_OK | os.W_OK | os.X_OK
 
@@ -61,7 +66,7 @@ class _Transaction(SQLiteTransaction):
         except BaseException as error:
             self._turn.release()
             if isinstance(error, sqlite3.OperationalError):
-                raise OperationalError(error) from error
+                raise OperationalError(problem_of(error)) from error
             raise
         return self._cursor
 
@@ -157,7 +162,8 @@ class BatchDatastore(SQLiteDatastore):
 def prepare_file(path: Path) -> None:
     """Make the file if there is none, readable by its owner only, and check whose it is.
 
-    Raises `DatabaseRefusedError` when the file cannot be used. Safe beside other processes.
+    Raises `DatabaseRefusedError` when the file cannot be used, and `StoreError` when it cannot be
+    used now, such as for a lock. Safe beside other processes.
     """
     try:
         _make_private(path)
@@ -170,18 +176,39 @@ def prepare_file(path: Path) -> None:
         raise DatabaseRefusedError(f"{path} is no database; name another file")
     connection = sqlite3.connect(path.absolute(), timeout=_LOCK_TIMEOUT, isolation_level=None)
     try:
-        _check_or_mark(connection, path)
+        connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
+        if not _is_marked(connection, path):
+            _mark(connection, path)
         _switch_to_wal(connection)
     except sqlite3.DatabaseError as error:
-        raise DatabaseRefusedError(
-            f"cannot use {path} as a batchtrail database: {error}"
-        ) from error
+        raise _unusable(f"cannot use {path} as a batchtrail database", error) from error
     finally:
         connection.close()
 
 
+def problem_of(error: sqlite3.Error) -> str:
+    """What SQLite met with, in words that say what helps."""
+    if _code_of(error) in _BUSY:
+        return "another process is writing to it; try again"
+    return str(error)
+
+
+def _code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for what comes from Python's module itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _unusable(what: str, error: sqlite3.Error) -> StoreError:
+    """The file is refused, unless what keeps it from us passes."""
+    passes = _code_of(error) in _PASSING
+    return (StoreError if passes else DatabaseRefusedError)(f"{what}: {problem_of(error)}")
+
+
 def check_readable(path: Path) -> None:
-    """Check whose file it is without changing it. Raises `DatabaseRefusedError`."""
+    """Check whose file it is without changing it.
+
+    Raises `DatabaseRefusedError`, and `StoreError` for what passes, such as a lock.
+    """
     _refuse_directory(path)
     if not path.is_file():
         raise DatabaseRefusedError(f"there is no database {path}")
@@ -191,9 +218,7 @@ def check_readable(path: Path) -> None:
         ) as connection:
             _check_marks(connection, path)
     except sqlite3.DatabaseError as error:
-        raise DatabaseRefusedError(
-            f"cannot read {path} as a batchtrail database: {error}"
-        ) from error
+        raise _unusable(f"cannot read {path} as a batchtrail database", error) from error
 
 
 @contextmanager
@@ -250,24 +275,47 @@ def _refuse_directory(path: Path) -> None:
         raise DatabaseRefusedError(f"the database path {path} is a directory; name a file")
 
 
-def _check_or_mark(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
+def _is_marked(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file bears all our marks; takes no lock that a writer would keep from us."""
+    connection.execute("BEGIN")
+    is_new = _is_new(connection)
+    if not is_new:
+        _check_marks(connection, path)
+    is_marked = not is_new and _user_version(connection) == SCHEMA_VERSION
+    connection.execute("COMMIT")
+    return is_marked
+
+
+def _mark(connection: sqlite3.Connection, path: Path) -> None:
+    """Mark a new file as ours, and one of an older layout as one of this."""
     connection.execute("BEGIN IMMEDIATE")
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application_id == 0 and _is_empty(connection):
+    if _is_new(connection):
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     else:
-        _check_marks(connection, path)
-    if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+        _check_marks(connection, path)  # of another process, meanwhile
+    if _user_version(connection) < SCHEMA_VERSION:
         # What an older layout lacks is a table, which is made as all tables are.
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute("COMMIT")
 
 
+def _is_new(connection: sqlite3.Connection) -> bool:
+    return _application_id(connection) == 0 and _is_empty(connection)
+
+
+def _application_id(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return number
+
+
+def _user_version(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return number
+
+
 def _check_marks(connection: sqlite3.Connection, path: Path) -> None:
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application_id != APPLICATION_ID:
+    version = _user_version(connection)
+    if _application_id(connection) != APPLICATION_ID:
         raise DatabaseRefusedError(f"{path} is a database of another program; name another file")
     if version > SCHEMA_VERSION:
         raise DatabaseRefusedError.of_newer(path, "schema", version, SCHEMA_VERSION)
@@ -295,6 +343,12 @@ def table_names(cursor: sqlite3.Cursor | SQLiteCursor) -> set[str]:
     """The tables that the file has."""
     cursor.execute("SELECT name FROM sqlite_master WHERE type='table'")
     return {name for (name,) in cursor.fetchall()}
+
+
+def has_tables(cursor: SQLiteCursor, statements: Iterable[str]) -> bool:
+    """Whether the file has what these statements make."""
+    names = {statement.removeprefix(_CREATE).split()[0] for statement in statements}
+    return names <= table_names(cursor)
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

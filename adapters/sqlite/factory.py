@@ -12,8 +12,9 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.sqlite import SQLiteAggregateRecorder
 
-from .database import MEMORY, BatchDatastore, check_readable, prepare_file
+from .database import MEMORY, BatchDatastore, check_readable, has_tables, prepare_file
 from .recorder import SQLiteBatchRecorder
+from .views import are_current
 
 _Recorder = TypeVar("_Recorder", bound=SQLiteAggregateRecorder)
 
@@ -47,9 +48,16 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
         return self._prepared(SQLiteAggregateRecorder(self.datastore, purpose))
 
     def _prepared(self, recorder: _Recorder) -> _Recorder:
-        if not self._read_only:
+        if not self._read_only and not self._has_all(recorder):
             recorder.create_table()
         return recorder
+
+    def _has_all(self, recorder: SQLiteAggregateRecorder) -> bool:
+        """Whether nothing is to be made: who only reads must not wait for who writes."""
+        with self.datastore.transaction(commit=False) as cursor:
+            return has_tables(cursor, recorder.create_table_statements) and are_current(
+                cursor, self.datastore.pool.db_name
+            )
 
     def tracking_recorder(
         self, tracking_recorder_class: type[TrackingRecorder] | None = None

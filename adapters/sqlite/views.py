@@ -65,19 +65,28 @@ _PUT_BATCH = (
 )
 
 
+def are_current(cursor: SQLiteCursor, path: object) -> bool:
+    """Whether all tables are there, and of this version.
+
+    Raises `DatabaseRefusedError` for tables that are newer: to replace them would take them away
+    from whoever made them.
+    """
+    if not table_names(cursor).issuperset(_TABLES):
+        return False
+    cursor.execute("SELECT version FROM view_checkpoint")
+    versions = [row["version"] for row in cursor.fetchall()]
+    if versions and (newest := max(versions)) > VERSION:
+        raise DatabaseRefusedError.of_newer(path, "views", newest, VERSION)
+    return versions == [VERSION]
+
+
 def prepare_views(cursor: SQLiteCursor, path: object) -> None:
     """Make the tables; when one is missing or old, begin all of them anew.
 
-    They are filled from the log before anything reads them. Raises `DatabaseRefusedError` for
-    tables that are newer: to replace them would take them away from whoever made them.
+    They are filled from the log before anything reads them. Raises as `are_current` does.
     """
-    if table_names(cursor).issuperset(_TABLES):
-        cursor.execute("SELECT version FROM view_checkpoint")
-        versions = [row["version"] for row in cursor.fetchall()]
-        if versions == [VERSION]:
-            return
-        if versions and (newest := max(versions)) > VERSION:
-            raise DatabaseRefusedError.of_newer(path, "views", newest, VERSION)
+    if are_current(cursor, path):
+        return
     for name, statement in _TABLES.items():
         cursor.execute(f"DROP TABLE IF EXISTS {name}")
         cursor.execute(statement)
