@@ -10,6 +10,7 @@ __all__ = [
     "AnswerMismatchError",
     "BatchNotFoundError",
     "BatchtrailError",
+    "ClosedError",
     "ConflictError",
     "DatabaseRefusedError",
     "HandlerError",
@@ -99,6 +100,13 @@ class DatabaseRefusedError(StoreError, InputError):
             f"{where} was made by a newer version of batchtrail ({what} {version}, "
             f"this one knows {known}); upgrade batchtrail"
         )
+
+
+class ClosedError(BatchtrailError):
+    """The trail was closed: its block is over, and its database is not in use any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the trail is closed; open it again to go on")
 
 
 class ConflictError(BatchtrailError):

@@ -62,12 +62,13 @@ def _chat_prompt(body: dict[str, Any]) -> Prompt:
     messages = body.get("messages")
     texts, whole = _texts(messages)
     tools, own = _tools(body.get("tools"))
-    limit = body.get("max_completion_tokens")
+    limit, answers = body.get("max_completion_tokens"), body.get("n")
     return Prompt(
         texts=(*texts, *tools, *_json(body.get("functions")), *_json(body.get("response_format"))),
         messages=len(messages) if isinstance(messages, list) else 1,
         output_limit=_times(
-            _count(body.get("max_tokens") if limit is None else limit), _count(body.get("n", 1))
+            _count(body.get("max_tokens") if limit is None else limit),
+            1 if answers is None else _count(answers),
         ),
         is_whole=whole and own and not body.get("web_search_options"),
     )

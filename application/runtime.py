@@ -16,7 +16,7 @@ from ..domain.batch import Batch
 from ..domain.checks import check_moment
 from ..domain.values import Provenance, Stamp
 from .correlation import correlation_id, new_id
-from .errors import ConflictError, StoreError
+from .errors import ClosedError, ConflictError, StoreError
 from .store import Batches
 
 if TYPE_CHECKING:
@@ -53,10 +53,16 @@ class Runtime:
         self.clock = clock
         self._actor = actor
         self._software = software
+        self._is_closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batchtrail-store")
 
     async def in_store(self, call: Callable[..., _T], *args: object) -> _T:
-        """Run a store call on the store's thread, the only one that uses it once it is open."""
+        """Run a store call on the store's thread, the only one that uses it once it is open.
+
+        Raises `ClosedError` after the end, and `StoreError` when the database cannot be used.
+        """
+        if self._is_closed:
+            raise ClosedError
         context = copy_context()  # the thread knows of no correlation by itself
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -114,5 +120,6 @@ class Runtime:
 
     def close(self) -> None:
         """Finish the running store call and close the store."""
+        self._is_closed = True
         self._thread.submit(self.batches.close).result()
         self._thread.shutdown()

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from attrs import evolve
@@ -18,13 +18,13 @@ from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
 from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
 from .handlers import NoHandlers, check_reference
-from .input import CheckedInput, Requests, fill, spool
+from .input import CheckedInput, Requests, copy_stream, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
 from .log_keeper import LogKeeper
 from .polling import Trouble
 from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import Delayed, OnProgress, Progress, Waiting, silent
-from .retrying import requests_to_retry
+from .retrying import check_outcomes, requests_to_retry
 from .runtime import Runtime
 from .submission import TRANSIENT
 from .token_counting import CounterOf, by_bytes
@@ -94,6 +94,8 @@ class BatchService(LogKeeper):
         check_reference(completion_handler)
         if endpoint is not None:
             check_text("endpoint", endpoint)
+        if max_cost is not None:
+            _check_amount(max_cost)
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:
             if endpoint not in {None, checked.endpoint}:
                 raise InputError(
@@ -167,6 +169,11 @@ class BatchService(LogKeeper):
     async def draft(self, new: NewBatch) -> UUID:
         """Begin a batch to which requests are added piece by piece; returns its id."""
         check_reference(new.completion_handler)
+        if new.provider != self._provider.name:
+            raise InputError(
+                f"the draft is for {new.provider!r}, and this is {self._provider.name}, where "
+                "nobody could submit it"
+            )
         if new.endpoint not in self._provider.limits.endpoints:
             raise InputError(f"{new.endpoint!r} is no batch endpoint of {self._provider.name}")
         batch = Batch.draft(new, stamp=self._runtime.stamp())
@@ -174,18 +181,20 @@ class BatchService(LogKeeper):
         return batch.id
 
     @one_chain
-    async def add_requests(self, batch_id: UUID, requests: Requests) -> int:
-        """Add requests to a draft; returns how many it has now.
+    async def add_requests(self, batch_id: UUID, requests: Requests | Path) -> int:
+        """Add requests to a draft, in the forms that `submit` takes; returns how many it has now.
 
         The rules are checked against all that was added before; when one request breaks a rule
         (`InputError`), none is added. Not safe to repeat: the custom_ids are then taken. Raises
         `ConflictError` when another process adds to the same draft.
         """
         with spool() as file:
-            await fill(file, requests)
-            return await self._runtime.in_store(
-                add_requests, self._runtime, batch_id, file, self._provider.limits
-            )
+            limits = self._provider.limits
+            if isinstance(requests, Path):
+                await self._runtime.in_store(copy_stream, requests, file, limits)
+            else:
+                await fill(file, requests)
+            return await self._runtime.in_store(add_requests, self._runtime, batch_id, file, limits)
 
     @one_chain
     async def submit_draft(self, batch_id: UUID, on_progress: OnProgress = silent) -> None:
@@ -317,6 +326,7 @@ class BatchService(LogKeeper):
         Raises `NotCollectedError` while requests may still get their result, and
         `NothingToRetryError`.
         """
+        check_outcomes(only)
         parent = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(parent)
         requests = requests_to_retry(self._runtime, parent, only)
@@ -388,6 +398,13 @@ class BatchService(LogKeeper):
             parallel=parallel,
             look_interval=look_interval,
         )
+
+
+def _check_amount(max_cost: Any) -> None:
+    """Raise `InputError` for what is no sum of money; a float is one, though not an exact one."""
+    is_number = isinstance(max_cost, Decimal | int | float) and not isinstance(max_cost, bool)
+    if not is_number or not Decimal(max_cost).is_finite() or max_cost < 0:
+        raise InputError(f"max_cost is {max_cost!r}; give an amount of USD as a Decimal")
 
 
 def _waiting(batch: Batch, seconds: float) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.application.conftest import WatchedProvider
 
 from batchtrail import correlated, open_trail
 from batchtrail.adapters.fake import FakeBatchProvider
-from batchtrail.application.errors import InputError, StoreError
+from batchtrail.application.errors import ClosedError, InputError, StoreError
 from batchtrail.application.pruning import Prunable
 from batchtrail.bootstrap import command_line_actor
 from batchtrail.domain.status import Outcome
@@ -251,3 +252,34 @@ def test_a_worker_that_would_do_nothing(lab: Lab, wrong: dict[str, Any]) -> None
     (name,) = wrong
     with pytest.raises(InputError, match=f"^{name} is"):
         lab.service().worker(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [Outcome.FAILED, "failed", ["bogus"], [5], 5])
+async def test_wrong_outcomes_of_a_retry(lab: Lab, wrong: Any) -> None:
+    """One outcome is a text, and was taken for its letters."""
+    service = lab.service()
+    batch_id = await finished(lab, service)
+    with pytest.raises(InputError, match=r"^only "):
+        await service.retry(batch_id, only=wrong)
+
+
+@pytest.mark.parametrize("wrong", [Decimal("NaN"), Decimal("sNaN"), float("inf"), "5", True, -1])
+async def test_a_wrong_limit_of_the_cost(lab: Lab, wrong: Any) -> None:
+    """Before anything is counted."""
+    with pytest.raises(InputError, match=r"^max_cost is"):
+        await lab.service().submit(lab.lines(), max_cost=wrong)
+
+
+async def test_after_the_end() -> None:
+    """Who goes on with a trail that was closed is told so, by reading and by writing methods."""
+    async with open_trail("sqlite:///:memory:", provider=FakeBatchProvider()) as trail:
+        worker = trail.worker()
+    calls: list[Awaitable[object]] = [
+        trail.batches(),
+        trail.seal(),
+        trail.submit([]),
+        worker.run(until_idle=True),
+    ]
+    for call in calls:
+        with pytest.raises(ClosedError, match="the trail is closed"):
+            await call

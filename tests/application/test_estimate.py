@@ -65,6 +65,7 @@ def test_by_hand(tmp_path: Path) -> None:
         (CHAT, {"messages": [{"role": "user", "content": "x" * 8}], "max_tokens": 7}, 2 + 4, 7),
         (CHAT, {"messages": [], "max_tokens": 7, "max_completion_tokens": 9, "n": 3}, 0, 27),
         (CHAT, {"messages": [], "max_tokens": 7, "n": "three"}, 0, None),
+        (CHAT, {"messages": [], "max_tokens": 7, "n": None}, 0, 7),
         (COMPLETIONS, {"prompt": ["x" * 8, "y" * 8], "max_tokens": 5, "n": 2}, 4, 20),
         (COMPLETIONS, {"prompt": "x" * 8, "max_tokens": 5, "n": 2, "best_of": 4}, 2, 20),
         (COMPLETIONS, {"prompt": [1, 2, 3], "max_tokens": 5}, 3, 5),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from attrs import evolve
+from tests.application.conftest import WatchedProvider
 
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.application.errors import BatchtrailError, InputError
@@ -384,12 +385,32 @@ async def test_draft_for_an_unknown_endpoint_is_refused(lab: Lab) -> None:
 
 async def test_draft_for_another_provider_is_not_submitted(lab: Lab) -> None:
     """A draft that names another provider is not sent to this one."""
-    service = lab.service()
-    batch_id = await service.draft(NewBatch(provider="other", endpoint="/v1/responses"))
+    service, draft = lab.service(), NewBatch(provider="other", endpoint="/v1/responses")
+    with pytest.raises(InputError, match="the draft is for 'other', and this is fake"):
+        await service.draft(draft)
+
+    async def nothing(_call: str) -> None:
+        """Watch nothing."""
+
+    other = lab.service(WatchedProvider(lab.provider, nothing, name="other"))
+    batch_id = await other.draft(draft)
     await service.add_requests(batch_id, lab.lines())
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="is at other, and this is fake"):
         await service.submit_draft(batch_id)
     assert lab.provider.calls == []
+
+
+async def test_a_file_for_a_draft(lab: Lab, tmp_path: Path) -> None:
+    """As `submit` takes it, one after the other; one that is not there is told."""
+    service = lab.service()
+    batch_id = await service.draft(DRAFT)
+    for name in "ab":
+        path = written(tmp_path / name, lab.line(name).rstrip(b"\n"))
+        await service.add_requests(batch_id, path)
+    assert (await service.status(batch_id)).request_count == 2
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(InputError, match=f"{path} cannot be read: "):
+            await service.add_requests(batch_id, path)
 
 
 async def test_drafts_are_never_the_same(lab: Lab) -> None:
