@@ -1,6 +1,6 @@
 """What the builders refuse, in one sentence that names the field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import Attribute
@@ -48,6 +48,38 @@ def content(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise refused(attribute.name, f"is {kind}; give a text or a sequence")
     if not value:
         raise refused(attribute.name, "is empty")
+
+
+def texts_or_tokens(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Refuse what is neither a text, texts, token numbers, nor several sequences of those."""
+    content(instance, attribute, value)
+    if isinstance(value, str) or _are_texts(value) or _are_tokens(value):
+        return
+    if not all(isinstance(each, Sequence) and _are_tokens(each) for each in value):
+        raise refused(
+            attribute.name,
+            "holds what is no text, or an empty one; give texts, or sequences of token numbers",
+        )
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(isinstance(each, str) and each for each in values)
+
+
+def _are_tokens(values: Sequence[Any]) -> bool:
+    # By their types at once: there may be thousands of them in each of very many requests.
+    return set(map(type, values)) == {int} and min(values) >= 0
+
+
+def text_of(part: str) -> Callable[[object, "Attribute[Any]", object], None]:
+    """A validator of a text, which may be empty, in a part of a request."""
+
+    def validate(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, str):
+            kind = type(value).__name__
+            raise refused(f"{part}.{attribute.name}", f"is {kind}; give a text")
+
+    return validate
 
 
 def mapping(_: object, attribute: "Attribute[Any]", value: object) -> None:

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from ..result_lines import body_problem, body_usage
 from . import checks
 from .answers import LENGTH, Answer
-from .models import ModelSettings, model_settings
+from .models import ModelSettings, are_settings, model_settings
 from .reading import in_order, texted
 from .requests import EndpointRequest
 
@@ -24,11 +24,11 @@ class CompletionsRequest(EndpointRequest):
     endpoint: ClassVar[str] = "/v1/completions"
     model: str = field(validator=checks.given)
     prompt: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] = field(
-        validator=checks.content
+        validator=checks.texts_or_tokens
     )
     max_output_tokens: int | None = field(default=None, validator=checks.positive)
     temperature: float | None = field(default=None, validator=checks.temperature)
-    settings: ModelSettings | None = None
+    settings: ModelSettings | None = field(default=None, validator=are_settings)
 
     def parameters(self) -> dict[str, Any]:
         """In the spelling of OpenAI's API reference, Aug 2026."""

@@ -28,7 +28,7 @@ class EmbeddingsRequest(EndpointRequest):
     endpoint: ClassVar[str] = "/v1/embeddings"
     model: str = field(validator=checks.given)
     input: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] = field(
-        validator=checks.content
+        validator=checks.texts_or_tokens
     )
     dimensions: int | None = field(default=None, validator=checks.positive)
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
-from .checks import refused
+from .checks import refused, text_of
 from .tools import ToolCall
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -27,15 +28,15 @@ def _one_of(part: str, **sources: str | None) -> None:
 class TextPart:
     """A piece of text."""
 
-    text: str
+    text: str = field(validator=text_of("text"))
 
 
 @frozen(kw_only=True)
 class ImagePart:
     """A picture, at a URL (a data URL, too) or as an uploaded file."""
 
-    url: str | None = None
-    file_id: str | None = None
+    url: str | None = field(default=None, validator=optional(text_of("image")))
+    file_id: str | None = field(default=None, validator=optional(text_of("image")))
     detail: str = "auto"
 
     def __attrs_post_init__(self) -> None:
@@ -48,10 +49,10 @@ class ImagePart:
 class FilePart:
     """A document, at a URL, as a data URL with a `filename`, or as an uploaded file."""
 
-    url: str | None = None
-    file_id: str | None = None
-    data: str | None = None
-    filename: str | None = None
+    url: str | None = field(default=None, validator=optional(text_of("file")))
+    file_id: str | None = field(default=None, validator=optional(text_of("file")))
+    data: str | None = field(default=None, validator=optional(text_of("file")))
+    filename: str | None = field(default=None, validator=optional(text_of("file")))
 
     def __attrs_post_init__(self) -> None:
         _one_of("file", url=self.url, file_id=self.file_id, data=self.data)
@@ -65,6 +66,17 @@ def _role(_: object, __: "Attribute[Any]", value: object) -> None:
         raise refused("message.role", f"is {value!r}; use one of {', '.join(_ROLES)}")
 
 
+def _content(_: object, __: "Attribute[Any]", value: object) -> None:
+    if value is not None and (not isinstance(value, str | Sequence) or isinstance(value, bytes)):
+        kind = type(value).__name__
+        raise refused("message.content", f"is {kind}; give a text, or a sequence of parts")
+
+
+def _calls(_: object, __: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, Sequence) or not all(isinstance(each, ToolCall) for each in value):
+        raise refused("message.tool_calls", "must be a sequence of `ToolCall`s")
+
+
 @frozen
 class Message:
     """One message of a conversation.
@@ -74,9 +86,9 @@ class Message:
     """
 
     role: str = field(validator=_role)
-    content: str | Sequence[Part] | None = None
-    tool_calls: Sequence[ToolCall] = ()
-    tool_call_id: str | None = None
+    content: str | Sequence[Part] | None = field(default=None, validator=_content)
+    tool_calls: Sequence[ToolCall] = field(default=(), validator=_calls)
+    tool_call_id: str | None = field(default=None, validator=optional(text_of("message")))
 
     def __attrs_post_init__(self) -> None:
         if (self.tool_call_id is not None) != (self.role == "tool"):

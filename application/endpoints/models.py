@@ -2,8 +2,11 @@
 
 import re
 from enum import Enum
+from typing import Any
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
+
+from .checks import refused, text_of
 
 
 class Reasoning(Enum):
@@ -17,6 +20,11 @@ class Reasoning(Enum):
     ALWAYS = "always"
 
 
+def _is_reasoning(_: object, __: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, Reasoning):
+        raise refused("settings.reasoning", f"is {value!r}; give one of `Reasoning`")
+
+
 @frozen(kw_only=True)
 class ModelSettings:
     """How requests to a model are written.
@@ -24,8 +32,8 @@ class ModelSettings:
     `max_tokens_field` is the name that chat completions have for the limit on output tokens.
     """
 
-    reasoning: Reasoning = Reasoning.NEVER
-    max_tokens_field: str = "max_completion_tokens"
+    reasoning: Reasoning = field(default=Reasoning.NEVER, validator=_is_reasoning)
+    max_tokens_field: str = field(default="max_completion_tokens", validator=text_of("settings"))
 
     def supports_temperature(self, reasoning_effort: str | None = None) -> bool:
         """Whether the model takes a temperature together with this reasoning effort."""
@@ -34,6 +42,12 @@ class ModelSettings:
         if reasoning_effort == "none":
             return self.reasoning is not Reasoning.ALWAYS
         return self.reasoning is Reasoning.NEVER
+
+
+def are_settings(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what is neither settings nor None."""
+    if value is not None and not isinstance(value, ModelSettings):
+        raise refused(attribute.name, f"is {type(value).__name__}; give `ModelSettings`")
 
 
 # The longest beginning that fits a model's name decides. OpenAI's model pages and the reports of
@@ -74,8 +88,10 @@ def model_settings(model: str) -> ModelSettings:
     """The settings of a model by its name; fine-tuned ones are as the model they came from.
 
     A name that is not OpenAI's, such as that of an Azure deployment or of another server's
-    model, gets a temperature and `max_tokens`.
+    model, gets a temperature and `max_tokens`. Raises `RequestRefusedError` for what is no name.
     """
+    if not isinstance(model, str):
+        raise refused("model", f"is {type(model).__name__}; give its name")
     name = _WRAPPING.sub("", model.strip().lower())
     known = next((start for start in _LONGEST_FIRST if name.startswith(start)), None)
     if known is None or known == "gpt-oss":

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from ..errors import SchemaRefusedError
-from .checks import refused
+from .checks import refused, text_of
 from .strict import made_strict, violations
 from .structured import is_pydantic
 
@@ -24,6 +25,11 @@ def _schema_name(_: object, __: "Attribute[Any]", value: object) -> None:
         )
 
 
+def _is_definition(_: object, __: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise refused("schema.definition", f"is {type(value).__name__}; give a mapping")
+
+
 @frozen
 class Schema:
     """A JSON schema with the name that it is sent under.
@@ -33,9 +39,9 @@ class Schema:
     """
 
     name: str = field(validator=_schema_name)
-    definition: Mapping[str, Any]
+    definition: Mapping[str, Any] = field(validator=_is_definition)
     strict: bool = True
-    description: str | None = None
+    description: str | None = field(default=None, validator=optional(text_of("schema")))
 
     def format(self) -> dict[str, Any]:
         """What both endpoints for text say of a schema."""

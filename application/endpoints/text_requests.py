@@ -6,7 +6,7 @@ from typing import Any
 from attrs import field, frozen
 
 from . import checks
-from .models import ModelSettings, model_settings
+from .models import ModelSettings, are_settings, model_settings
 from .outputs import JsonMode, output_of
 from .requests import EndpointRequest
 from .schemas import Schema
@@ -33,7 +33,7 @@ class TextRequest(EndpointRequest):
     tools: tuple[Tool | Mapping[str, Any], ...] = field(default=(), converter=tools_of)
     tool_choice: ToolChoice | None = None
     output: Schema | JsonMode | None = field(default=None, converter=output_of)
-    settings: ModelSettings | None = None
+    settings: ModelSettings | None = field(default=None, validator=are_settings)
 
     @property
     def model_settings(self) -> ModelSettings:

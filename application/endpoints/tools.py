@@ -30,9 +30,9 @@ class ToolCall:
     `id` is what the message with the tool's result refers to.
     """
 
-    id: str
-    name: str
-    arguments: str
+    id: str = field(validator=checks.text_of("tool_calls"))
+    name: str = field(validator=checks.text_of("tool_calls"))
+    arguments: str = field(validator=checks.text_of("tool_calls"))
 
     @property
     def value(self) -> Any:

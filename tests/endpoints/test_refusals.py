@@ -12,6 +12,7 @@ from batchtrail import (
     FilePart,
     ImagePart,
     Message,
+    ModelSettings,
     ModerationsRequest,
     RequestRefusedError,
     ResponsesRequest,
@@ -19,6 +20,7 @@ from batchtrail import (
     TextPart,
     Tool,
     ToolCall,
+    model_settings,
 )
 
 CALL = ToolCall("c", "f", "{}")
@@ -32,6 +34,11 @@ def response(**fields: Any) -> ResponsesRequest:
 def chat(*parts: Any) -> ChatCompletionsRequest:
     return ChatCompletionsRequest(model="gpt-4.1", messages=[Message("user", parts)])
 
+
+BYTES: Any = b"x"
+NONE: Any = None
+WRONG: Any = 5
+"""A value of a type that no field takes."""
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "no model": (lambda: response(model=" "), "model: is missing or blank"),
@@ -98,6 +105,44 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Message("user", "x", [CALL]),
         r"message\.tool_calls: go with the role 'assistant'",
     ),
+    "content of another type": (lambda: Message("user", WRONG), r"message\.content: is int"),
+    "content of bytes": (
+        lambda: Message("user", BYTES),
+        r"message\.content: is by",
+    ),
+    "call of another type": (
+        lambda: Message("assistant", "x", [WRONG]),
+        r"message\.tool_calls: must be a sequence of `ToolCall`s",
+    ),
+    "calls of another type": (
+        lambda: Message("assistant", "x", WRONG),
+        r"message\.tool_calls",
+    ),
+    "call's arguments": (lambda: ToolCall("c", "f", WRONG), r"tool_calls\.arguments: is int"),
+    "call id": (lambda: Message("tool", "x", (), WRONG), r"message\.tool_call_id: is int"),
+    "text of another type": (lambda: TextPart(WRONG), r"text\.text: is int; give a text"),
+    "picture of another type": (lambda: ImagePart(url=WRONG), r"image\.url: is int"),
+    "file of another type": (lambda: FilePart(data="d", filename=WRONG), r"file\.filename: is int"),
+    "definition": (lambda: Schema("a", NONE, strict=False), r"schema\.definition: is NoneType"),
+    "description": (lambda: Schema("a", {}, description=WRONG), r"schema\.description: is int"),
+    "settings": (lambda: response(settings="x"), "settings: is str; give `ModelSettings`"),
+    "settings of a completion": (
+        lambda: CompletionsRequest(model="m", prompt="x", settings=WRONG),
+        "settings: is int",
+    ),
+    "reasoning": (
+        lambda: ModelSettings(reasoning=WRONG),
+        r"settings\.reasoning: is 5",
+    ),
+    "limit's name": (
+        lambda: ModelSettings(max_tokens_field=WRONG),
+        r"settings\.max_tokens_field",
+    ),
+    "model's name": (lambda: model_settings(WRONG), "model: is int; give its name"),
+    "odd prompt": (
+        lambda: CompletionsRequest(model="m", prompt=[NONE]),
+        "prompt: holds",
+    ),
     "odd part": (lambda: chat("x"), r"message\.content: holds str"),
     "odd part of a response": (
         lambda: response(input=[Message("user", [1])]),  # type: ignore[list-item]
@@ -122,6 +167,24 @@ def test_a_bad_argument_is_refused_by_its_field(make: Callable[[], object], sent
     """Before anything is sent, and before the next request is built."""
     with pytest.raises(RequestRefusedError, match=f"^field {sentence}"):
         make()
+
+
+@pytest.mark.parametrize(
+    "wrong", [[None], [""], [5, "a"], ["a", [5]], [True], [-1], [1.5], [[]], [["a"]]]
+)
+def test_neither_texts_nor_tokens(wrong: Any) -> None:
+    """Every row of such a batch would come back with an error."""
+    with pytest.raises(RequestRefusedError, match=r"^field input: holds what is no text"):
+        EmbeddingsRequest(model="m", input=wrong)
+    with pytest.raises(RequestRefusedError, match=r"^field prompt: holds what is no text"):
+        CompletionsRequest(model="m", prompt=wrong)
+
+
+@pytest.mark.parametrize("given", ["a", ["a", "b"], [1, 2], [[1], [2, 3]], ("a",), ((1, 2),)])
+def test_texts_and_tokens(given: Any) -> None:
+    """One of either kind, or several."""
+    assert EmbeddingsRequest(model="m", input=given).body()["input"] == given
+    assert CompletionsRequest(model="m", prompt=given).body()["prompt"] == given
 
 
 @pytest.mark.parametrize("custom_id", ["", " ", None])
