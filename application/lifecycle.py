@@ -13,7 +13,13 @@ from .errors import InputError, NotFoundError
 from .handlers import HandlerFlow
 from .leases import DEFAULT_LEASE, Leases, batch_lease
 from .polling import DEFAULT_SCHEDULE
-from .ports import BatchProvider, CompletionHandlers, PriceBook
+from .ports import (
+    CREATE_TIMEOUT,
+    RECONCILE_WAIT,
+    BatchProvider,
+    CompletionHandlers,
+    PriceBook,
+)
 from .progress import OnProgress, silent
 from .reconciliation import Reconciliation
 from .runtime import Runtime
@@ -36,8 +42,8 @@ class ServiceSettings:
     """
 
     poll_schedule: Sequence[float] = DEFAULT_SCHEDULE
-    reconcile_wait: float = 120.0
-    create_timeout: float = 60.0
+    reconcile_wait: float = RECONCILE_WAIT
+    create_timeout: float = CREATE_TIMEOUT
     max_age: float = DEFAULT_MAX_AGE
     lease: float = DEFAULT_LEASE
 

@@ -82,6 +82,13 @@ OPENAI_LIMITS = Limits(
 """What OpenAI takes in one batch (API reference, 2026), and most servers like it."""
 
 
+CREATE_TIMEOUT = 60.0
+"""Seconds after which nobody waits for the answer to a create call, unless settings say less."""
+
+RECONCILE_WAIT = 120.0
+"""Seconds for which a create call without an answer is searched for before it is made again."""
+
+
 class BatchProvider(Protocol):
     """A provider's file and batch API.
 
@@ -125,7 +132,9 @@ class BatchProvider(Protocol):
 
         Raises `RefusedError`, `QuotaError`, `NotFoundError` when the input file is not visible
         (yet), and `OutcomeUnknownError` when the call was sent and the answer was lost:
-        look through `list_batches` before repeating.
+        look through `list_batches` before repeating. The call must end within the create
+        time-out that the service was told of (`ServiceSettings.create_timeout`, 60 seconds), by an
+        answer or by `OutcomeUnknownError`: after that other processes take it for lost.
         """
         ...
 

@@ -89,6 +89,9 @@ class BatchService(LogKeeper):
         With `max_cost`, in USD, an input that was not submitted before is refused when its
         estimate's upper end is above it, or when it has none.
 
+        Who cancels this during the create call waits for the answer, ten seconds at most: a call
+        that is broken off may have made a batch, which is then searched for.
+
         Raises `InputError` before anything is recorded or sent.
         """
         check_reference(completion_handler)
@@ -167,7 +170,11 @@ class BatchService(LogKeeper):
 
     @one_chain
     async def draft(self, new: NewBatch) -> UUID:
-        """Begin a batch to which requests are added piece by piece; returns its id."""
+        """Begin a batch to which requests are added piece by piece; returns its id.
+
+        Not safe to repeat without an `identity`: each call makes another batch. With one, a repeat
+        is a `ConflictError`, and the batch stays as it is.
+        """
         check_reference(new.completion_handler)
         if new.provider != self._provider.name:
             raise InputError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from .application.body_coding import BodyCoding
 from .application.errors import InputError
 from .application.log_reader import LogReader
+from .application.ports import CREATE_TIMEOUT, RECONCILE_WAIT
 from .application.runtime import Runtime
 from .application.store import Batches
 from .application.texts import storable
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_RECONCILE_WAIT = 120.0
-_CREATE_TIMEOUT = 60.0
 _LEAST_CREATE_TIMEOUT = 1.0
 
 NO_KEY = (
@@ -247,12 +246,12 @@ def service_settings(settings: Settings) -> "ServiceSettings":
 
 
 def _reconcile_wait(settings: Settings) -> float:
-    return _RECONCILE_WAIT if settings.reconcile_wait is None else settings.reconcile_wait
+    return RECONCILE_WAIT if settings.reconcile_wait is None else settings.reconcile_wait
 
 
 def _create_timeout(settings: Settings) -> float:
     """A create call is not waited for longer than its batch would be searched for."""
-    return max(_LEAST_CREATE_TIMEOUT, min(_CREATE_TIMEOUT, _reconcile_wait(settings)))
+    return max(_LEAST_CREATE_TIMEOUT, min(CREATE_TIMEOUT, _reconcile_wait(settings)))
 
 
 def limits(settings: Settings) -> Limits:
