@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from datetime import UTC
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,7 +96,7 @@ class Runtime:
         now = self.clock.now()
         check_moment("the clock's now", now)
         return Stamp(
-            now,
+            now.astimezone(UTC),  # as it is read again, whatever zone the clock is in
             Provenance(self._actor, self._software, correlation_id(), new_id()),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,16 @@ async def test_a_draft_is_what_it_was(lab: Lab) -> None:
     new.metadata["campaign"] = 44  # type: ignore[assignment]
     with pytest.raises(InputError, match="campaign"):
         await service.draft(new)
+    await assert_intact(service, 1)
+
+
+async def test_a_clock_of_another_zone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is recorded as it is read again, in UTC."""
+    utc, zone = lab.clock.now, timezone(timedelta(hours=9))
+    monkeypatch.setattr(lab.clock, "now", lambda: utc().astimezone(zone))
+    service = lab.service()
+    batch_id = await finished(lab, service)
+    assert (await service.status(batch_id)).created_at.utcoffset() == timedelta(0)
     await assert_intact(service, 1)
 
 
