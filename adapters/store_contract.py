@@ -1434,7 +1434,9 @@ class BatchStoreContract(StoreContract):
         store.save_batch(batch)
         index = store.request_index(batch.id)
         assert [index.number(custom_id) for custom_id in ids] == list(range(1, len(ids) + 1))
-        settled = [number for number in range(1, len(ids) + 1) if index.is_settled(number)]
+        settled = [
+            number for number, custom_id in enumerate(ids, 1) if index.settle(custom_id) is None
+        ]
         assert settled == [1, len(ids)]
         assert index.number("stranger") is None
 

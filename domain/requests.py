@@ -48,10 +48,6 @@ class RequestIndex:
             self._numbers |= numbers
         return are_new
 
-    def is_settled(self, number: int) -> bool:
-        """Whether the request has its result already."""
-        return number in self._settled
-
     def settle(self, custom_id: str) -> int | None:
         """Remember that the request has its result, and give its number.
 

@@ -94,7 +94,7 @@ def test_what_is_to_be_recorded(given: Stages) -> None:
     said = story.batch.apply_alike(ERR, alike, story.index, stamp=stamp)
     assert said == (story.batch.id, version + 1, stamp, ERR, [3, 1], alike)
     assert story.batch.version == version + 2
-    assert [story.index.is_settled(number) for number in (1, 2, 3)] == [True, False, True]
+    assert [story.index.settle(custom_id) for custom_id in "abc"] == [None, 2, None]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_nothing_is_done_unless_all_is_plain(given: Stages, alike: AlikeResults)
     alike = alike._replace(offsets=[10 + offset for offset in alike.offsets])
     assert applied(story, alike) is None
     assert (story.state(), story.facts()) == (before, [])
-    assert not story.index.is_settled(2)
+    assert story.index.settle("b") == 2
 
 
 def test_costs_of_a_table_that_was_not_named(given: Stages) -> None:
@@ -140,7 +140,7 @@ def test_lines_before_the_position_or_over_each_other(given: Stages, offsets: li
     with pytest.raises(OutOfOrderError, match="of the output file"):
         applied(story, results("b", "c", offsets=offsets))
     assert story.facts() == []
-    assert not story.index.is_settled(2)
+    assert story.index.settle("b") == 2
 
 
 def test_one_decision_by_several_calls(given: Stages) -> None:
@@ -164,4 +164,4 @@ def test_only_between_the_end_and_the_collection(
     story = given.at(stage)
     with pytest.raises(error):
         applied(story, results("c", offset=1_000))
-    assert not story.index.is_settled(3)
+    assert story.index.settle("c") == 3

@@ -194,7 +194,7 @@ def test_index_numbers_and_settles() -> None:
     assert (len(index), index.add("c"), len(index)) == (2, 3, 3)
     assert [index.number(each) for each in ("a", "b", "c", "d")] == [1, 2, 3, None]
     assert [index.settle(each) for each in ("c", "c", "b", "d")] == [3, None, None, None]
-    assert [index.is_settled(number) for number in (1, 2, 3)] == [False, True, True]
+    assert index.settle("a") == 1
 
 
 @pytest.mark.parametrize(
