@@ -309,8 +309,7 @@ class Applier:
 def _is_missed(line: RawLine, index: RequestIndex) -> bool:
     """Whether a line is the result of a request that has none."""
     custom_id = parse_result_line(line).custom_id
-    number = None if custom_id is None else index.number(custom_id)
-    return number is not None and not index.is_settled(number)
+    return custom_id is not None and index.is_open(custom_id)
 
 
 def cut_ends(batches: Batches, batch: Batch) -> dict[ResultFile, int]:

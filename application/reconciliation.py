@@ -135,19 +135,25 @@ class Reconciliation:
     async def _search(self, batch: Batch, submission: Submission) -> list[ProviderBatch]:
         """The provider's batches of this submission: the living ones first, then by age.
 
-        A sibling that was told to cancel is never ours again.
+        A sibling that was told to cancel is never ours again. What was found stands, whatever
+        becomes of the rest of the list.
         """
         not_ours = {*submission.left_batch_ids, *batch.siblings, *batch.canceled_siblings}
         found: list[ProviderBatch] = []
         older: list[datetime] = []
-        async with aclosing(self._provider.list_batches()) as batches:
-            async for listed in batches:
-                older = _older_in_a_row(older, listed, submission.input_file_created_at)
-                if len(older) == _OLDER_BATCHES:
-                    break
-                left = listed.id in not_ours or listed.report.input_not_found
-                if _is_ours(listed, batch.id, submission) and not left:
-                    found.insert(0, listed)
+        try:
+            async with aclosing(self._provider.list_batches()) as batches:
+                async for listed in batches:
+                    older = _older_in_a_row(older, listed, submission.input_file_created_at)
+                    if len(older) == _OLDER_BATCHES:
+                        break
+                    left = listed.id in not_ours or listed.report.input_not_found
+                    if _is_ours(listed, batch.id, submission) and not left:
+                        found.insert(0, listed)
+        except ProviderError as error:
+            if not found:
+                raise
+            _log.warning("the provider's list was not read to its end: %s", error)
         return sorted(found, key=lambda each: each.report.status in _DEAD)
 
     async def record_submitted(

@@ -48,6 +48,11 @@ class RequestIndex:
             self._numbers |= numbers
         return are_new
 
+    def is_open(self, custom_id: str) -> bool:
+        """Whether there is such a request, and it has no result yet."""
+        number = self._numbers.get(custom_id)
+        return number is not None and number not in self._settled
+
     def settle(self, custom_id: str) -> int | None:
         """Remember that the request has its result, and give its number.
 

@@ -19,6 +19,7 @@ from ...application.errors import (
     NotFoundError,
     ProviderError,
     RefusedError,
+    UnavailableError,
 )
 from ...application.ports import (
     CreateRequest,
@@ -208,9 +209,9 @@ class OpenAIBatchProvider:
     async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
         """All batches of the project, newest first (recorded traffic, 2025), 100 a page.
 
-        Each page is fetched when it is reached, and each batch shown once. A page that shows
-        nothing new ends the list: some servers show the same one whatever they are asked for. A
-        repeat is safe and begins at the newest.
+        Each page is fetched when it is reached, and each batch shown once. A list that goes in
+        circles raises `UnavailableError` rather than seem complete. A repeat is safe and begins at
+        the newest.
         """
         query = {"limit": str(wire.PAGE_SIZE)}
         async with aclosing(self._list(Call.LIST, "batches", query, wire.read_batches)) as batches:
@@ -249,8 +250,7 @@ class OpenAIBatchProvider:
             if page.after is None:
                 return
             if not fresh:
-                logger.warning("the provider's list of %s repeats itself; taken as whole", resource)
-                return
+                raise UnavailableError(f"the provider's list of {resource} repeats itself")
             seen.update(item.id for item in fresh)
             query = {**query, "after": page.after}
 

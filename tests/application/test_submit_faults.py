@@ -483,7 +483,12 @@ async def test_sibling_that_the_list_shows_late_is_canceled(lab: Lab) -> None:
 
 
 class Listing:
-    """The provider, but that its list has batches of somebody else as well, in any order."""
+    """The provider, but that its list has batches of somebody else as well, in any order.
+
+    With `breaks_off` it cannot be read to its end.
+    """
+
+    breaks_off = False
 
     def __init__(self, provider: FakeBatchProvider, others: int, *, oldest_first: bool) -> None:
         self._provider = provider
@@ -511,6 +516,8 @@ class Listing:
         for each in reversed(batches) if self._oldest_first else batches:
             self.listed += 1
             yield each
+        if self.breaks_off:
+            raise UnavailableError("the list repeats itself")
 
 
 @pytest.mark.parametrize(("oldest_first", "read"), [(False, 101), (True, 301)])
@@ -522,6 +529,18 @@ async def test_a_list_in_either_order(lab: Lab, *, oldest_first: bool, read: int
     batch_id = await service.submit(lab.lines())
     assert lab.provider.count("create") == 1
     assert listing.listed == read
+    await finish(lab, service, batch_id)
+
+
+async def test_a_list_that_cannot_be_read_to_its_end(lab: Lab) -> None:
+    """What it has shown before is not lost."""
+    lab.provider.lose_next_answer("create")
+    listing: Any = Listing(lab.provider, 10, oldest_first=False)
+    listing.breaks_off = True
+    service = lab.service(listing)
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("create") == 1
+    listing.breaks_off = False
     await finish(lab, service, batch_id)
 
 
