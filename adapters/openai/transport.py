@@ -162,7 +162,7 @@ class Transport:
             response = await self._open(stack, request, None)
             if isinstance(response, Failure):
                 return response
-            piece = await response.content.read(_PIECE)
+            piece = await self._next(response)
         except failures.TRANSPORT_ERRORS as error:
             return failures.no_answer(error)
         reason = _not_the_file(response, piece)
@@ -217,9 +217,7 @@ class Transport:
         try:
             # Not response.read(): that waits until the body is sent, which a server that
             # refuses an upload early never lets happen.
-            while len(received) < _LONGEST_ERROR and (
-                piece := await response.content.read(_LONGEST_ERROR)
-            ):
+            while len(received) < _LONGEST_ERROR and (piece := await self._next(response)):
                 received += piece
         except failures.TRANSPORT_ERRORS:
             pass  # the status says what matters
@@ -242,7 +240,7 @@ class Transport:
     ) -> Answer | Failure:
         request_id = self._request_id(response)
         received = bytearray()
-        while piece := await response.content.read(_PIECE):
+        while piece := await self._next(response):
             received += piece
             if len(received) > _LONGEST_ANSWER:
                 return Failure(
@@ -261,9 +259,18 @@ class Transport:
 
     async def _piece(self, response: aiohttp.ClientResponse) -> bytes | Failure:
         try:
-            return await response.content.read(_PIECE)
+            return await self._next(response)
         except failures.TRANSPORT_ERRORS as error:
             return failures.no_answer(error)
+
+    async def _next(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read what comes next of an answer, nothing at its end. Raises `TRANSPORT_ERRORS`.
+
+        With a limit of our own: where a chunk begins with nonsense, aiohttp closes the connection,
+        and with it its own limit, and leaves the reader waiting (seen in 3.14.5).
+        """
+        async with asyncio.timeout(self._settings.read_timeout):
+            return await response.content.read(_PIECE)
 
     def _request_id(self, response: aiohttp.ClientResponse) -> str | None:
         """OpenAI's `x-request-id`, or Azure's spelling of it; any bytes may stand in a header."""

@@ -149,6 +149,26 @@ async def test_silence_in_the_middle_ends_a_transfer(
         await whole(provider)
 
 
+async def test_a_broken_chunk_ends_a_transfer(serve_raw: ServeRaw, provider_for: Connect) -> None:
+    """One whose length is none, after good ones: nothing more can be read, and nobody says so."""
+    go_on, over = asyncio.Event(), asyncio.Event()
+
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n")
+        await go_on.wait()
+        writer.write(b"zz\r\n")
+        await over.wait()
+
+    provider = await provider_for(await serve_raw(break_off), read_timeout=0.05)
+    async with asyncio.timeout(5), aclosing(provider.download("file-1")) as pieces:
+        assert await anext(pieces) == b"begun"
+        go_on.set()
+        with pytest.raises(UnavailableError):
+            await anext(pieces)
+    over.set()
+
+
 async def test_a_download_that_is_dropped_closes_its_connection(
     serve_raw: ServeRaw, provider_for: Connect
 ) -> None:
