@@ -18,7 +18,7 @@ from .database import table_names
 if TYPE_CHECKING:
     from ...application.stored_log import ViewRow
 
-VERSION = 5
+VERSION = 6
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
 _TABLES = {

@@ -86,6 +86,7 @@ def test_missing_view(
     "statement",
     [
         "UPDATE view_checkpoint SET version=version-1",
+        "UPDATE view_checkpoint SET version=5",  # under which positions were laid out in two ways
         "DELETE FROM view_checkpoint",
         "INSERT INTO view_checkpoint SELECT * FROM view_checkpoint",
     ],
