@@ -462,7 +462,8 @@ def verify(*, against: str | None, limit: int, database: str | None, as_json: bo
     Reads only, in constant memory, beside whoever is at work. One line for each difference, with
     its batch, event and position.
 
-    Exit status: 0 nothing differs; 1 something does, or the database cannot be read.
+    Exit status: 0 nothing differs; 1 something does, or the database cannot be read on; 2 there
+    is no database, or none of ours.
 
         batchtrail verify --against 1234:9f86d0…
     """

@@ -213,12 +213,21 @@ def check_readable(path: Path) -> None:
     if not path.is_file():
         raise DatabaseRefusedError(f"there is no database {path}")
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        ) as connection:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
             _check_marks(connection, path)
     except sqlite3.DatabaseError as error:
         raise _unusable(f"cannot read {path} as a batchtrail database", error) from error
+
+
+def read_only_uri(path: Path) -> str:
+    """How SQLite is to open a file that is only read.
+
+    It makes its log beside it even so, and fails where it cannot, as on a file system that is
+    read-only. There, without a log that is left, the file is all there is, and nobody changes it.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    may_make = os.access(path.absolute().parent, _MAY_MAKE)
+    return uri if may_make or os.path.lexists(f"{path}-wal") else f"{uri}&immutable=1"
 
 
 @contextmanager

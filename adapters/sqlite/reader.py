@@ -18,6 +18,7 @@ from ...application.stored_log import ViewRow, differing_columns
 from ...application.views import BatchSummary
 from .beginnings import JOIN, STATE, TOPIC
 from .completions import TABLES as COMPLETIONS, readable_parts
+from .database import read_only_uri
 from .older import add_missing
 from .pieces import Pieces
 from .statements import last_given
@@ -60,7 +61,7 @@ def reading(path: Path) -> Iterator["SQLiteStoredLog"]:
 
 def open_read_only(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, and reads texts that are no UTF-8."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+    connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=60)
     connection.isolation_level = None
     connection.text_factory = lambda text: text.decode(errors="surrogateescape")
     return connection

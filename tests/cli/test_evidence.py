@@ -157,6 +157,8 @@ def test_refusals(cli: Cli, home: Path) -> None:
     """One sentence for what is no seal and for what is no database."""
     assert "is no seal" in sentence(cli("verify", "--against", "13:abc"))
     assert "there is no database" in sentence(cli("verify", "--db", "sqlite:///other.db"))
+    (home / "notes.txt").write_text("no database\n" * 100)
+    assert "is not a database" in sentence(cli("verify", "--db", "sqlite:///notes.txt"))
     assert not (home / "other.db").exists()
     (home / "text.db").write_text("x" * 5_000)
     assert "cannot read" in sentence(cli("verify", "--db", "sqlite:///text.db"))

@@ -1,6 +1,7 @@
 """Reading a file for evidence: beside writers, without a write, whatever it holds."""
 
 import hashlib
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,39 @@ def test_reading_changes_nothing(path: Path, store: Batches) -> None:
     assert verify_store(reader, against=None, limit=9).is_good
     reader.close()
     assert hashlib.sha256(path.read_bytes()).digest() == before
+
+
+@pytest.fixture
+def write_protected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file can be made beside the database; root is not kept from it by permissions."""
+    access = os.access
+    monkeypatch.setattr(
+        os,
+        "access",
+        lambda where, mode: (
+            not (mode & os.W_OK and Path(where) == path.parent) and access(where, mode)
+        ),
+    )
+
+
+def test_a_file_system_that_is_read_only(path: Path, store: Batches, write_protected: None) -> None:
+    """Nothing is made beside the file, not even for as long as it is read."""
+    del write_protected
+    store.close()
+    reader = read_only(path)
+    with reader.recorder.reading() as log:
+        assert log.last_position() > 0
+        assert list(path.parent.iterdir()) == [path]
+    assert verify_store(reader, against=None, limit=9).is_good
+    reader.close()
+
+
+def test_a_log_that_is_left_is_read(path: Path, store: Batches, write_protected: None) -> None:
+    """The file alone would be an earlier state, without the commits beside it."""
+    del write_protected
+    with read_only(path).recorder.reading() as log:
+        assert log.last_position() == log.checkpoint() > 0
+    store.close()
 
 
 def test_one_moment(path: Path, store: Batches, author: Author) -> None:
