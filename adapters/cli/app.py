@@ -607,7 +607,7 @@ def prune(
 @app.command()
 @options.batch
 @click.argument("request", metavar="REQUEST", help="A custom_id.")
-@click.option("--why", metavar="TEXT", help="A note for the log.")
+@click.option("--why", metavar="TEXT", help="The reason, for the log.")
 @options.database
 def redact(*, batch: str, request: str, why: str | None, database: str | None) -> ExitStatus:
     """Remove what one request asked and got, for good.

@@ -51,7 +51,7 @@ _new = click.option(
 _why = click.option(
     "--why",
     metavar="TEXT",
-    help="A note for the log: what this is for. One that a batch has stays.",
+    help="A description for the log: what this is for. One that a batch has stays.",
 )
 _metadata = click.option(
     "--metadata",
