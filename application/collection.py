@@ -82,9 +82,9 @@ class CollectionFlow:
         then goes on later.
         """
         batch = _ended(await self._runtime.load(batch_id))
-        if _names_no_file(batch):
-            batch = await self._watch.amend(batch)  # a list may show less than the batch itself
         attempt = _Attempt(self._short_delays)
+        if _names_no_file(batch):  # a list may show less than the batch itself
+            batch = await self._look_again(batch, attempt, on_progress)
         while not batch.results_collected:
             before = _positions(batch)
             ends, failure = await self._apply_files(batch, on_progress, again=attempt.reads_again)
@@ -100,10 +100,29 @@ class CollectionFlow:
                 continue
             else:
                 return await self.settle(batch_id, ends=ends)
-            on_progress(Delayed(batch_id, reason, delay))
-            await self._runtime.clock.sleep(delay)
-            batch = await self._watch.amend(batch)
+            await self._rest(batch, reason, delay, on_progress)
+            batch = await self._look_again(batch, attempt, on_progress)
         return await self.settle(batch_id)
+
+    async def _look_again(
+        self, batch: Batch, attempt: "_Attempt", on_progress: OnProgress
+    ) -> Batch:
+        """See whether the provider shows more of a batch by now.
+
+        Where it has named no file yet, a look that fails is repeated, or its error raised: nobody
+        knows whether there is one.
+        """
+        while _names_no_file(batch):
+            try:
+                return await self._watch.look_again(batch)
+            except ProviderError as error:
+                delay = attempt.after_failure(error, went_on=False)
+                await self._rest(batch, str(error), delay, on_progress)
+        return await self._watch.amend(batch)
+
+    async def _rest(self, batch: Batch, reason: str, delay: float, on_progress: OnProgress) -> None:
+        on_progress(Delayed(batch.id, reason, delay))
+        await self._runtime.clock.sleep(delay)
 
     async def collect_as_is(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Apply what can be fetched now, and settle the rest without waiting for more.

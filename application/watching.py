@@ -213,14 +213,21 @@ class WatchFlow:
         return batch, over or self._seconds_since(batch.ended_at) >= self._late
 
     async def amend(self, batch: Batch) -> Batch:
-        """Ask once more after the end: some servers show files and counts only later."""
-        if batch.provider_batch_id is None:
-            return batch
+        """Look at a batch again after its end, if that can be done now."""
         try:
-            seen = await self._provider.retrieve_batch(batch.provider_batch_id)
+            return await self.look_again(batch)
         except ProviderError as error:
             _log.warning("batch %s cannot be looked at again: %s", batch.id, error)
             return batch
+
+    async def look_again(self, batch: Batch) -> Batch:
+        """Ask once more after the end: some servers show files and counts only later.
+
+        A repeat is safe. Raises `ProviderError`.
+        """
+        if batch.provider_batch_id is None:
+            return batch
+        seen = await self._provider.retrieve_batch(batch.provider_batch_id)
         return await self._runtime.command(
             batch.id,
             lambda batch, stamp: batch.amend_report(

@@ -15,6 +15,7 @@ from batchtrail.application.errors import (
     NotFoundError,
     RateLimitedError,
     RefusedError,
+    UnauthorizedError,
     UnavailableError,
 )
 from batchtrail.domain.errors import NothingToCollectError, NotTerminalError
@@ -738,6 +739,31 @@ async def test_an_end_that_says_nothing_of_the_results(lab: Lab, end: str, times
     getattr(lab.provider, end)(provider_id)
     rest = {"complete": "succeeded", "expire": "expired", "finish_cancel": "canceled"}[end]
     assert await collected(lab, service, batch_id) == ALL | {"c": rest}
+
+
+async def test_looks_that_fail_say_nothing_of_files(lab: Lab) -> None:
+    """While none is named, an outage does not use the attempts up."""
+    bare: Any = Bare(lab.provider, 1)
+    service = lab.service(bare)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.refresh(batch_id)
+    lab.provider.fail_next("retrieve", UnavailableError("down"), times=5)
+    await service.collect(batch_id)
+    assert await lab.outcomes(service, batch_id) == ALL
+
+
+async def test_a_wrong_key_does_not_settle_a_batch_without_files(lab: Lab) -> None:
+    """The error is told, and the collection goes on when it is called again."""
+    bare: Any = Bare(lab.provider, 1)
+    service = lab.service(bare)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.refresh(batch_id)
+    lab.provider.fail_next("retrieve", UnauthorizedError("wrong key", http_status=401))
+    with pytest.raises(UnauthorizedError):
+        await service.collect(batch_id)
+    assert await collected(lab, service, batch_id) == ALL
 
 
 async def test_one_file_that_is_named_twice(lab: Lab) -> None:
