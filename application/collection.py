@@ -21,10 +21,9 @@ from .errors import (
     ConflictError,
     NotFoundError,
     ProviderError,
-    QuotaError,
     RateLimitedError,
-    UnauthorizedError,
     UnavailableError,
+    is_of_account,
 )
 from .line_groups import line_groups
 from .ports import BatchProvider, PriceBook
@@ -47,7 +46,6 @@ SHORT_FETCHES = 3
 _FAILURE_DELAYS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 _LONGEST_SHORT_DELAY = 60.0
 _WORTH_ANOTHER = (UnavailableError, RateLimitedError, NotFoundError)
-_FORBIDDEN = 403
 
 _Ends = dict[ResultFile, RawLine]
 """The piece of a line with which a file ended."""
@@ -82,12 +80,12 @@ class CollectionFlow:
         then goes on later.
         """
         batch = _ended(await self._runtime.load(batch_id))
-        attempt = _Attempt(self._short_delays)
+        attempt, rereads = _Attempt(self._short_delays), False
         if _names_no_file(batch):  # a list may show less than the batch itself
             batch = await self._look_again(batch, attempt, on_progress)
         while not batch.results_collected:
             before = _positions(batch)
-            ends, failure = await self._apply_files(batch, on_progress, again=attempt.reads_again)
+            ends, failure = await self._apply_files(batch, on_progress, rereads=rereads)
             batch = await self._runtime.load(batch_id)
             went_on = attempt.note_ends(ends) or _positions(batch) != before
             if failure is not None:
@@ -96,7 +94,8 @@ class CollectionFlow:
             elif (ends or _is_short(batch)) and not attempt.is_last(went_on=went_on):
                 delay = attempt.after_short_files(went_on=went_on)
                 reason = "the result files hold fewer lines than they should"
-            elif attempt.may_read_again(batch):
+            elif not rereads and _may_have_missed(batch):
+                rereads = True
                 continue
             else:
                 return await self.settle(batch_id, ends=ends)
@@ -134,12 +133,11 @@ class CollectionFlow:
         lost: RequestProblem | None = None
         if batch.results_collected:
             return batch
-        attempt = _Attempt(())
         ends, failure = await self._apply_files(batch, on_progress)
-        if failure is None and attempt.may_read_again(await self._runtime.load(batch_id)):
-            _, failure = await self._apply_files(batch, on_progress, again=True)
+        if failure is None and _may_have_missed(await self._runtime.load(batch_id)):
+            _, failure = await self._apply_files(batch, on_progress, rereads=True)
         if failure is not None:
-            if _is_about_the_account(failure):
+            if is_of_account(failure):
                 raise failure
             lost = RequestProblem("result_file_lost", f"A result file is out of reach: {failure}")
         return await self.settle(batch_id, lost, ends=ends)
@@ -171,24 +169,24 @@ class CollectionFlow:
         return batch
 
     async def _apply_files(
-        self, batch: Batch, on_progress: OnProgress, *, again: bool = False
+        self, batch: Batch, on_progress: OnProgress, *, rereads: bool = False
     ) -> tuple[_Ends, ProviderError | None]:
         """Apply what is new in both files, and leave the rest for another download.
 
-        With `again` from their beginning, and only what requests without a result have there.
+        With `rereads` from their beginning, and only what requests without a result have there.
         Gives the pieces of lines with which files ended, and why one is out of reach.
         """
         ends: _Ends = {}
         failure: ProviderError | None = None
         if batch.report is None:
             return ends, failure
-        apply = partial(Applier(self._runtime, batch, self._prices).apply, again=again)
+        apply = partial(Applier(self._runtime, batch, self._prices).apply, rereads=rereads)
         for file in (ResultFile.OUTPUT, ResultFile.ERROR):
             file_id = batch.report.file_id(file)
             is_both = file is ResultFile.ERROR and file_id == batch.report.output_file_id
             if file_id is None or is_both:  # some servers name one file twice
                 continue
-            offset = 0 if again else batch.positions[file].offset
+            offset = 0 if rereads else batch.positions[file].offset
             try:
                 async with aclosing(self._provider.download(file_id)) as content:
                     async for lines in _chunks(_from(content, offset), offset):
@@ -210,7 +208,6 @@ class _Attempt:
         self._failures = 0
         self._short = 0
         self._reached: dict[ResultFile, int] = {}
-        self.reads_again = False
 
     def note_ends(self, ends: _Ends) -> bool:
         """Whether a file ends within a line and farther than ever before: more may be coming."""
@@ -223,16 +220,6 @@ class _Attempt:
         """Whether short files are taken as they are now: after several that brought nothing new."""
         is_counted_out = self._short == len(self._short_delays)
         return is_counted_out and not (went_on and self._short_delays)
-
-    def may_read_again(self, batch: Batch) -> bool:
-        """Whether files are read once more from their beginning, for requests without a line.
-
-        Where lines made no sense: after a page in the place of a file, or of a file in another
-        order, the position lies behind lines that nobody has seen.
-        """
-        is_wanted = not self.reads_again and not _has_all(batch) and batch.totals.skipped_lines > 0
-        self.reads_again = self.reads_again or is_wanted
-        return is_wanted
 
     def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
         """Seconds until the next attempt; raises the error when there have been enough.
@@ -262,10 +249,10 @@ class Applier:
         self._costing = BatchCosting(prices, batch.endpoint, batch.model)
         self._loaded: tuple[Batch, RequestIndex] | None = None
 
-    def apply(self, file: ResultFile, lines: Sequence[RawLine], *, again: bool = False) -> int:
+    def apply(self, file: ResultFile, lines: Sequence[RawLine], *, rereads: bool = False) -> int:
         """Apply the lines that are not applied yet; return how many requests have a result.
 
-        With `again` also lines from before the file's position, but only those of requests that
+        With `rereads` also lines from before the file's position, but only those of requests that
         have no result, whatever is wrong with the others.
         """
         while True:
@@ -274,7 +261,7 @@ class Applier:
                 return batch.totals.outcomes.settled
             try:
                 self._runtime.batches.save_batch(
-                    batch, self._steps(batch, index, file, lines, again=again)
+                    batch, self._steps(batch, index, file, lines, rereads=rereads)
                 )
             except ConflictError:
                 _log.debug("batch %s is being collected by another process too", self._batch_id)
@@ -289,7 +276,7 @@ class Applier:
         file: ResultFile,
         lines: Sequence[RawLine],
         *,
-        again: bool,
+        rereads: bool,
     ) -> Steps:
         """Apply some lines with each step, all by one decision.
 
@@ -298,7 +285,7 @@ class Applier:
         """
         stamp, behind = self._runtime.stamp(), batch.positions[file].offset
         costing, source = self._costing, self._costing.source
-        if again:
+        if rereads:
             behind, lines = 0, [line for line in lines if _is_missed(line, index)]
         new = [line for line in lines if line.offset >= behind and line.raw.strip()]
         for group in line_groups(new, index, costing.cost_of):
@@ -390,12 +377,6 @@ async def _chunks(content: AsyncIterator[bytes], offset: int) -> AsyncIterator[l
         raise broken
 
 
-def _is_about_the_account(error: ProviderError) -> bool:
-    """Whether an error says nothing of the file; access to a single one may be forbidden."""
-    is_key = isinstance(error, UnauthorizedError) and error.http_status != _FORBIDDEN
-    return is_key or isinstance(error, QuotaError)
-
-
 def _has_broken_end(lines: Sequence[RawLine]) -> bool:
     """Whether the last line was cut off: no newline, something in it, and not readable as it is."""
     end = lines[-1]
@@ -412,6 +393,15 @@ def _ended(batch: Batch) -> Batch:
 
 def _has_all(batch: Batch) -> bool:
     return batch.totals.outcomes.settled >= batch.request_count
+
+
+def _may_have_missed(batch: Batch) -> bool:
+    """Whether the files are to be read once more, for requests that have no line.
+
+    Where lines made no sense: after a page in the place of a file, or of a file in another
+    order, the position lies behind lines that nobody has seen.
+    """
+    return not _has_all(batch) and batch.totals.skipped_lines > 0
 
 
 def _names_no_file(batch: Batch) -> bool:

@@ -1,6 +1,7 @@
 """What can go wrong outside the domain: at the provider, in the input, in the store."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from uuid import UUID
 
 from ..domain.errors import BatchtrailError, InputError, RequestRefusedError
@@ -27,6 +28,7 @@ __all__ = [
     "StoreError",
     "UnauthorizedError",
     "UnavailableError",
+    "is_of_account",
     "problem_text",
     "worth_tracing",
 ]
@@ -43,6 +45,15 @@ def problem_text(error: Exception) -> str:
     if len(text) > _LONGEST_PROBLEM:
         text = f"{text[:_LONGEST_PROBLEM]}…"
     return storable(text)
+
+
+def is_of_account(error: Exception) -> bool:
+    """Whether an error is about the key or the account, so that every call fails with it.
+
+    Access to a single thing may be forbidden to a key that is right.
+    """
+    is_of_key = isinstance(error, UnauthorizedError) and error.http_status != HTTPStatus.FORBIDDEN
+    return is_of_key or isinstance(error, QuotaError)
 
 
 def worth_tracing(error: Exception) -> BaseException | None:

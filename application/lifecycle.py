@@ -151,10 +151,10 @@ class Lifecycle:
         return self._runtime.clock.now() - batch.ended_at > max_age
 
     def check_can_call(self) -> None:
-        """Raise `InputError` where the provider cannot be called, for want of a key.
+        """Raise `InputError` where the provider cannot be called, as for want of a key.
 
-        Before anything is recorded: a worker that has one would submit it, for money, or cancel
-        it. What stands for a provider without a key has no methods.
+        Before anything is recorded: a worker that can would submit it, for money, or cancel it.
+        What stands for such a provider has no methods.
         """
         _ = self._provider.create_batch
 

@@ -9,10 +9,10 @@ from typing import TypeGuard
 from .errors import (
     NotFoundError,
     ProviderError,
-    QuotaError,
     RateLimitedError,
     RefusedError,
     UnauthorizedError,
+    is_of_account,
     problem_text,
     worth_tracing,
 )
@@ -26,9 +26,6 @@ _MANY_CALLS = 100
 
 _FAILURES_OF_AN_OUTAGE = 3
 """After so many calls in a row that fail the provider is taken to be down, and left alone."""
-
-_FORBIDDEN = 403
-"""An answer about a single batch, where others are shown."""
 
 _OUTAGE_DELAYS = (1.0, 5.0, 15.0, 30.0, 60.0)
 
@@ -176,5 +173,4 @@ def _is_outage(seen: ProviderBatch | Exception) -> TypeGuard[ProviderError]:
 
 def _is_for_all(error: Exception) -> bool:
     """Whether every call fails so: for the key, for the account, or for the number of calls."""
-    is_key = isinstance(error, UnauthorizedError) and error.http_status != _FORBIDDEN
-    return is_key or isinstance(error, QuotaError | RateLimitedError)
+    return is_of_account(error) or isinstance(error, RateLimitedError)

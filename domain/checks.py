@@ -5,11 +5,10 @@ way of everybody who reads it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeGuard, cast
 
 from attrs import Attribute
 
@@ -17,6 +16,12 @@ from .errors import InputError
 
 _MOST = 2**31 - 1
 """What the databases take for a whole number."""
+
+
+def check_type(name: str, value: object, kind: type, wanted: str) -> None:
+    """Raise `InputError` for a value that is not of a type; `wanted` says it in words."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} is of the type {type(value).__name__}; give {wanted}")
 
 
 def check_text(name: str, value: object) -> None:
@@ -32,9 +37,8 @@ def check_text(name: str, value: object) -> None:
 
 def check_moment(name: str, value: object) -> None:
     """Raise `InputError` for what is no moment: without a zone it may be any of many."""
-    if not isinstance(value, datetime):
-        raise InputError(f"{name} is of the type {type(value).__name__}; give a datetime")
-    if value.utcoffset() is None:
+    check_type(name, value, datetime, "a datetime")
+    if cast("datetime", value).utcoffset() is None:
         raise InputError(
             f"{name} is {value}, which has no time zone, so it is no moment; "
             "give one, such as datetime.UTC"
@@ -49,9 +53,13 @@ def check_number(name: str, value: object, *, least: int = 1) -> None:
 
 def check_seconds(name: str, value: Any) -> None:
     """Raise `InputError` for what is no time that passes."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
+    if not is_real(value) or not 0 < value < math.inf:
         raise InputError(f"{name} is {value!r}; give a number of seconds above 0")
+
+
+def is_real(value: object) -> TypeGuard[float]:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def own_copy(value: Any) -> Any:
@@ -66,9 +74,8 @@ def is_text(_: object, field: "Attribute[Any]", value: object) -> None:
 
 def is_texts(_: object, field: "Attribute[Any]", value: object) -> None:
     """Validate a field that gives texts for texts."""
-    if not isinstance(value, Mapping):
-        raise InputError(f"{field.name} is of the type {type(value).__name__}; give a mapping")
-    for key, each in value.items():
+    check_type(field.name, value, Mapping, "a mapping")
+    for key, each in cast("Mapping[object, object]", value).items():
         check_text(f"a key of {field.name}, {key!r},", key)
         check_text(f"{field.name}[{key!r}]", each)
 
@@ -78,15 +85,10 @@ def is_number(_: object, field: "Attribute[Any]", value: object) -> None:
     check_number(field.name, value)
 
 
-def is_flag(_: object, field: "Attribute[Any]", value: object) -> None:
-    """Validate a field that is true or false."""
-    if not isinstance(value, bool):
-        raise InputError(f"{field.name} is of the type {type(value).__name__}; give True or False")
+def is_a(kind: type, wanted: str) -> Callable[[object, "Attribute[Any]", object], None]:
+    """A validator of a field that is of a type; `wanted` says it in words."""
 
+    def validate(_: object, field: "Attribute[Any]", value: object) -> None:
+        check_type(field.name, value, kind, wanted)
 
-def is_id(_: object, field: "Attribute[Any]", value: object) -> None:
-    """Validate a field that is a batch's id."""
-    if not isinstance(value, UUID):
-        raise InputError(
-            f"{field.name} is of the type {type(value).__name__}; give a batch id, a UUID"
-        )
+    return validate

@@ -8,7 +8,7 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 from attrs.validators import optional
 
-from .checks import is_flag, is_id, is_number, is_text, is_texts, own_copy
+from .checks import is_a, is_number, is_text, is_texts, own_copy
 from .status import BatchStatus, Outcome, ResultFile, WorkStep
 
 ERRORS_IN_BRIEF = 20
@@ -306,9 +306,11 @@ class NewBatch:
     endpoint: str = field(validator=is_text)
     completion_window: str = field(default="24h", validator=is_text)
     metadata: dict[str, str] = field(factory=dict, converter=own_copy, validator=is_texts)
-    send_metadata: bool = field(default=False, validator=is_flag)
+    send_metadata: bool = field(default=False, validator=is_a(bool, "True or False"))
     completion_handler: str | None = field(default=None, validator=optional(is_text))
     description: str | None = field(default=None, validator=optional(is_text))
     identity: str | None = field(default=None, validator=optional(is_text))
     generation: int = field(default=1, validator=is_number)
-    retry_of: UUID | None = field(default=None, validator=optional(is_id))
+    retry_of: UUID | None = field(
+        default=None, validator=optional(is_a(UUID, "a batch id, a UUID"))
+    )

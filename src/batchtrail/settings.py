@@ -5,13 +5,13 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from .application.errors import InputError
-from .domain.checks import is_text, own_copy
+from .domain.checks import check_type, is_a, is_real, is_text, own_copy
 
 DEFAULT_DATABASE = "sqlite:///batchtrail.db"
 _MEMORY = ":memory:"
@@ -30,18 +30,15 @@ def _own_tuple(value: Any) -> Any:
 
 
 def _is_length(_: object, field: "Attribute[Any]", value: object) -> None:
-    if value is not None:
-        _check_seconds(field.name, value)
+    _check_seconds(field.name, value)
 
 
 def _is_above_zero(_: object, field: "Attribute[Any]", value: object) -> None:
-    if value is not None:
-        _check_above_zero(field.name, value)
+    _check_above_zero(field.name, value)
 
 
 def _is_schedule(_: object, field: "Attribute[Any]", value: object) -> None:
-    if value is not None:
-        _check_schedule(field.name, value)
+    _check_schedule(field.name, value)
 
 
 def _is_one_of(*words: str | None) -> Any:
@@ -57,15 +54,10 @@ def _are_packages(_: object, field: "Attribute[Any]", value: object) -> None:
     _check_packages(field.name, value)
 
 
-def _is_path(_: object, field: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, Path):
-        raise InputError(f"{field.name} is of the type {type(value).__name__}; give a Path")
-
-
 def _are_keys(_: object, field: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{field.name} is of the type {type(value).__name__}; give a mapping")
-    for number, (name, key) in enumerate(value.items(), 1):
+    check_type(field.name, value, Mapping, "a mapping")
+    keys = cast("Mapping[object, object]", value)
+    for number, (name, key) in enumerate(keys.items(), 1):
         _check_key(f"{field.name}, key {number}", name, key)
 
 
@@ -87,13 +79,13 @@ class Settings:
     auth: str | None = field(default=None, validator=_is_one_of(None, *_AUTH))
     dialect: str = field(default="auto", validator=_is_one_of(*_DIALECTS))
     poll_schedule: tuple[float, ...] | None = field(
-        default=None, converter=_own_tuple, validator=_is_schedule
+        default=None, converter=_own_tuple, validator=optional(_is_schedule)
     )
-    reconcile_wait: float | None = field(default=None, validator=_is_length)
-    max_age: float | None = field(default=None, validator=_is_above_zero)
-    lease: float | None = field(default=None, validator=_is_above_zero)
+    reconcile_wait: float | None = field(default=None, validator=optional(_is_length))
+    max_age: float | None = field(default=None, validator=optional(_is_above_zero))
+    lease: float | None = field(default=None, validator=optional(_is_above_zero))
     handlers: tuple[str, ...] = field(default=(), converter=_own_tuple, validator=_are_packages)
-    prices: Path | None = field(default=None, validator=optional(_is_path))
+    prices: Path | None = field(default=None, validator=optional(is_a(Path, "a Path")))
     compression: str = field(default="none", validator=_is_one_of(*_COMPRESSIONS))
     encryption_keys: Mapping[str, bytes] | None = field(
         default=None, converter=own_copy, validator=optional(_are_keys)
@@ -191,9 +183,8 @@ def _seconds(name: str, text: str | None) -> float | None:
     return seconds
 
 
-def _check_seconds(name: str, seconds: Any, shown: object = None) -> None:
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not 0 <= seconds <= _LONGEST:
+def _check_seconds(name: str, seconds: object, shown: object = None) -> None:
+    if not is_real(seconds) or not 0 <= seconds <= _LONGEST:
         raise InputError(
             f"{name} is {shown or seconds!r}; write a number of seconds, at most a year, "
             "for example 120"

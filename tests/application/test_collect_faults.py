@@ -741,13 +741,19 @@ async def test_an_end_that_says_nothing_of_the_results(lab: Lab, end: str, times
     assert await collected(lab, service, batch_id) == ALL | {"c": rest}
 
 
-async def test_looks_that_fail_say_nothing_of_files(lab: Lab) -> None:
-    """While none is named, an outage does not use the attempts up."""
+async def ended_barely(lab: Lab) -> tuple[BatchService, UUID]:
+    """Give a batch that has ended, and whose report named no file."""
     bare: Any = Bare(lab.provider, 1)
     service = lab.service(bare)
     batch_id = await service.submit(lab.lines())
     lab.complete_all()
     await service.refresh(batch_id)
+    return service, batch_id
+
+
+async def test_looks_that_fail_say_nothing_of_files(lab: Lab) -> None:
+    """While none is named, an outage does not use the attempts up."""
+    service, batch_id = await ended_barely(lab)
     lab.provider.fail_next("retrieve", UnavailableError("down"), times=5)
     await service.collect(batch_id)
     assert await lab.outcomes(service, batch_id) == ALL
@@ -755,11 +761,7 @@ async def test_looks_that_fail_say_nothing_of_files(lab: Lab) -> None:
 
 async def test_a_wrong_key_does_not_settle_a_batch_without_files(lab: Lab) -> None:
     """The error is told, and the collection goes on when it is called again."""
-    bare: Any = Bare(lab.provider, 1)
-    service = lab.service(bare)
-    batch_id = await service.submit(lab.lines())
-    lab.complete_all()
-    await service.refresh(batch_id)
+    service, batch_id = await ended_barely(lab)
     lab.provider.fail_next("retrieve", UnauthorizedError("wrong key", http_status=401))
     with pytest.raises(UnauthorizedError):
         await service.collect(batch_id)
