@@ -33,7 +33,7 @@ from .raw_lines import RawLine, split_lines
 from .result_lines import parse_result_line
 from .runtime import Runtime
 from .saving import Steps
-from .store import Batches, refuse_lost_requests
+from .store import Batches, ChangeBodies, refuse_lost_requests
 from .watching import WatchFlow
 
 CHUNK_LINES = 2_000
@@ -151,22 +151,21 @@ class CollectionFlow:
         of the collection and not before: until then the files may turn out to be longer. One that
         an earlier collection recorded is not recorded again.
         """
+        batches = self._runtime.batches
 
-        def decide(batch: Batch, stamp: Stamp) -> None:
-            if ends and not batch.results_collected:
-                for file, piece in _unrecorded(self._runtime.batches, batch, ends):
-                    batch.skip_cut_end(file, piece.offset, piece.raw, stamp=stamp)
+        def decide(batch: Batch, stamp: Stamp) -> ChangeBodies | None:
+            if batch.results_collected:
+                return None
+            for file, piece in _unrecorded(batches, batch, ends) if ends else ():
+                batch.skip_cut_end(file, piece.offset, piece.raw, stamp=stamp)
             batch.finish_collection(stamp=stamp, lost=lost)
+            if not (batch.redactions and batch.is_at_rest):
+                return None
+            from .redacting import redact_late  # noqa: PLC0415 (start-up time)
 
-        batch = await self._runtime.command(batch_id, decide)
-        if batch.redactions and batch.is_at_rest:
-            # They were redacted before their results came.
-            from .redacting import redact_again  # noqa: PLC0415 (start-up time)
+            return redact_late(batches, batch, stamp)
 
-            runtime = self._runtime
-            await runtime.in_store(redact_again, runtime.batches, batch_id, runtime.stamp)
-            batch = await runtime.load(batch_id)
-        return batch
+        return await self._runtime.command(batch_id, decide)
 
     async def _apply_files(
         self, batch: Batch, on_progress: OnProgress, *, rereads: bool = False

@@ -1,6 +1,6 @@
 """The completions of a batch: each request's outcome, and its line in the results."""
 
-from collections.abc import AsyncIterator, Callable, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from ..domain.errors import BodyRemovedError
 from ..domain.events import ResultApplied
 from ..domain.status import BatchStatus, Outcome
 from ..domain.values import BatchProblem, RequestProblem, TokenUsage
+from .errors import InputError
 from .result_lines import read_json
 from .runtime import Runtime
 from .store import Batches, refuse_lost_requests
@@ -154,7 +155,7 @@ async def _pages(
 
 def _errors_of_lines(batches: Batches, batch: Batch) -> dict[int, RequestProblem]:
     """What the provider said of single lines when it failed the batch as a whole."""
-    if batch.status is not BatchStatus.FAILED:
+    if batch.status is not BatchStatus.FAILED or not (batch.report and batch.report.errors):
         return {}
     report = batches.last_report(batch.id)
     return errors_by_line(report.errors if report is not None else ())
@@ -167,6 +168,18 @@ def errors_by_line(errors: Sequence[BatchProblem]) -> dict[int, RequestProblem]:
         for error in reversed(errors)
         if error.line is not None
     }
+
+
+def check_outcomes(only: object) -> None:
+    """Raise `InputError` for what is no collection of outcomes.
+
+    An outcome is a text as well, and so a collection of letters.
+    """
+    if isinstance(only, str) or not isinstance(only, Collection):
+        raise InputError(f"only is {only!r}; give outcomes, for example [Outcome.FAILED]")
+    for each in only:
+        if each not in list(Outcome):
+            raise InputError(f"only has {each!r}, which is no outcome")
 
 
 def completion_of(

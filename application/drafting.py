@@ -1,7 +1,7 @@
 """From requests to a recorded draft: checked as a whole first, then stored in chunks."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from .input import (
 )
 from .request_lines import checked_chunks
 from .runtime import Runtime
+from .saving import Steps
 from .store import Batches
 
 _EVENTS_A_SAVE = 2
@@ -89,6 +90,7 @@ def record_input(runtime: Runtime, new: NewBatch, checked: CheckedInput, limits:
         except (ConflictError, BatchSubmittedError):
             alone = False
             batch = runtime.batches.get(batch_id)
+            _refuse_another_handler(batch, new, checked.name)
         except InputError:
             _drop(runtime, batch_id)
             raise
@@ -118,23 +120,20 @@ def _drop(runtime: Runtime, batch_id: UUID) -> None:
 
 def _add_requests(runtime: Runtime, batch: Batch, checked: CheckedInput, limits: Limits) -> None:
     try:
-        _record(runtime, batch, checked.chunks(after=batch.request_count), limits)
+        for chunk in checked.chunks(after=batch.request_count):
+            batch.add_requests(chunk, limits, stamp=runtime.stamp())
+            if len(batch.pending_events) >= _EVENTS_A_SAVE:
+                runtime.batches.save_batch(batch)
+        runtime.batches.save_batch(batch)
     except (RequestRefusedError, OSError) as error:
         raise checked.changed() from error
-
-
-def _record(runtime: Runtime, batch: Batch, chunks: Iterable[RequestChunk], limits: Limits) -> None:
-    for chunk in chunks:
-        batch.add_requests(chunk, limits, stamp=runtime.stamp())
-        if len(batch.pending_events) >= _EVENTS_A_SAVE:
-            runtime.batches.save_batch(batch)
-    runtime.batches.save_batch(batch)
 
 
 def add_requests(runtime: Runtime, batch_id: UUID, file: IO[bytes], limits: Limits) -> int:
     """Add the lines of a file to a draft, after all of them were checked; returns its requests.
 
-    Raises `InputError` for a line that breaks a rule, before any is added.
+    All in one save, so all or none. Raises `InputError` for a line that breaks a rule, and
+    `ConflictError` when another process was first.
     """
     batch = runtime.batches.get(batch_id)
 
@@ -153,5 +152,15 @@ def add_requests(runtime: Runtime, batch_id: UUID, file: IO[bytes], limits: Limi
             pass
     except RequestRefusedError as error:
         raise InputError(f"the requests: {error}") from error
-    _record(runtime, batch, chunks(), limits)
+
+    def steps() -> Steps:
+        for chunk in chunks():
+            batch.add_requests(chunk, limits, stamp=stamp)
+            yield None
+
+    stamp = runtime.stamp()
+    try:
+        runtime.batches.save_batch(batch, steps())
+    except RequestRefusedError as error:  # each was admitted a moment ago
+        raise ConflictError(f"batch {batch_id} was changed by another process") from error
     return batch.request_count

@@ -29,6 +29,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "is_of_account",
+    "is_of_this_call",
     "problem_text",
     "worth_tracing",
 ]
@@ -54,6 +55,12 @@ def is_of_account(error: Exception) -> bool:
     """
     is_of_key = isinstance(error, UnauthorizedError) and error.http_status != HTTPStatus.FORBIDDEN
     return is_of_key or isinstance(error, QuotaError)
+
+
+def is_of_this_call(error: Exception) -> bool:
+    """Whether the provider refuses just this call, for good: others may be answered meanwhile."""
+    is_refused = isinstance(error, RefusedError | NotFoundError | UnauthorizedError)
+    return is_refused and not is_of_account(error)
 
 
 def worth_tracing(error: Exception) -> BaseException | None:

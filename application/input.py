@@ -170,7 +170,9 @@ def request_bytes(number: int, request: object) -> bytes:
 
 async def fill(file: IO[bytes], requests: Requests) -> None:
     """Write every request as a line. Raises `InputError` for what cannot be one."""
-    if isinstance(requests, str | bytes | Mapping):
+    if isinstance(requests, str | bytes | Mapping) or not isinstance(
+        requests, Iterable | AsyncIterable
+    ):
         raise InputError("the requests must be a Path, or an iterable of lines or mappings")
     number = 0
     if isinstance(requests, AsyncIterable):

@@ -12,7 +12,7 @@ from .collection import SHORT_FETCHES, CollectionFlow
 from .errors import InputError, NotFoundError
 from .handlers import HandlerFlow
 from .leases import DEFAULT_LEASE, Leases, batch_lease
-from .polling import DEFAULT_SCHEDULE
+from .polling import DEFAULT_SCHEDULE, NOT_FOUND_FOR, Failing
 from .ports import (
     CREATE_TIMEOUT,
     RECONCILE_WAIT,
@@ -84,10 +84,11 @@ class Lifecycle:
             provider,
             self.watch,
             prices,
-            short_delays=settings.poll_schedule[:SHORT_FETCHES],
+            short_delays=_first(settings.poll_schedule, SHORT_FETCHES),
         )
         self.handlers = HandlerFlow(runtime, handlers)
         self.leases = Leases(runtime, settings.lease)
+        self._failing = Failing(runtime.clock)
 
     async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Submit, poll once if it is time, collect and call the handler, as far as each can be.
@@ -114,7 +115,7 @@ class Lifecycle:
         return self.leases.busy_delay if batch.awaits_handler else self.watch.delay(batch)
 
     async def submit(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
-        """Only submit; no worker begins the same meanwhile."""
+        """Only submit; a worker that is not at it yet does not begin the same meanwhile."""
         async with self.leases.held(batch_lease(batch_id)):
             return await self.submission.advance(batch_id, on_progress)
 
@@ -137,15 +138,18 @@ class Lifecycle:
         if not is_over:
             return batch
         try:
-            return await self.collection.collect(batch.id, on_progress)
+            batch = await self.collection.collect(batch.id, on_progress)
         except NotFoundError as error:
-            if not self._is_lost_for_good(batch):
+            lasts = self._failing.lasts(batch.id)
+            if not (self._is_lost_for_good(batch) and lasts >= NOT_FOUND_FOR):
                 raise
             lost = RequestProblem("result_file_lost", f"A result file is gone: {error.message}")
-            return await self.collection.settle(batch.id, lost)
+            batch = await self.collection.settle(batch.id, lost)
+        self._failing.is_over(batch.id)
+        return batch
 
     def _is_lost_for_good(self, batch: Batch) -> bool:
-        """Whether a result file that is not there has been looked for long enough."""
+        """Whether a result file that is not there will hardly come any more."""
         assert batch.ended_at is not None
         max_age = timedelta(seconds=self.watch.max_age)
         return self._runtime.clock.now() - batch.ended_at > max_age
@@ -165,3 +169,8 @@ class Lifecycle:
                 f"batch {batch.id} is at {batch.provider}, and this is {self._provider.name}; "
                 "set the base URL that the batch was submitted to"
             )
+
+
+def _first(schedule: Sequence[float], count: int) -> list[float]:
+    """The first delays of a schedule, whose last one repeats."""
+    return [schedule[min(number, len(schedule) - 1)] for number in range(count)]

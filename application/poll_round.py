@@ -11,7 +11,6 @@ from .errors import (
     ProviderError,
     RateLimitedError,
     RefusedError,
-    UnauthorizedError,
     is_of_account,
     problem_text,
     worth_tracing,
@@ -73,7 +72,7 @@ class PollRounds:
             is_there = len(known) > 1 and await self._ask_list(left, known)
             await self._ask_by_name(list(left), is_there=is_there)
         except ProviderError as error:
-            self.is_locked_out = isinstance(error, UnauthorizedError)
+            self.is_locked_out = is_of_account(error)
             self._rest_after(error)
             return
         self.is_locked_out = False

@@ -1,7 +1,7 @@
 """When to ask for a batch again, and when to stop."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,7 +16,8 @@ _ROUNDING = 0.001
 """A clock that woke up this much early has not missed its moment."""
 
 
-_NOT_FOUND_FOR = timedelta(hours=1)
+NOT_FOUND_FOR = timedelta(hours=1)
+"""What the provider says it does not have may only not be visible yet; for so long."""
 
 
 def first_poll(schedule: Sequence[float], batch_id: UUID) -> float:
@@ -51,7 +52,7 @@ def _moment_after(past: float, schedule: Sequence[float], place: float) -> float
     return moment if moment > past else moment + last
 
 
-class Trouble:
+class Patience:
     """How long the provider has been saying that it does not have what we ask for."""
 
     def __init__(self, clock: Clock) -> None:
@@ -64,10 +65,28 @@ class Trouble:
             self.is_over()
             return error.retry_after or 0.0
         self._since = self._since or self._clock.now()
-        if self._clock.now() - self._since > _NOT_FOUND_FOR:
+        if self._clock.now() - self._since > NOT_FOUND_FOR:
             raise error
         return 0.0
 
     def is_over(self) -> None:
         """Something else happened; the next time counts from its own beginning."""
         self._since = None
+
+
+class Failing:
+    """For how long this process has seen something fail; what it slept through does not count."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: dict[Hashable, datetime] = {}
+
+    def lasts(self, what: Hashable) -> timedelta:
+        """The time since the first failure of this kind, the one just met included."""
+        now = self._clock.now()
+        return now - self._since.setdefault(what, now)
+
+    def is_over(self, *whats: Hashable) -> None:
+        """It was answered; the next failure counts from its own beginning."""
+        for what in whats:
+            self._since.pop(what, None)

@@ -52,7 +52,9 @@ def prune(
             raise InputError(f"batch {batch.id} has no event {what.through} yet")
         batch.prune_bodies(export_sha256, through=what.through, stamp=stamp())
         try:
-            batches.remove_bodies(batch, lambda writer: writer.prune(what.batch_id, what.through))
+            batches.save_batch(
+                batch, change_bodies=lambda writer: writer.prune(what.batch_id, what.through)
+            )
         except ConflictError:
             continue
         return

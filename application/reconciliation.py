@@ -10,7 +10,13 @@ from ..domain.batch import Batch
 from ..domain.errors import BatchSubmittedError
 from ..domain.status import BatchStatus
 from ..domain.values import BatchProblem, Stamp, Submission
-from .errors import NotFoundError, ProviderError, RefusedError
+from .errors import (
+    NotFoundError,
+    ProviderError,
+    RefusedError,
+    is_of_account,
+    is_of_this_call,
+)
 from .ports import BatchProvider, ProviderBatch
 from .progress import OnProgress, Searching
 from .runtime import Runtime
@@ -99,7 +105,7 @@ class Reconciliation:
 
     async def _record_not_found(self, batch_id: UUID, attempt: int, wait: timedelta) -> None:
         seconds = wait.total_seconds()
-        reason = f"The provider's list shows no batch of this submission after {seconds:g} seconds."
+        reason = f"The provider shows no batch of this submission after {seconds:g} seconds."
 
         def record(batch: Batch, stamp: Stamp) -> None:
             error = BatchProblem("not_found", reason)
@@ -115,10 +121,19 @@ class Reconciliation:
         return bool(submission.lost_creates) and await self._adopt(batch, submission)
 
     async def _adopt(self, batch: Batch, submission: Submission) -> bool:
-        """Record what the list shows of a submission that has no batch; whether it shows any."""
+        """Record what the list shows of a submission that has no batch; whether it shows any.
+
+        A list that cannot be had keeps a batch from being created again, but not from being
+        canceled.
+        """
         try:
             found = await self._search(batch, submission)
-        except (NotFoundError, RefusedError) as error:
+        except ProviderError as error:
+            if not is_of_this_call(error):
+                raise
+            if batch.cancel_requested:
+                _log.warning("what create calls of batch %s made is unknown: %s", batch.id, error)
+                return False
             raise type(error)(
                 f"a create call of batch {batch.id} was lost, and the provider does not list what "
                 f"it may have made: {error.message}; look there, then cancel this batch and "
@@ -183,11 +198,19 @@ class Reconciliation:
     async def look_for_siblings(self, batch: Batch) -> Batch:
         """Search again for what a call made that was given up; lists may lag for longer.
 
-        One that somebody has canceled already may have finished rows: it is recorded as well.
+        One that somebody has canceled already may have finished rows: it is recorded as well. A
+        list that can never be had keeps nobody from the batch that is known.
         """
         if batch.submission is None or not batch.submission.lost_creates:
             return batch
-        for found in await self._search(batch, batch.submission):
+        try:
+            listed = await self._search(batch, batch.submission)
+        except ProviderError as error:
+            if not is_of_this_call(error):
+                raise
+            _log.warning("siblings of batch %s cannot be looked for: %s", batch.id, error)
+            listed = []
+        for found in listed:
             never_ran = found.report.status is BatchStatus.FAILED
             if found.id != batch.provider_batch_id and not never_ran:
                 await self.record_submitted(batch.id, found, adopted=True)
@@ -203,6 +226,8 @@ class Reconciliation:
             except (RefusedError, NotFoundError) as error:
                 request_id = error.request_id  # it is over already
             except ProviderError as error:
+                if is_of_account(error):
+                    raise
                 _log.warning("the sibling %s could not be canceled yet: %s", sibling, error)
                 continue
             batch = await self._record_sibling_canceled(batch.id, sibling, request_id)

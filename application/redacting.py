@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from uuid import UUID
 
+from ..domain.batch import Batch
 from ..domain.bodies import is_marker, marker_of
 from ..domain.checks import check_text
 from ..domain.events import (
@@ -16,7 +17,7 @@ from ..domain.events import (
 from ..domain.values import Stamp
 from .body_writer import BodyWriter
 from .errors import ConflictError, InputError
-from .store import Batches
+from .store import Batches, ChangeBodies
 
 _Changes = dict[int, bytes | None]
 """New bodies by the numbers of their events; None for one that is removed."""
@@ -45,27 +46,33 @@ def redact(
             return 0
         batch.redact_request(custom_id, sorted(changes), reason, stamp=stamp())
         try:
-            batches.remove_bodies(batch, _writing(batches, batch_id, changes))
+            batches.save_batch(batch, change_bodies=_writing(batches, batch_id, changes))
         except ConflictError:
             continue
         return len(changes)
 
 
-def redact_again(batches: Batches, batch_id: UUID, stamp: Callable[[], Stamp]) -> None:
-    """Remove what came for requests after they were redacted: their results, collected later.
+def redact_late(batches: Batches, batch: Batch, stamp: Stamp) -> ChangeBodies:
+    """Decide that what came for requests after they were redacted is removed: late results.
 
-    Safe to repeat. Raises `UnfinishedError` while the batch may need them.
+    To be saved with the decision that ends their collection, so that no crash leaves them.
     """
-    redacted = {
-        event.custom_id: event.reason
-        for event in batches.history(batch_id)
-        if isinstance(event, RequestRedacted)
-    }
-    for custom_id, reason in redacted.items():
-        redact(batches, batch_id, custom_id, reason, stamp)
+    reasons = dict[str, str | None]()
+    late = dict[str, list[int]]()
+    for event in batches.history(batch.id):
+        if isinstance(event, RequestRedacted):
+            reasons[event.custom_id], late[event.custom_id] = event.reason, []
+        elif isinstance(event, ResultApplied | ResultSkipped) and event.custom_id in reasons:
+            late[event.custom_id or ""].append(event.originator_version)
+    changes = _Changes()
+    for custom_id, versions in late.items():
+        if versions:
+            batch.redact_request(custom_id, versions, reasons[custom_id], stamp=stamp)
+            changes.update(dict.fromkeys(versions))
+    return _writing(batches, batch.id, changes)
 
 
-def _writing(batches: Batches, batch_id: UUID, changes: _Changes) -> Callable[[BodyWriter], None]:
+def _writing(batches: Batches, batch_id: UUID, changes: _Changes) -> ChangeBodies:
     def write(writer: BodyWriter) -> None:
         for version, body in changes.items():
             stored = None if body is None else batches.batch_mapper.bodies.stored(body)

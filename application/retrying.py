@@ -8,22 +8,7 @@ from ..domain.errors import NotCollectedError, NothingToRetryError
 from ..domain.outcomes import is_worth_retrying
 from ..domain.status import Outcome
 from .completions import Completion, completions
-from .errors import InputError
 from .runtime import Runtime
-
-
-def check_outcomes(only: object) -> None:
-    """Raise `InputError` for what is no collection of outcomes.
-
-    An outcome is a text as well, and so a collection of letters.
-    """
-    if only is None:
-        return
-    if isinstance(only, str) or not isinstance(only, Collection):
-        raise InputError(f"only is {only!r}; give outcomes, for example [Outcome.FAILED]")
-    for each in only:
-        if each not in list(Outcome):
-            raise InputError(f"only has {each!r}, which is no outcome")
 
 
 async def requests_to_retry(

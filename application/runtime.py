@@ -18,13 +18,16 @@ from ..domain.checks import check_moment
 from ..domain.values import Provenance, Stamp
 from .correlation import correlation_id, new_id
 from .errors import ClosedError, ConflictError, StoreError
-from .store import Batches
+from .store import Batches, ChangeBodies
 
 if TYPE_CHECKING:
     from .ports import Clock
 
 _GRACE = 10.0
 """Seconds that work which should not be broken off gets to finish when it is cancelled."""
+
+Decide = Callable[[Batch, Stamp], ChangeBodies | None]
+"""Decides on a batch as it is now, and gives what becomes of earlier bodies with that, if any."""
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -104,16 +107,16 @@ class Runtime:
         """The batch as it is in the log. Raises `BatchNotFoundError`."""
         return await self.in_store(self.batches.get, batch_id)
 
-    async def command(self, batch_id: UUID, decide: Callable[[Batch, Stamp], None]) -> Batch:
+    async def command(self, batch_id: UUID, decide: Decide) -> Batch:
         """Load, decide, save; once more from the beginning when another process was first."""
         return await self.in_store(self._attempt, batch_id, decide)
 
-    def _attempt(self, batch_id: UUID, decide: Callable[[Batch, Stamp], None]) -> Batch:
+    def _attempt(self, batch_id: UUID, decide: Decide) -> Batch:
         while True:
             batch = self.batches.get(batch_id)
-            decide(batch, self.stamp())
+            change_bodies = decide(batch, self.stamp())
             try:
-                self.batches.save_batch(batch)
+                self.batches.save_batch(batch, change_bodies=change_bodies)
             except ConflictError:
                 _log.debug("batch %s was changed by another process; deciding again", batch_id)
                 continue

@@ -14,6 +14,7 @@ from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmitt
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch, Stamp
 from .collection import cut_ends
+from .completions import check_outcomes
 from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
 from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
@@ -21,12 +22,13 @@ from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, copy_stream, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
 from .log_keeper import LogKeeper
-from .polling import Trouble
+from .polling import Patience
 from .ports import BatchProvider, CompletionHandlers, PriceBook
 from .progress import Delayed, OnProgress, Progress, Waiting, silent
-from .retrying import check_outcomes, requests_to_retry
+from .reconciliation import BATCH_ID_KEY
+from .retrying import requests_to_retry
 from .runtime import Runtime
-from .submission import TRANSIENT
+from .submission import TRANSIENT, sent_metadata
 from .token_counting import CounterOf, by_bytes
 from .views import BatchSummary
 from .worker import DEFAULT_PARALLEL, LOOK_INTERVAL, Worker
@@ -184,6 +186,9 @@ class BatchService(LogKeeper):
         if new.endpoint not in self._provider.limits.endpoints:
             raise InputError(f"{new.endpoint!r} is no batch endpoint of {self._provider.name}")
         batch = Batch.draft(new, stamp=self._runtime.stamp())
+        sent = sent_metadata(new.metadata, batch.id) if new.send_metadata else {}
+        if problem := self._provider.limits.metadata_problem(sent):
+            raise InputError(f"metadata {problem}, {BATCH_ID_KEY} included")
         await self._runtime.in_store(self._runtime.batches.save_batch, batch)
         return batch.id
 
@@ -208,10 +213,13 @@ class BatchService(LogKeeper):
         """Hand a draft to the provider; refused for a batch that was submitted before."""
         self._lifecycle.check_can_call()
         self._lifecycle.check_provider(await self._runtime.load(batch_id))
-        digest = await self._runtime.in_store(input_digest, self._runtime.batches, batch_id)
-        await self._runtime.command(
-            batch_id, lambda batch, stamp: batch.start_submission(digest, stamp=stamp)
-        )
+
+        def start(batch: Batch, stamp: Stamp) -> None:
+            # Read with the decision: a request that another process adds meanwhile ends both.
+            digest = input_digest(self._runtime.batches, batch_id)
+            batch.start_submission(digest, stamp=stamp)
+
+        await self._runtime.command(batch_id, start)
         await self._lifecycle.submit(batch_id, on_progress)
 
     @one_chain
@@ -227,21 +235,21 @@ class BatchService(LogKeeper):
         self._lifecycle.check_provider(batch)
         if batch.status is BatchStatus.PENDING and batch.submission is None:
             raise NotSubmittedError(batch_id, "waiting for it")
-        trouble = Trouble(self._runtime.clock)
+        patience = Patience(self._runtime.clock)
         while True:
             try:
                 batch = await self._lifecycle.advance(batch_id, on_progress)
             except TRANSIENT as error:
                 batch = await self._runtime.load(batch_id)
-                delay = max(self._lifecycle.watch.delay(batch), trouble.wait_after(error))
+                delay = max(self._lifecycle.watch.delay(batch), patience.wait_after(error))
                 on_progress(Delayed(batch_id, str(error), delay))
             except HandlerError as error:
                 await self._record_handler_failed(batch_id, error)
                 raise
             else:
-                if batch.results_collected and not batch.awaits_handler:
+                if batch.is_at_rest:
                     return BatchSummary.of(batch)
-                trouble.is_over()
+                patience.is_over()
                 delay = self._lifecycle.delay(batch)
                 on_progress(_waiting(batch, delay))
             await self._runtime.clock.sleep(delay)
@@ -333,7 +341,8 @@ class BatchService(LogKeeper):
         Raises `NotCollectedError` while requests may still get their result, and
         `NothingToRetryError`.
         """
-        check_outcomes(only)
+        if only is not None:
+            check_outcomes(only)
         parent = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(parent)
         requests = requests_to_retry(self._runtime, parent, only)
@@ -364,8 +373,7 @@ class BatchService(LogKeeper):
         self._lifecycle.check_provider(batch)
         if batch.submission is not None and not batch.status.is_terminal:
             self._lifecycle.check_can_call()  # its end is the provider's to make
-        told = batch.report is not None and batch.report.is_canceling
-        if told or not batch.cancel_requested or batch.status.is_terminal:
+        if batch.is_canceling or not batch.cancel_requested or batch.status.is_terminal:
             await self._runtime.command(
                 batch_id, lambda batch, stamp: batch.request_cancel(stamp=stamp)
             )
@@ -416,6 +424,9 @@ def _check_amount(max_cost: Any) -> None:
 
 def _waiting(batch: Batch, seconds: float) -> Progress:
     """What a batch waits for."""
+    if batch.results_collected and batch.siblings:
+        reason = f"{batch.siblings[0]}, a second provider batch of it, is not canceled yet"
+        return Delayed(batch.id, reason, seconds)
     if batch.deferral is not None:
         return Delayed(batch.id, batch.deferral.problem.message, seconds)
     return Waiting(BatchSummary.of(batch), seconds)

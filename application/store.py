@@ -52,9 +52,16 @@ _PAGE_BYTES = 1 << 20
 """Pieces that a processor's cache holds are read in less time than larger ones."""
 _REBUILD_BYTES = 2 << 20
 """Some thousand events: without their bodies they are small, until they are decoded."""
-_LAST_EVENTS = 10
+_NEWEST_EVENTS = 200
 _LOADED_BATCHES = 1_000
 """So many states are remembered; a load then reads the events that came since."""
+
+_REPORTING = (
+    events.StatusChanged,
+    events.ReportAmended,
+    events.Canceled,
+    events.CollectionReopened,
+)
 
 BatchEventT = TypeVar("BatchEventT", bound=events.BatchEvent)
 
@@ -273,32 +280,24 @@ class Batches(Application[UUID]):
         except AggregateNotFoundError:
             raise BatchNotFoundError(batch_id) from None
 
-    def save_batch(self, batch: Batch, steps: Steps | None = None) -> None:
+    def save_batch(
+        self,
+        batch: Batch,
+        steps: Steps | None = None,
+        *,
+        change_bodies: ChangeBodies | None = None,
+    ) -> None:
         """Record the pending events of a batch, with its snapshot and views, or nothing at all.
 
         With `steps`, what the batch decides in each is recorded before the next is taken, so that
         thousands of events need not be held: all steps are one save. Results that a step gives are
-        recorded behind its pending events.
+        recorded behind its pending events. `change_bodies` does what the events say of the bodies
+        of earlier ones, in the same save.
 
         Raises `ConflictError` when another writer was first; the batch object is then spent:
         load it again and decide again. After any other error the same save may be repeated, but
         not one in steps, of which a part is forgotten.
         """
-        self._save(batch, steps)
-
-    def remove_bodies(self, batch: Batch, change_bodies: ChangeBodies) -> None:
-        """Record the pending events of a batch together with what they say of earlier bodies.
-
-        Without pending events nothing is removed. Raises as `save_batch` does.
-        """
-        self._save(batch, change_bodies=change_bodies)
-
-    def _save(
-        self,
-        batch: Batch,
-        steps: Steps | None = None,
-        change_bodies: ChangeBodies | None = None,
-    ) -> None:
         if steps is None and not batch.pending_events:
             return
         saving = Saving(batch, steps, self.batch_mapper, self.snapshot_of)
@@ -384,9 +383,12 @@ class Batches(Application[UUID]):
 
     def last_report(self, batch_id: UUID) -> StatusReport | None:
         """The last report of the provider, with every error; the state keeps a few only."""
-        for event in self.events.get(batch_id, desc=True, limit=_LAST_EVENTS):
-            if isinstance(event, events.StatusChanged | events.ReportAmended | events.Canceled):
-                return event.report
+        last = None
+        while page := list(self.events.get(batch_id, lte=last, desc=True, limit=_NEWEST_EVENTS)):
+            for event in page:
+                if isinstance(event, _REPORTING):
+                    return event.report
+            last = page[-1].originator_version - 1
         return None
 
     def input_lines(self, batch_id: UUID) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ by another process, is taken up by calling `advance` again.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from uuid import UUID
 
 from ..domain.batch import MAX_LEFT_BATCHES, Batch
@@ -39,6 +39,11 @@ _NOT_VISIBLE_DELAYS = (2.0, 5.0, 10.0, 30.0, 60.0)
 assert len(_NOT_VISIBLE_DELAYS) == MAX_LEFT_BATCHES
 
 _log = logging.getLogger(__name__)
+
+
+def sent_metadata(own: Mapping[str, str], batch_id: UUID) -> dict[str, str]:
+    """The metadata of a create call: somebody's own, and by what the batch is found again."""
+    return {**own, BATCH_ID_KEY: str(batch_id)}
 
 
 class SubmissionFlow:
@@ -149,12 +154,11 @@ class SubmissionFlow:
         assert batch.submission is not None
         assert batch.submission.input_file_id is not None
         attempt = batch.submission.create_attempt
-        own = batch.metadata if batch.send_metadata else {}
         request = CreateRequest(
             input_file_id=batch.submission.input_file_id,
             endpoint=batch.endpoint,
             completion_window=batch.completion_window,
-            metadata={**own, BATCH_ID_KEY: str(batch.id)},
+            metadata=sent_metadata(batch.metadata if batch.send_metadata else {}, batch.id),
         )
         try:
             created = await self._provider.create_batch(request)

@@ -45,7 +45,8 @@ class Uploads:
                 whole[0].id, batch.input_size, whole[0].created_at, whole[0].request_id
             )
             await self._record(batch.id, file, adopted=True)
-        await self._discard_unused(batch.id, found)
+            # Not before a file is recorded: it may be the one that another process is about to.
+            await self._discard_unused(batch.id, found)
         return bool(whole)
 
     async def record(self, batch_id: UUID, uploaded: UploadedFile) -> None:

@@ -7,8 +7,14 @@ from uuid import UUID
 
 from ..domain.batch import Batch
 from ..domain.values import BatchProblem, Stamp
-from .errors import NotFoundError, ProviderError, RefusedError
-from .polling import first_poll, poll_delay
+from .errors import (
+    NotFoundError,
+    ProviderError,
+    RateLimitedError,
+    RefusedError,
+    is_of_account,
+)
+from .polling import NOT_FOUND_FOR, Failing, first_poll, poll_delay
 from .ports import BatchProvider, ProviderBatch
 from .reconciliation import Reconciliation
 from .runtime import Runtime
@@ -17,9 +23,6 @@ from .views import OpenBatch
 _LATE_POLLS = 12
 _LONGEST_LATE = 720.0
 """Seconds. A cancellation takes OpenAI up to ten minutes (API reference, 2026)."""
-
-_UNREACHABLE = 2
-"""A provider out of reach is waited for until a batch is so many times the maximum age."""
 
 _SHORTEST = 0.001
 
@@ -48,6 +51,7 @@ class WatchFlow:
         self._schedule = schedule
         self.max_age = max_age
         self._late = min(_LATE_POLLS * schedule[0], _LONGEST_LATE)
+        self._failing = Failing(runtime.clock)
 
     @property
     def shortest_interval(self) -> float:
@@ -56,7 +60,7 @@ class WatchFlow:
 
     def delay(self, batch: Batch) -> float:
         """Seconds until the batch is to be looked at again."""
-        if batch.given_up:
+        if batch.given_up or batch.siblings:
             return self._schedule[0]
         return self._delay(batch.id, self._age(batch))
 
@@ -122,7 +126,7 @@ class WatchFlow:
         batch = await self._reconciliation.look_for_siblings(batch)
         if batch.provider_batch_id is None or batch.status.is_terminal:
             return batch
-        if batch.cancel_requested and not (batch.report and batch.report.is_canceling):
+        if batch.cancel_requested and not batch.is_canceling:
             return await self.send_cancel(batch)
         return await self.record_seen(
             batch.id, await self._provider.retrieve_batch(batch.provider_batch_id)
@@ -156,28 +160,37 @@ class WatchFlow:
         except ProviderError as error:
             seen = await self._provider.retrieve_batch(batch.provider_batch_id)
             batch = await self.record_seen(batch.id, seen)
-            is_under_way = batch.report is not None and batch.report.is_canceling
-            if batch.status.is_terminal or is_under_way or isinstance(error, RefusedError):
+            if batch.status.is_terminal or batch.is_canceling or isinstance(error, RefusedError):
                 return batch
             raise
         return await self.record_seen(batch.id, seen, after_call=True)
 
     async def poll_or_give_up(self, batch: Batch) -> Batch:
-        """Poll; a batch past the maximum age that is not over even so is canceled and given up."""
+        """Poll; a batch past the maximum age that is not over even so is canceled and given up.
+
+        One that nobody can ask about may be over and paid for. It is given up when the provider
+        was asked in vain for another maximum age, or for an hour does not have it.
+        """
         if self._age(batch) < self.max_age:
             return await self.poll(batch)
         try:
             batch = await self.poll(batch)
-        except NotFoundError as error:
-            return await self._give_up(batch, str(error))
         except ProviderError as error:
-            # What nobody can ask about may be over and paid for.
-            if self._age(batch) < _UNREACHABLE * self.max_age:
+            if not self._was_patient(batch, error):
                 raise
             return await self._give_up(batch, str(error))
+        self._failing.is_over((batch.id, True), (batch.id, False))
         if batch.status.is_terminal or batch.provider_batch_id is None:
             return batch
         return await self._cancel_and_give_up(batch)
+
+    def _was_patient(self, batch: Batch, error: ProviderError) -> bool:
+        """Whether this process has asked in vain for long enough."""
+        if is_of_account(error) or isinstance(error, RateLimitedError):
+            return False
+        is_unknown = isinstance(error, NotFoundError)
+        patience = NOT_FOUND_FOR if is_unknown else timedelta(seconds=self.max_age)
+        return self._failing.lasts((batch.id, is_unknown)) >= patience
 
     async def _cancel_and_give_up(self, batch: Batch) -> Batch:
         word = batch.report.raw_status if batch.report else batch.raw_status

@@ -165,9 +165,9 @@ class Batch(Aggregate):
 
     @property
     def errors(self) -> tuple[BatchProblem, ...]:
-        """Why the batch failed as a whole, in the provider's words: the first `error_count`.
+        """Why the batch failed as a whole: why we gave it up, or in the provider's own words.
 
-        Only the first few; the log has all.
+        Only the first few of `error_count`, which is that of its last report; the log has all.
         """
         if self.failure is not None:
             return (self.failure,)
@@ -207,6 +207,11 @@ class Batch(Aggregate):
         )
 
     @property
+    def is_canceling(self) -> bool:
+        """Whether the provider is at a cancellation, as far as its last report says."""
+        return self.report is not None and self.report.is_canceling
+
+    @property
     def next_step(self) -> WorkStep | None:
         """What is to be done now; nothing for a draft, and when all is done."""
         if self.is_submitting or self.siblings:
@@ -214,9 +219,8 @@ class Batch(Aggregate):
         if self.status is BatchStatus.PENDING:
             return None
         if not self.status.is_terminal:
-            told = self.report is not None and self.report.is_canceling
-            canceling = self.cancel_requested and not told
-            return WorkStep.CANCELLATION if canceling else WorkStep.POLL
+            to_tell = self.cancel_requested and not self.is_canceling
+            return WorkStep.CANCELLATION if to_tell else WorkStep.POLL
         if not self.results_collected:
             return WorkStep.COLLECTION
         return WorkStep.COMPLETION_HANDLER if self.awaits_handler else None

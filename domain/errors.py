@@ -17,7 +17,7 @@ class DomainError(BatchtrailError):
     """A command that the rules forbid; nothing was recorded."""
 
 
-class RequestRefusedError(DomainError):
+class RequestRefusedError(DomainError, InputError):
     """A request line that no provider would take: names the line, the field and the remedy."""
 
     def __init__(self, problem: str, *, line: int | None = None, field: str | None = None) -> None:
@@ -129,4 +129,4 @@ class CreatesLostError(DomainError):
 
 
 class OutOfOrderError(DomainError):
-    """Requests or result lines that do not follow the ones recorded last."""
+    """Something is recorded that cannot follow what was recorded last."""

@@ -620,8 +620,9 @@ class BodiesPruned(BatchEvent):
     export_sha256: str | None
 
     def apply(self, aggregate: "Batch") -> None:
-        """Remember which event it was: nothing before it is left to prune."""
-        aggregate.pruned_version = self.originator_version
+        """Remember up to where nothing is left to prune: this event, if none came in between."""
+        is_next = self.originator_version == self.through + 1
+        aggregate.pruned_version = self.originator_version if is_next else self.through
 
 
 class RequestRedacted(BatchEvent):

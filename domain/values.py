@@ -1,5 +1,6 @@
 """The frozen values that commands take and events carry."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -41,12 +42,34 @@ class Stamp:
 
 @frozen
 class Limits:
-    """What a provider takes in one batch."""
+    """What a provider takes in one batch; of metadata so many pairs, keys and values so long.
+
+    Sizes are in bytes, lengths in characters.
+    """
 
     max_requests: int
     max_bytes: int
     endpoints: frozenset[str]
     endpoints_without_model: frozenset[str] = frozenset()
+    max_metadata: int = 16
+    max_metadata_key: int = 64
+    max_metadata_value: int = 512
+
+    def metadata_problem(self, metadata: Mapping[str, str]) -> str | None:
+        """What is too much about metadata that a create call sends; None when nothing is."""
+        if len(metadata) > self.max_metadata:
+            return f"has {len(metadata)} pairs, and at most {self.max_metadata} can be sent"
+        for key, value in metadata.items():
+            if len(key) > self.max_metadata_key:
+                return (
+                    f"has the key {key!r}, and keys have at most {self.max_metadata_key} characters"
+                )
+            if len(value) > self.max_metadata_value:
+                return (
+                    f"has {len(value)} characters for {key!r}, and values have at most "
+                    f"{self.max_metadata_value}"
+                )
+        return None
 
 
 class RequestLine(NamedTuple):
@@ -175,7 +198,7 @@ class StatusReport:
 
     @property
     def input_not_found(self) -> bool:
-        """Whether the batch failed only because its input file was not visible (yet)."""
+        """Whether the batch failed because its input file was not visible (yet)."""
         return self.status is BatchStatus.FAILED and any(
             error.param == "file_id" and error.line is None for error in self.errors
         )

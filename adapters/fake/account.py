@@ -17,7 +17,6 @@ from .life import FakeBatch, RawStatus
 from .results import CANCELLED, EXPIRED, FileShapes, answered, not_run
 
 _WINDOWS = frozenset({"24h"})
-_MAX_METADATA, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _UNDER_WAY = (RawStatus.VALIDATING, RawStatus.IN_PROGRESS, RawStatus.FINALIZING)
 
@@ -215,7 +214,7 @@ def _check_request(request: CreateRequest, limits: Limits, request_id: str) -> N
     problem = (
         _not_among("endpoint", request.endpoint, limits.endpoints)
         or _not_among("completion_window", request.completion_window, _WINDOWS)
-        or _metadata_problem(request.metadata)
+        or _metadata_problem(request.metadata, limits)
     )
     if problem:
         param, message = problem
@@ -231,13 +230,6 @@ def _not_among(param: str, value: str, supported: frozenset[str]) -> tuple[str, 
     return param, f"Invalid value: '{value}'. Supported values are: {known}."
 
 
-def _metadata_problem(metadata: Mapping[str, str]) -> tuple[str, str] | None:
-    too_long = any(
-        len(key) > _MAX_KEY or len(value) > _MAX_VALUE for key, value in metadata.items()
-    )
-    if not too_long and len(metadata) <= _MAX_METADATA:
-        return None
-    return "metadata", (
-        f"Invalid 'metadata': at most {_MAX_METADATA} pairs, "
-        f"keys of {_MAX_KEY} and values of {_MAX_VALUE} characters."
-    )
+def _metadata_problem(metadata: Mapping[str, str], limits: Limits) -> tuple[str, str] | None:
+    problem = limits.metadata_problem(metadata)
+    return None if problem is None else ("metadata", f"Invalid 'metadata': it {problem}.")

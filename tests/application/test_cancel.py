@@ -13,6 +13,8 @@ from batchtrail.application.errors import (
     OutcomeUnknownError,
     ProviderError,
     RateLimitedError,
+    RefusedError,
+    UnauthorizedError,
     UnavailableError,
 )
 from batchtrail.domain.errors import (
@@ -326,3 +328,36 @@ async def test_a_cancellation_that_always_fails_hides_no_end(
     assert summary.status is BatchStatus.ENDED
     assert set((await lab.outcomes(service, batch_id)).values()) == {"succeeded"}
     assert lab.clock.elapsed < 3_600
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFoundError("no such route", http_status=404),
+        RefusedError("no lists", http_status=400),
+        UnauthorizedError("not yours", http_status=403),
+    ],
+)
+async def test_cancel_where_lost_creates_cannot_be_looked_for(
+    lab: Lab, error: ProviderError, lost: int
+) -> None:
+    """As the advice says: whoever has looked elsewhere cancels, and submits anew."""
+    service = lab.service()
+    lab.provider.lose_next_answer("create", times=lost)
+    for _ in range(lost - 1):
+        lab.provider.hide_from_list(times=10_000)
+    shown = lost - 1  # searches that find nothing before lists are refused
+
+    async def refuse(boundary: str) -> None:
+        if boundary == "before list" and len(lab.provider.batch_ids) > shown:
+            lab.provider.fail_next("list", error)
+
+    watched = lab.watched(refuse)
+    with pytest.raises(type(error), match="then cancel this batch and submit anew"):
+        await watched.submit(lab.lines())
+    (summary,) = await service.batches()
+    assert (await watched.cancel(summary.id)).status is BatchStatus.CANCELED
+    assert lab.provider.count("create") == lost
+    again = await service.submit(lab.lines(), new=True)
+    assert again != summary.id

@@ -20,8 +20,8 @@ from batchtrail.application.errors import (
 )
 from batchtrail.domain.errors import NothingToCollectError, NotTerminalError
 from batchtrail.domain.events import ResultApplied, ResultsCollected, ResultSkipped
-from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason
-from batchtrail.domain.values import RequestCounts, RequestProblem
+from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason, WorkStep
+from batchtrail.domain.values import BatchProblem, RequestCounts, RequestProblem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -890,3 +890,35 @@ async def test_file_that_shows_up_after_the_end(lab: Lab) -> None:
     assert await collected(lab, service, batch_id) == ALL
     names = [type(event).__name__ async for event in service.history(batch_id)]
     assert names.count("ReportAmended") == 1
+
+
+@pytest.mark.parametrize("schedule", [(60.0,), (60.0, 120.0), (60.0, 120.0, 300.0, 600.0)])
+async def test_short_files_whatever_the_schedule(lab: Lab, schedule: tuple[float, ...]) -> None:
+    """They are fetched as often again, with its last time repeated where it is short."""
+    lab.provider.drop_line("b")
+    service = lab.service(poll_schedule=schedule)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    lab.clock.pass_time(600)
+    lab.clock.sleeps.clear()
+    assert (await service.wait(batch_id)).totals.outcomes.missing == 1
+    last = min(60.0, schedule[-1])
+    assert lab.clock.sleeps == [60.0, last, last]
+
+
+async def test_what_was_said_of_lines_outlasts_what_follows(lab: Lab) -> None:
+    """A handler that fails again and again does not take the reasons of the provider away."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    problem = BatchProblem("invalid_json", "bad temperature", "body.temperature", line=2)
+    lab.provider.fail(lab.provider.batch_ids[0], [problem])
+    await service.wait(batch_id)
+    before = await lab.completions(service, batch_id)
+    assert before[1].error == RequestProblem("invalid_json", "bad temperature")
+    batch = lab.batches.get(batch_id)
+    for number in range(500):
+        stamp = lab.runtimes[-1].stamp()
+        step, problem_text = WorkStep.COMPLETION_HANDLER, f"failure {number}"
+        batch.record_work_failed(step, problem_text, retry_at=None, stamp=stamp)
+    lab.batches.save_batch(batch)
+    assert await lab.completions(service, batch_id) == before

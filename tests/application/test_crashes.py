@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import define
@@ -48,11 +48,11 @@ def crashing_batches(wire: Tripwire) -> type[Batches]:
     """Make a store with a boundary before and after each commit."""
 
     class CrashingBatches(Batches):
-        def save_batch(self, batch: Batch, steps: Steps | None = None) -> None:
+        def save_batch(self, batch: Batch, steps: Steps | None = None, **more: Any) -> None:
             pending = steps is not None or bool(batch.pending_events)
             if pending:
                 wire.cross("before save")
-            super().save_batch(batch, steps)
+            super().save_batch(batch, steps, **more)
             if pending:
                 wire.cross("after save")
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchtrail.application.errors import InputError, UnavailableError
+from batchtrail.application.errors import (
+    InputError,
+    NotFoundError,
+    ProviderError,
+    QuotaError,
+    RateLimitedError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from batchtrail.domain.errors import NothingToCollectError
 from batchtrail.domain.status import BatchStatus
 
@@ -152,3 +160,52 @@ async def test_a_batch_that_ends_at_the_last_moment(lab: Lab) -> None:
     lab.clock.after(MAX_AGE - 1, partial(lab.provider.complete, provider_id))
     assert (await service.wait(batch_id)).status is BatchStatus.ENDED
     assert lab.provider.count("cancel") == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnavailableError("no network yet"),
+        NotFoundError("no such batch"),
+        RateLimitedError("slow down", http_status=429),
+    ],
+)
+async def test_a_first_look_long_after_the_end(lab: Lab, error: ProviderError) -> None:
+    """A failure says nothing about the time in which nobody looked: the rows are paid for."""
+    _, batch_id, provider_id = await stuck(lab)
+    lab.provider.complete(provider_id)
+    lab.clock.pass_time(3 * MAX_AGE)
+    lab.provider.fail_always(error)
+    lab.clock.after(HOUR / 2, lab.provider.heal)
+    summary = await lab.service().wait(batch_id)
+    assert (summary.status, summary.totals.outcomes.succeeded) == (BatchStatus.ENDED, 3)
+
+
+@pytest.mark.parametrize(
+    "error", [UnauthorizedError("wrong key", http_status=401), QuotaError("no credit")]
+)
+async def test_a_wrong_key_gives_nothing_up(lab: Lab, error: ProviderError) -> None:
+    """It is told, to whoever waits and however often, and the right one finds the rows."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.provider.complete(provider_id)
+    lab.provider.fail_always(error)
+    for _ in range(3):
+        lab.clock.pass_time(2 * MAX_AGE)
+        with pytest.raises(type(error)):
+            await service.wait(batch_id)
+    lab.provider.heal()
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3
+
+
+async def test_a_batch_that_the_provider_does_not_have(lab: Lab) -> None:
+    """Given up when that was said for an hour, and not for an outage before."""
+    service, batch_id, _ = await stuck(lab)
+    lab.clock.pass_time(MAX_AGE + 1)
+    lab.provider.fail_always(UnavailableError("down"))
+    lab.clock.after(2 * HOUR, partial(lab.provider.fail_always, NotFoundError("no such batch")))
+    summary = await service.wait(batch_id)
+    assert summary.given_up
+    assert "no such batch" in summary.errors[0].message
+    assert summary.ended_at is not None
+    after = (summary.ended_at - lab.clock.start).total_seconds() - MAX_AGE
+    assert 3 * HOUR <= after < 4 * HOUR

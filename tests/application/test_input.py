@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import suppress
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,19 +14,35 @@ from attrs import evolve
 from tests.application.conftest import WatchedProvider
 
 from batchtrail.adapters.fake import FakeBatchProvider
-from batchtrail.application.errors import BatchtrailError, InputError
+from batchtrail.application import service as application_service
+from batchtrail.application.drafting import (
+    add_requests,
+    checked_input,
+    identity_of,
+    input_digest,
+    record_input,
+)
+from batchtrail.application.errors import BatchtrailError, ConflictError, InputError
 from batchtrail.application.ports import OPENAI_LIMITS
-from batchtrail.domain.errors import BatchSubmittedError, DomainError, EmptyBatchError
+from batchtrail.domain.batch import Batch
+from batchtrail.domain.errors import (
+    BatchSubmittedError,
+    DomainError,
+    EmptyBatchError,
+    RequestRefusedError,
+)
 from batchtrail.domain.status import BatchStatus
 from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+    from uuid import UUID
 
     from tests.application.conftest import Lab
 
     from batchtrail.application.input import Requests
+    from batchtrail.application.store import Batches
 
 DRAFT = NewBatch(provider="fake", endpoint="/v1/responses", description="piece by piece")
 
@@ -463,3 +481,144 @@ async def test_unreadable_file(lab: Lab, tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(InputError, match="cannot be read"):
         await lab.service().submit(path)
+
+
+async def test_requests_that_come_while_a_draft_is_submitted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorded digest is that of all that is sent, or the log would count as damaged."""
+    service, other = lab.service(), lab.service()
+    batch_id = await service.draft(DRAFT)
+    await service.add_requests(batch_id, lab.lines("a", "b"))
+    late = [BytesIO(lab.line("c"))]
+
+    def digest(batches: Batches, draft: UUID) -> str:
+        found = input_digest(batches, draft)
+        while late:
+            add_requests(lab.runtimes[-1], draft, late.pop(), lab.provider.limits)
+        return found
+
+    monkeypatch.setattr(application_service, "input_digest", digest)
+    await service.submit_draft(batch_id)
+    lab.complete_all()
+    assert (await other.wait(batch_id)).totals.outcomes.succeeded == 3
+    assert (await other.verify()).differences == ()
+
+
+async def test_requests_are_added_as_a_whole(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or not at all, however many there are: a repeat would find its own custom_ids taken."""
+    service = lab.service()
+    batch_id = await service.draft(DRAFT)
+    many = [lab.line(f"{number}-{'x' * 4_000}") for number in range(1_000)]  # some chunks
+    added, calls = Batch.add_requests, itertools.count(1)
+
+    def dying(batch: Batch, *args: Any, **more: Any) -> None:
+        if next(calls) == 4:
+            raise lab.Crash
+        added(batch, *args, **more)
+
+    monkeypatch.setattr(Batch, "add_requests", dying)
+    with pytest.raises(lab.Crash):
+        await service.add_requests(batch_id, many)
+    later = lab.service()
+    assert (await later.status(batch_id)).request_count == 0
+    assert await later.add_requests(batch_id, many) == 1_000
+    assert (await later.verify()).differences == ()
+
+
+async def test_requests_of_two_processes_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is slower is told so, and may repeat it."""
+    slow, _ = lab.service(), lab.service()
+    batch_id = await slow.draft(DRAFT)
+    recorder = lab.runtimes[0].batches.recorder
+    inserted = recorder.insert_events
+    late = [BytesIO(lab.line("late"))]
+
+    def insert_events(*stored: Any, **more: Any) -> Any:
+        while late:
+            add_requests(lab.runtimes[1], batch_id, late.pop(), lab.provider.limits)
+        return inserted(*stored, **more)
+
+    monkeypatch.setattr(recorder, "insert_events", insert_events)
+    with pytest.raises(ConflictError):
+        await slow.add_requests(batch_id, lab.lines())
+    assert await slow.add_requests(batch_id, lab.lines()) == 4
+
+
+async def test_another_handler_at_the_same_moment(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is slower is told that his would never be called."""
+    lab.service(), lab.service()
+    quick, slow = lab.runtimes
+    begun = Batch.draft
+    drafted: list[Batch] = []
+
+    def draft(new: NewBatch, **more: Any) -> Batch:
+        drafted.append(batch := begun(new, **more))
+        if len(drafted) == 1:
+            record_input(quick, evolve(new, completion_handler="h:Other"), checked, limits)
+        return batch
+
+    monkeypatch.setattr(Batch, "draft", draft)
+    limits = lab.provider.limits
+    async with checked_input(lab.lines(), limits, slow) as checked:
+        new = NewBatch(
+            "fake",
+            "/v1/responses",
+            identity=identity_of("fake", checked),
+            completion_handler="h:Mine",
+        )
+        with pytest.raises(InputError, match="begun with the completion handler h:Other"):
+            record_input(slow, new, checked, limits)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        ({f"key{number}": "" for number in range(16)}, "metadata has 17 pairs, and at most 16"),
+        ({"k" * 65: ""}, f"metadata has the key '{'k' * 65}', and keys have at most 64"),
+        ({"key": "v" * 513}, "metadata has 513 characters for 'key', and values have at most 512"),
+    ],
+)
+async def test_metadata_that_cannot_be_sent(lab: Lab, metadata: dict[str, str], told: str) -> None:
+    """Refused before anything is recorded; what stays here may be of any size."""
+    service = lab.service()
+    with pytest.raises(InputError, match=told):
+        await service.draft(evolve(DRAFT, metadata=metadata, send_metadata=True))
+    assert await service.batches() == []
+    batch_id = await service.draft(evolve(DRAFT, metadata=metadata))
+    await service.add_requests(batch_id, lab.lines())
+    await service.submit_draft(batch_id)
+    assert (await service.status(batch_id)).provider_batch_id is not None
+
+
+async def test_as_much_metadata_as_can_be_sent(lab: Lab) -> None:
+    """One pair is ours."""
+    service = lab.service()
+    metadata = {f"{number:064}": "v" * 512 for number in range(15)}
+    batch_id = await service.draft(evolve(DRAFT, metadata=metadata, send_metadata=True))
+    await service.add_requests(batch_id, lab.lines())
+    await service.submit_draft(batch_id)
+    sent = lab.provider.look(lab.provider.batch_ids[0]).metadata
+    assert sent == {**metadata, "batchtrail_batch_id": str(batch_id)}
+
+
+async def test_a_request_that_refuses_itself(lab: Lab) -> None:
+    """One error for requests that break a rule, wherever the rule is."""
+    service = lab.service()
+
+    def requests() -> Iterator[bytes]:
+        yield lab.line("a")
+        raise RequestRefusedError("is not what was agreed", field="body.input")
+
+    with pytest.raises(InputError, match=r"field body.input: is not what was agreed"):
+        await service.submit(requests())
+    assert await service.batches() == []
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "a text", b"a line", {"custom_id": "a"}])
+async def test_what_are_no_requests(lab: Lab, wrong: Any) -> None:
+    """Told in a sentence."""
+    with pytest.raises(InputError, match="the requests must be a Path, or an iterable"):
+        await lab.service().submit(wrong)

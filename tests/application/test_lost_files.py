@@ -13,6 +13,8 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from batchtrail.application.store import Batches
+from batchtrail.domain.events import ResultsCollected
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -55,6 +57,14 @@ async def expired(lab: Lab, error: Exception) -> tuple[BatchService, UUID]:
 
 
 FORBIDDEN = UnauthorizedError("not this file", http_status=403)
+
+
+async def test_a_first_look_long_after_the_end(lab: Lab) -> None:
+    """As with a key of another project; the time in which nobody looked says nothing."""
+    service, batch_id = await expired(lab, GONE)
+    lab.clock.pass_time(60 * HOUR)
+    lab.clock.after(HOUR / 2, lambda: setattr(service._provider, "_file_ids", ()))
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 2
 
 
 @pytest.mark.parametrize("error", [GONE, UnavailableError("503"), RefusedError("403"), FORBIDDEN])
@@ -104,3 +114,44 @@ async def test_one_file_does_not_keep_the_other(lab: Lab, error: Exception) -> N
     with pytest.raises(type(error)):
         await service.collect(batch_id)
     assert await lab.outcomes(service, batch_id) == {"a": "pending", "b": "pending", "c": "expired"}
+
+
+class DiesBehindTheCollection(Batches):
+    """A process that dies when the end of a collection is recorded."""
+
+    def save_batch(self, batch: Any, steps: Any = None, **more: Any) -> None:
+        is_end = any(isinstance(event, ResultsCollected) for event in batch.pending_events)
+        super().save_batch(batch, steps, **more)
+        if is_end:
+            raise KeyboardInterrupt
+
+
+async def test_crash_behind_a_collection_after_a_redaction(lab: Lab) -> None:
+    """Nobody would come back to remove it."""
+    service, batch_id = await expired(lab, GONE)
+    await service.collect(batch_id, as_is=True)
+    await service.redact_request(batch_id, "a", reason="asked for")
+    with pytest.raises(KeyboardInterrupt):
+        await lab.service(batches=DiesBehindTheCollection).collect_again(batch_id)
+    later = lab.service()
+    first, second, _ = await lab.completions(later, batch_id)
+    assert (first.outcome, first.redacted, first.line) == ("succeeded", True, None)
+    assert second.line is not None
+    assert (await later.verify()).differences == ()
+
+
+async def test_collected_while_it_is_being_pruned(lab: Lab) -> None:
+    """What came behind the event up to which bodies were removed is removed the next time."""
+    service, batch_id = await expired(lab, GONE)
+    await service.collect(batch_id, as_is=True)
+    lab.clock.pass_time(1)
+    (what,) = await service.prunable(lab.clock.now())
+    await lab.service().collect_again(batch_id)
+    await service.prune_bodies(what, export_sha256=None)
+    assert [each.line for each in await lab.completions(service, batch_id)][:2] != [None, None]
+    lab.clock.pass_time(1)
+    (rest,) = await service.prunable(lab.clock.now())
+    await service.prune_bodies(rest, export_sha256=None)
+    assert [each.line for each in await lab.completions(service, batch_id)] == [None] * 3
+    assert await service.prunable(lab.clock.now()) == []
+    assert (await service.verify()).differences == ()

@@ -167,10 +167,10 @@ async def test_refusals(lab: Lab) -> None:
 class DiesAtTheParent(Batches):
     """A process that dies when it is about to note the retry at its parent."""
 
-    def save_batch(self, batch: Any, steps: Any = None) -> None:
+    def save_batch(self, batch: Any, steps: Any = None, **more: Any) -> None:
         if any(isinstance(event, Retried) for event in batch.pending_events):
             raise KeyboardInterrupt
-        super().save_batch(batch, steps)
+        super().save_batch(batch, steps, **more)
 
 
 async def test_crash_before_the_parent_knows(lab: Lab) -> None:

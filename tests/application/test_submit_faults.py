@@ -670,3 +670,60 @@ async def test_every_call_that_changed_something_left_its_request_id(lab: Lab) -
     }
     assert set(named) == {"InputUploaded", "Submitted", "StatusChanged", "Canceled"}
     assert all(request_id.startswith("req_") for request_id in named.values())
+
+
+async def with_late_sibling(lab: Lab) -> tuple[BatchService, UUID, str]:
+    """Submit a batch beside which the list shows another only when it is over."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=10_000)
+    service = lab.service(reconcile_wait=10)
+    batch_id = await service.submit(lab.lines())
+    sibling, ours = lab.provider.batch_ids
+    assert (await service.status(batch_id)).provider_batch_id == ours
+    lab.provider.complete(ours)
+    lab.provider.hide_from_list(sibling, times=0)
+    lab.clock.pass_time(400)
+    return service, batch_id, sibling
+
+
+async def test_nobody_leaves_a_sibling_behind(lab: Lab) -> None:
+    """The results are there, but what is not canceled yet is paid a second time."""
+    service, batch_id, sibling = await with_late_sibling(lab)
+    lab.provider.fail_next("cancel", UnavailableError("a hiccup"), times=3)
+    told: list[Progress] = []
+    summary = await service.wait(batch_id, told.append)
+    assert summary.next_step is None
+    assert lab.provider.look(sibling).report.is_canceling
+    reasons = [each.reason for each in told if isinstance(each, Delayed)]
+    assert reasons == [f"{sibling}, a second provider batch of it, is not canceled yet"] * 3
+
+
+async def test_a_wrong_key_leaves_a_sibling_to_the_right_one(lab: Lab) -> None:
+    """It is told; to go on waiting would not help."""
+    service, batch_id, sibling = await with_late_sibling(lab)
+    lab.provider.fail_next("cancel", UnauthorizedError("wrong key", http_status=401))
+    with pytest.raises(UnauthorizedError):
+        await service.wait(batch_id)
+    await lab.service().wait(batch_id)
+    assert lab.provider.look(sibling).report.is_canceling
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RefusedError("no lists", http_status=400), UnauthorizedError("not yours", http_status=403)],
+)
+async def test_a_list_that_is_refused_keeps_nobody_from_the_results(
+    lab: Lab, error: ProviderError
+) -> None:
+    """Siblings cannot be looked for, but the batch that is known can be polled."""
+    service, batch_id, _ = await with_late_sibling(lab)
+    lab.provider.fail_next("list", error, times=100)
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3
+
+
+async def test_a_list_that_is_down_is_waited_for(lab: Lab) -> None:
+    """What it will show may cost as much again."""
+    service, batch_id, sibling = await with_late_sibling(lab)
+    lab.provider.fail_next("list", UnavailableError("down"), times=3)
+    await service.wait(batch_id)
+    assert lab.provider.look(sibling).report.is_canceling

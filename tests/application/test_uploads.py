@@ -85,7 +85,7 @@ def inputs(lab: Lab) -> list[str]:
     return list(lab.provider._account.inputs)
 
 
-async def crash_at(lab: Lab, where: str) -> None:
+async def crash_at(lab: Lab, where: str, *, closing: bool = True) -> None:
     """Submit in a process that dies at a boundary of its provider calls."""
 
     async def crash(boundary: str) -> None:
@@ -94,7 +94,8 @@ async def crash_at(lab: Lab, where: str) -> None:
 
     with pytest.raises(lab.Crash):
         await lab.watched(crash).submit(lab.lines())
-    lab.close()
+    if closing:
+        lab.close()
 
 
 async def test_crash_behind_the_upload(lab: Lab) -> None:
@@ -130,7 +131,7 @@ async def test_a_file_of_another_size_is_deleted(lab: Lab, clock: VirtualClock, 
     batch_id = await service.submit(lab.lines())
     assert lab.provider.count("upload") == 2
     odd, whole = "file-00000001", "file-00000002"
-    assert await uploads(service, batch_id) == [(odd, None), (whole, False)]
+    assert await uploads(service, batch_id) == [(whole, False), (odd, None)]
     assert inputs(lab) == [whole]
     assert lab.provider.count("list_files") == 2  # before the second upload and behind it
 
@@ -313,3 +314,24 @@ async def test_the_file_of_another_database_is_left_alone(lab: Lab) -> None:
     assert await uploads(here, batch_id) == [(second, True)]
     assert len(lab.provider.batch_ids) == 2
     assert first in lab.provider.file_ids
+
+
+async def test_a_file_that_is_about_to_be_recorded(lab: Lab, clock: VirtualClock) -> None:
+    """A second process that comes to nothing must not have deleted it: a list may lack sizes."""
+
+    class Sizeless(FakeBatchProvider):
+        async def list_files(self) -> AsyncGenerator[StoredFile, None]:
+            async for file in super().list_files():
+                yield evolve(file, size=None)
+
+    lab.provider = Sizeless(now=clock.now)
+
+    async def second(boundary: str) -> None:
+        if boundary == "after upload":
+            await crash_at(lab, "before upload", closing=False)
+
+    batch_id = await lab.watched(second).submit(lab.lines())
+    service = lab.service()
+    assert lab.provider.count("delete") == 0
+    lab.complete_all()
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3

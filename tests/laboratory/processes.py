@@ -161,11 +161,11 @@ class _ProcessBatches(Batches):
         self._process = process
         super().__init__(database.open())
 
-    def save_batch(self, batch: Batch, steps: Steps | None = None) -> None:
+    def save_batch(self, batch: Batch, steps: Steps | None = None, **more: Any) -> None:
         if steps is None and not batch.pending_events:
             return
         self._process.cross("before save")
-        super().save_batch(batch, None if steps is None else self._crossed(steps))
+        super().save_batch(batch, None if steps is None else self._crossed(steps), **more)
         self._process.cross("after save")
 
     def _crossed(self, steps: Steps) -> Steps:
