@@ -49,6 +49,8 @@ def export_store(
     fit one batch, and `StoreError` for what is damaged: a copy would not show that it is.
     `check` raises when nobody wants the export any longer.
     """
+    if isinstance(references, str) or not isinstance(references, Collection):
+        raise InputError(f"batches is {references!r}; give a list of ids, or of their beginnings")
     with batches.recorder.reading() as reader:
         batch_ids = [_find(reader, each) for each in references]
         export = _Export(reader, batches.batch_mapper, file, check)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
-from ..domain.checks import check_moment
+from ..domain.checks import check_moment, check_type
 from .log_reader import LogReader
 from .progress import OnProgress, Rebuilding, silent
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LogKeeper(LogReader):
-    """Sees to it that the database is what was recorded; asks no provider and changes no batch."""
+    """Sees to it that the database is what was recorded; asks no provider anything."""
 
     async def verify(self, *, against: "Seal | None" = None, limit: int = 100) -> "Verification":
         """Compare everything in the database with what was recorded; nothing is written.
@@ -31,8 +31,11 @@ class LogKeeper(LogReader):
         Constant memory; whoever works on the database goes on. Raises `StoreError` when the
         database cannot be read at all.
         """
+        from .sealing import Seal  # noqa: PLC0415 (start-up time)
         from .verification import verify_store  # noqa: PLC0415 (start-up time)
 
+        if against is not None:
+            check_type("against", against, Seal, "a Seal; `Seal.parse` makes one of a text")
         return await self._runtime.in_store(
             partial(verify_store, self._runtime.batches, against=against, limit=limit)
         )

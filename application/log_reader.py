@@ -1,17 +1,17 @@
 """Reading the log: batches, completions, history, time travel, and users' own projections of it."""
 
-from collections.abc import AsyncIterator, Collection, Container
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ..domain.checks import check_moment, check_number
+from ..domain.checks import check_moment, check_number, check_text
 from ..domain.events import BatchEvent
 from ..domain.status import Outcome
 from . import projecting
 from .errors import BatchNotFoundError, InputError
-from .projecting import FOLLOW_INTERVAL, Projection, Recorded
+from .projecting import FOLLOW_INTERVAL, Projection, Recorded, check_kinds, check_projection
 from .runtime import Runtime
 from .store import checked_id
 from .views import BatchSummary
@@ -61,6 +61,7 @@ class LogReader:
 
         Raises `InputError` when none or more than one fits.
         """
+        check_text("reference", reference)
         prefix = reference.replace("-", "").lower()
         if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
             raise InputError(f"{reference!r} is no batch id; `status` lists the batches")
@@ -91,15 +92,16 @@ class LogReader:
         return completions(self._runtime, batch_id)
 
     def result_lines(
-        self, batch_id: UUID, *, only: Container[Outcome] = frozenset(Outcome)
+        self, batch_id: UUID, *, only: Collection[Outcome] = frozenset(Outcome)
     ) -> AsyncIterator[bytes]:
         """The results file of a batch, about a megabyte at a time, in constant memory.
 
         A line for each request, in input order, as the provider sent it; `only` names the
         outcomes that are wanted. Raises `BodyRemovedError` when the lines were pruned.
         """
-        from .completions import result_lines  # noqa: PLC0415 (start-up time)
+        from .completions import check_outcomes, result_lines  # noqa: PLC0415 (start-up time)
 
+        check_outcomes(only)
         return result_lines(self._runtime, batch_id, only)
 
     async def request_history(self, batch_id: UUID, custom_id: str) -> list["RequestLife"]:
@@ -151,6 +153,7 @@ class LogReader:
         any, and with the lines that they carry, when `bodies` are asked for. Who keeps the last
         position with what it made of the events misses none of them and sees none twice.
         """
+        check_kinds(events)
         return projecting.log(self._runtime, after, events, bodies=bodies)
 
     async def project(self, projection: Projection, *, follow: bool = False) -> int:
@@ -163,6 +166,7 @@ class LogReader:
 
         Raises `ProjectionError` with what the projection raised; a repeat begins before that.
         """
+        check_projection(projection)
         position = await projecting.project(self._runtime, projection)
         while follow:
             await self._runtime.clock.sleep(FOLLOW_INTERVAL)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
+from ..domain.checks import check_text
 from ..domain.events import BatchEvent
-from .errors import BatchtrailError
+from .errors import BatchtrailError, InputError
 from .runtime import Runtime
 from .store import Batches
 
@@ -61,6 +62,23 @@ class Projection(ABC):
     @abstractmethod
     def process(self, recorded: Recorded, cursor: Any) -> None:
         """Take in one event, in the order of positions."""
+
+
+def check_kinds(kinds: object) -> None:
+    """Raise `InputError` for what is no collection of event classes."""
+    if isinstance(kinds, str | type) or not isinstance(kinds, Collection):
+        raise InputError(f"events is {kinds!r}; give classes of events, for example [Submitted]")
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, BatchEvent)):
+            raise InputError(f"events has {kind!r}, which is no class of events")
+
+
+def check_projection(projection: Projection) -> None:
+    """Raise `InputError` for a projection without a name, or of what are no events."""
+    if not isinstance(projection, Projection):
+        raise InputError(f"{projection!r} is no Projection")
+    check_text(f"the name of {type(projection).__name__}", getattr(projection, "name", None))
+    check_kinds(projection.events)
 
 
 async def project(runtime: Runtime, projection: Projection) -> int:

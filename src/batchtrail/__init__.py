@@ -61,10 +61,12 @@ if TYPE_CHECKING:
     from .application.ports import (
         BatchProvider,
         Clock,
+        CompletionHandlers,
         CreateRequest,
         DirectAnswer,
         PriceBook,
         ProviderBatch,
+        StoredFile,
         UploadedFile,
     )
     from .application.progress import (
@@ -138,16 +140,20 @@ if TYPE_CHECKING:
         WorkFailed,
         WorkResumed,
     )
-    from .domain.status import BatchStatus, Outcome, WorkStep
+    from .domain.status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
     from .domain.values import (
         BatchProblem,
+        Deferral,
         Limits,
         NewBatch,
+        OutcomeCounts,
+        Provenance,
         RequestCounts,
         RequestProblem,
         StatusReport,
         TokenUsage,
         Totals,
+        Trouble,
     )
     from .settings import Settings
 
@@ -177,12 +183,14 @@ __all__ = [
     "ClosedError",
     "CollectionReopened",
     "Completion",
+    "CompletionHandlers",
     "CompletionsRequest",
     "ConflictError",
     "CreateNotDone",
     "CreateRequest",
     "CreateStarted",
     "CreatesLostError",
+    "Deferral",
     "Delayed",
     "Difference",
     "DirectAnswer",
@@ -221,6 +229,7 @@ __all__ = [
     "NothingToRetryError",
     "OnProgress",
     "Outcome",
+    "OutcomeCounts",
     "OutcomeUnknownError",
     "Part",
     "PriceBook",
@@ -228,6 +237,7 @@ __all__ = [
     "Progress",
     "Projection",
     "ProjectionError",
+    "Provenance",
     "ProviderBatch",
     "ProviderError",
     "Prunable",
@@ -248,6 +258,7 @@ __all__ = [
     "RequestsAdded",
     "ResponsesRequest",
     "ResultApplied",
+    "ResultFile",
     "ResultSkipped",
     "ResultsCollected",
     "Retried",
@@ -258,9 +269,11 @@ __all__ = [
     "Settings",
     "SiblingCanceled",
     "SiblingFound",
+    "SkipReason",
     "StatusChanged",
     "StatusReport",
     "StoreError",
+    "StoredFile",
     "SubmissionFailed",
     "SubmissionStarted",
     "Submitted",
@@ -271,6 +284,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "Totals",
+    "Trouble",
     "UnauthorizedError",
     "UnavailableError",
     "UnfinishedError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,13 +15,15 @@ from tests.application.conftest import WatchedProvider
 from batchtrail import correlated, open_trail
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.application.errors import ClosedError, InputError, StoreError
+from batchtrail.application.projecting import Projection, Recorded
 from batchtrail.application.pruning import Prunable
 from batchtrail.bootstrap import command_line_actor
+from batchtrail.domain.events import Submitted
 from batchtrail.domain.status import Outcome
 from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -293,3 +296,45 @@ async def test_after_the_end() -> None:
     for call in calls:
         with pytest.raises(ClosedError, match="the trail is closed"):
             await call
+
+
+class _Nameless(Projection):
+    def process(self, recorded: Recorded, cursor: Any) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda trail, _: trail.export_log(BytesIO(), "5c"), "batches is '5c'; give a list"),
+        (lambda trail, its: trail.export_log(BytesIO(), its), r"batches is UUID\("),
+        (lambda trail, its: trail.find(its), "reference is of the type UUID; give a text"),
+        (lambda trail, _: trail.verify(against="1:00"), "against is of the type str; give a Seal"),
+        (lambda trail, _: trail.project(object()), "<object .* is no Projection"),
+        (lambda trail, _: trail.project(_Nameless()), "the name of _Nameless is of the type None"),
+    ],
+)
+async def test_wrong_arguments_of_a_look(
+    lab: Lab, call: Callable[[BatchService, UUID], Awaitable[object]], told: str
+) -> None:
+    """A text is a collection of letters, and would be taken for one."""
+    service = lab.service()
+    batch_id = await finished(lab, service)
+    with pytest.raises(InputError, match=told):
+        await call(service, batch_id)
+
+
+@pytest.mark.parametrize("wrong", [Submitted, "Submitted", ["Submitted"], [int], 5])
+async def test_wrong_kinds_of_events(lab: Lab, wrong: Any) -> None:
+    """Nothing would be found, or an error of somebody else's."""
+    with pytest.raises(InputError, match=r"^events "):
+        lab.service().log(events=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["failed", ["faild"], 5, None])
+async def test_wrong_outcomes_of_results(lab: Lab, wrong: Any) -> None:
+    """A typo would give the results of nobody."""
+    service = lab.service()
+    batch_id = await finished(lab, service)
+    with pytest.raises(InputError, match=r"^only "):
+        service.result_lines(batch_id, only=wrong)
