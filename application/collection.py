@@ -88,17 +88,17 @@ class CollectionFlow:
             ends, failure = await self._apply_files(batch, on_progress, rereads=rereads)
             batch = await self._runtime.load(batch_id)
             went_on = attempt.note_ends(ends) or _positions(batch) != before
+            delay: float | None = None
+            reason = "the result files hold fewer lines than they should"
             if failure is not None:
-                delay = attempt.after_failure(failure, went_on=went_on)
-                reason = str(failure)
-            elif (ends or _is_short(batch)) and not attempt.is_last(went_on=went_on):
+                delay, reason = attempt.after_failure(failure, went_on=went_on), str(failure)
+            elif ends or _is_short(batch):
                 delay = attempt.after_short_files(went_on=went_on)
-                reason = "the result files hold fewer lines than they should"
-            elif not rereads and _may_have_missed(batch):
+            if delay is None:
+                if rereads or not _may_have_missed(batch):
+                    return await self.settle(batch_id, ends=ends)
                 rereads = True
                 continue
-            else:
-                return await self.settle(batch_id, ends=ends)
             await self._rest(batch, reason, delay, on_progress)
             batch = await self._look_again(batch, attempt, on_progress)
         return await self.settle(batch_id)
@@ -205,7 +205,7 @@ class _Attempt:
     def __init__(self, short_delays: Sequence[float]) -> None:
         self._short_delays = short_delays
         self._failures = 0
-        self._short = 0
+        self._short_in_vain = 0
         self._reached: dict[ResultFile, int] = {}
 
     def note_ends(self, ends: _Ends) -> bool:
@@ -214,11 +214,6 @@ class _Attempt:
         grown = {file: end for file, end in reached.items() if end > self._reached.get(file, 0)}
         self._reached |= grown
         return bool(grown)
-
-    def is_last(self, *, went_on: bool) -> bool:
-        """Whether short files are taken as they are now: after several that brought nothing new."""
-        is_counted_out = self._short == len(self._short_delays)
-        return is_counted_out and not (went_on and self._short_delays)
 
     def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
         """Seconds until the next attempt; raises the error when there have been enough.
@@ -232,11 +227,18 @@ class _Attempt:
         delay = _FAILURE_DELAYS[self._failures - 1]
         return max(delay, error.retry_after or 0.0)
 
-    def after_short_files(self, *, went_on: bool) -> float:
-        """Seconds until the files are fetched again."""
+    def after_short_files(self, *, went_on: bool) -> float | None:
+        """Seconds until the files are fetched again; None after several that brought nothing new.
+
+        They are then taken as they are.
+        """
         self._failures = 0
-        self._short = 1 if went_on and self._short else self._short + 1
-        return self._short_delays[self._short - 1]
+        if went_on:
+            self._short_in_vain = 0
+        if self._short_in_vain == len(self._short_delays):
+            return None
+        self._short_in_vain += 1
+        return self._short_delays[self._short_in_vain - 1]
 
 
 class Applier:

@@ -571,32 +571,6 @@ class Batch(Aggregate):
     def _fits_end(self, report: StatusReport) -> bool:
         return report.status is self.status or (self.given_up and report.status.is_terminal)
 
-    def leave(self, provider_batch_id: str) -> None:
-        """Go back to the state before the create that made a batch which never ran."""
-        assert self.submission is not None
-        self.submission = evolve(
-            self.submission,
-            create_started_at=None,
-            left_batch_ids=(*self.submission.left_batch_ids, provider_batch_id),
-        )
-        self.status = BatchStatus.PENDING
-        self.raw_status = None
-        self.report = None
-        self.error_count = 0
-        self.provider_batch_id = None
-        self.submitted_at = None
-
-    def end(self, status: BatchStatus, at: datetime) -> None:
-        """Take a terminal status, once and for all."""
-        self.status = status
-        self.ended_at = at
-
-    def take_report(self, report: StatusReport) -> None:
-        """Keep a report, but not its every error: the state stays small."""
-        self.raw_status = report.raw_status
-        self.report = report.in_brief()
-        self.error_count = len(report.errors)
-
     def give_up(self, error: BatchProblem, *, max_age: float, stamp: Stamp) -> None:
         """End a batch that passed the maximum age (seconds); after any other end it is nothing."""
         if self.status.is_terminal:

@@ -41,9 +41,38 @@ _REMEMBERED_SIBLINGS = 10
 _REMEMBERED_RETRIES = 20
 
 
-def without(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
+def _without(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
     """The ids but for one."""
     return tuple(each for each in ids if each != one)
+
+
+def _end(batch: "Batch", status: BatchStatus, at: datetime) -> None:
+    """Take a terminal status, once and for all."""
+    batch.status = status
+    batch.ended_at = at
+
+
+def _take_report(batch: "Batch", report: StatusReport) -> None:
+    """Keep a report, but not its every error: the state stays small."""
+    batch.raw_status = report.raw_status
+    batch.report = report.in_brief()
+    batch.error_count = len(report.errors)
+
+
+def _leave(batch: "Batch", provider_batch_id: str) -> None:
+    """Go back to the state before the create that made a batch which never ran."""
+    assert batch.submission is not None
+    batch.submission = evolve(
+        batch.submission,
+        create_started_at=None,
+        left_batch_ids=(*batch.submission.left_batch_ids, provider_batch_id),
+    )
+    batch.status = BatchStatus.PENDING
+    batch.raw_status = None
+    batch.report = None
+    batch.error_count = 0
+    batch.provider_batch_id = None
+    batch.submitted_at = None
 
 
 class BatchEvent(Aggregate.Event):
@@ -245,7 +274,7 @@ class Submitted(BatchEvent):
         aggregate.status = BatchStatus.SUBMITTED
         aggregate.raw_status = self.raw_status
         aggregate.provider_batch_id = self.provider_batch_id
-        aggregate.siblings = without(aggregate.siblings, self.provider_batch_id)
+        aggregate.siblings = _without(aggregate.siblings, self.provider_batch_id)
         aggregate.submitted_at = self.timestamp
 
 
@@ -258,7 +287,7 @@ class SubmissionFailed(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """End the batch."""
-        aggregate.end(BatchStatus.FAILED, self.timestamp)
+        _end(aggregate, BatchStatus.FAILED, self.timestamp)
         aggregate.failure = self.error
         aggregate.error_count = 1
 
@@ -272,9 +301,9 @@ class StatusChanged(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Remember the latest report."""
-        aggregate.take_report(self.report)
+        _take_report(aggregate, self.report)
         if self.report.status.is_terminal:
-            aggregate.end(self.report.status, self.timestamp)
+            _end(aggregate, self.report.status, self.timestamp)
         else:
             aggregate.status = self.report.status
 
@@ -292,7 +321,7 @@ class InputNotVisible(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Go back to the state before the create."""
-        aggregate.leave(self.provider_batch_id)
+        _leave(aggregate, self.provider_batch_id)
 
 
 class TokenLimitReached(BatchEvent):
@@ -309,7 +338,7 @@ class TokenLimitReached(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Go back to the state before the create, and wait."""
-        aggregate.leave(self.provider_batch_id)
+        _leave(aggregate, self.provider_batch_id)
         assert aggregate.submission is not None
         deferral = Deferral(self.report.errors[0], self.retry_at, aggregate.deferrals + 1)
         aggregate.submission = evolve(aggregate.submission, deferral=deferral)
@@ -324,7 +353,7 @@ class ReportAmended(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """Remember the files; the status stays as it was."""
-        aggregate.take_report(self.report)
+        _take_report(aggregate, self.report)
 
 
 class CancelRequested(BatchEvent):
@@ -346,9 +375,9 @@ class Canceled(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """End the batch; finished rows stay collectable through the report's files."""
-        aggregate.end(BatchStatus.CANCELED, self.timestamp)
+        _end(aggregate, BatchStatus.CANCELED, self.timestamp)
         if self.report is not None:
-            aggregate.take_report(self.report)
+            _take_report(aggregate, self.report)
 
 
 class GivenUp(BatchEvent):
@@ -363,7 +392,7 @@ class GivenUp(BatchEvent):
 
     def apply(self, aggregate: "Batch") -> None:
         """End the batch; the last report stays, with the files that it may name."""
-        aggregate.end(BatchStatus.FAILED, self.timestamp)
+        _end(aggregate, BatchStatus.FAILED, self.timestamp)
         aggregate.given_up = True
         aggregate.failure = self.error
         aggregate.error_count = 1
@@ -392,7 +421,7 @@ class SiblingCanceled(BatchEvent):
         """Nothing is left to do about it."""
         done = (*aggregate.canceled_siblings, self.provider_batch_id)
         aggregate.canceled_siblings = done[-_REMEMBERED_SIBLINGS:]
-        aggregate.siblings = without(aggregate.siblings, self.provider_batch_id)
+        aggregate.siblings = _without(aggregate.siblings, self.provider_batch_id)
 
 
 class PricesUsed(BatchEvent):
@@ -552,7 +581,7 @@ class CollectionReopened(BatchEvent):
         aggregate.results_collected = False
         for file, offset in self.cut_ends.items():
             aggregate.positions[ResultFile(file)].offset = offset
-        aggregate.take_report(self.report)
+        _take_report(aggregate, self.report)
 
 
 class HandlerDispatched(BatchEvent):
