@@ -306,35 +306,36 @@ __all__ = [
     "schema_of",
 ]
 
-# Imported when asked for, so that the command line starts without aiohttp and the event store.
+# Imported when asked for, so that the command line starts without aiohttp and the event store; in
+# this order, what imports little first.
 _HOMES = (
-    "application.completions",
-    "application.correlation",
-    "application.differences",
-    "application.endpoints",
+    "domain.status",
+    "domain.errors",
     "application.errors",
-    "application.estimation",
-    "application.exporting",
-    "application.importing",
+    "application.differences",
+    "application.correlation",
+    "domain.bodies",
+    "settings",
+    "domain.values",
+    "domain.costs",
     "application.ports",
+    "application.endpoints",
+    "domain.events",
     "application.progress",
+    "application.views",
+    "application.sealing",
+    "application.completions",
+    "application.estimation",
     "application.projecting",
     "application.pruning",
     "application.request_history",
     "application.rebuilding",
-    "application.sealing",
-    "application.service",
+    "application.exporting",
+    "application.importing",
     "application.verification",
-    "application.views",
     "application.worker",
+    "application.service",
     "bootstrap",
-    "domain.bodies",
-    "domain.costs",
-    "domain.errors",
-    "domain.events",
-    "domain.status",
-    "domain.values",
-    "settings",
 )
 
 
@@ -347,5 +348,6 @@ def __getattr__(name: str) -> Any:
         for home in _HOMES:
             found = getattr(import_module(f"{__name__}.{home}"), name, None)
             if found is not None:
+                globals()[name] = found  # the next time it is there
                 return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

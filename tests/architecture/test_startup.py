@@ -162,3 +162,11 @@ def test_nothing_is_imported_in_vain(
     assert status == 0, done.stderr
     assert set(loaded) <= used
     assert frozen > 0
+
+
+@pytest.mark.parametrize("name", ["Settings", "InputError", "NewBatch"])
+def test_a_small_name_brings_nothing_large(name: str) -> None:
+    """What stands first in the list of homes is looked at for every name behind it."""
+    code = f"from batchtrail import {name}; import sys; print(*sys.modules, sep=chr(10))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(done.stdout.split())
