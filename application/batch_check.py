@@ -10,6 +10,7 @@ from ..domain.batch import Batch
 from ..domain.events import BatchEvent, ResultsCollected
 from .differences import Difference
 from .errors import StoreError
+from .following import state_of
 from .records import EventRecord
 from .scratch_replay import ScratchReplay
 from .stored_log import StoredLog
@@ -17,7 +18,6 @@ from .transcoding import BatchMapper, SnapshotMapper
 from .views import BatchSummary
 
 PAGE_BYTES = 2 << 20
-_BESIDE_THE_STATE = {"_id", "_version", "_pending_events"}
 
 
 @define
@@ -164,10 +164,9 @@ class _Walk:
     def _compare_snapshot(self, record: EventRecord, stored: Any) -> None:
         if stored is None or not self._can_follow or self._batch is None:
             return
-        state = {k: v for k, v in vars(self._batch).items() if k not in _BESIDE_THE_STATE}
         try:
             snapshot: Any = self._snapshots.to_domain_event(stored)
-            is_same = snapshot.state == state
+            is_same = snapshot.state == state_of(self._batch)
         except StoreError:
             is_same = False
         if not is_same:

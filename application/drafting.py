@@ -80,7 +80,7 @@ def record_input(runtime: Runtime, new: NewBatch, checked: CheckedInput, limits:
         batch = Batch.draft(new, stamp=runtime.stamp(), batch_id=batch_id)
     _refuse_another_handler(batch, new, checked.name)
     alone = batch.request_count == 0
-    while batch.submission is None and not batch.status.is_terminal:
+    while batch.is_draft:
         try:
             _add_requests(runtime, batch, checked, limits)
             if not alone and input_digest(runtime.batches, batch_id) != checked.sha256:
@@ -112,7 +112,7 @@ def _refuse_another_handler(batch: Batch, new: NewBatch, name: str) -> None:
 def _drop(runtime: Runtime, batch_id: UUID) -> None:
     """Cancel a draft with requests that nobody meant; the next submission begins another."""
     batch = runtime.batches.get(batch_id)
-    if batch.submission is None and not batch.status.is_terminal:
+    if batch.is_draft:
         batch.request_cancel(stamp=runtime.stamp())
         with suppress(ConflictError):
             runtime.batches.save_batch(batch)

@@ -1,10 +1,18 @@
 """Batches as the events of their log make them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..domain.batch import Batch
 from ..domain.events import BatchEvent
 from .errors import StoreError
+
+_BESIDE_THE_STATE = {"_id", "_version", "_pending_events"}
+
+
+def state_of(batch: Batch) -> dict[str, Any]:
+    """What a snapshot has of a batch beside its id and version."""
+    return {name: value for name, value in vars(batch).items() if name not in _BESIDE_THE_STATE}
 
 
 def followed(batch: Batch | None, happened: Iterable[BatchEvent]) -> Batch | None:

@@ -233,7 +233,7 @@ class BatchService(LogKeeper):
         """
         batch = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(batch)
-        if batch.status is BatchStatus.PENDING and batch.submission is None:
+        if batch.is_draft:
             raise NotSubmittedError(batch_id, "waiting for it")
         patience = Patience(self._runtime.clock)
         while True:

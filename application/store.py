@@ -33,7 +33,7 @@ from .body_coding import AS_THEY_ARE, BodyCoding
 from .body_writer import BodyWriter
 from .checkpoints import Checkpoints
 from .errors import BatchNotFoundError, ConflictError, InputError, StoreError
-from .following import followed
+from .following import followed, state_of
 from .projections import BatchesProjection, CompletionsProjection
 from .records import EventColumns, EventRecord
 from .saving import Saving, Steps
@@ -318,15 +318,12 @@ class Batches(Application[UUID]):
 
     def snapshot_of(self, batch: Batch) -> StoredEvent:
         """The snapshot of a batch as it is now, as it is stored."""
-        state = dict(vars(batch))
-        for name in ("_id", "_version", "_pending_events"):
-            del state[name]
         snapshot = Snapshot(
             originator_id=batch.id,
             originator_version=batch.version,
             timestamp=batch.modified_on,
             topic=Batch.TOPIC,
-            state=state,
+            state=state_of(batch),
         )
         return SnapshotMapper(self.mapper.transcoder).to_stored_event(snapshot)
 

@@ -174,6 +174,11 @@ class Batch(Aggregate):
         return self.report.errors if self.report is not None else ()
 
     @property
+    def is_draft(self) -> bool:
+        """Whether requests may still be added, and nobody has decided to submit it."""
+        return self.status is BatchStatus.PENDING and self.submission is None
+
+    @property
     def is_submitting(self) -> bool:
         """Whether a submission was begun that has no end in the log yet."""
         return self.status is BatchStatus.PENDING and self.submission is not None
@@ -216,7 +221,7 @@ class Batch(Aggregate):
         """What is to be done now; nothing for a draft, and when all is done."""
         if self.is_submitting or self.siblings:
             return WorkStep.SUBMISSION
-        if self.status is BatchStatus.PENDING:
+        if self.is_draft:
             return None
         if not self.status.is_terminal:
             to_tell = self.cancel_requested and not self.is_canceling
@@ -232,7 +237,7 @@ class Batch(Aggregate):
 
     def add_requests(self, chunk: RequestChunk, limits: Limits, *, stamp: Stamp) -> None:
         """Add checked lines that follow the last one added."""
-        if self.status is not BatchStatus.PENDING or self.submission is not None:
+        if not self.is_draft:
             raise BatchSubmittedError(self.id, self.status)
         if chunk.first_number != self.request_count + 1:
             raise OutOfOrderError(
@@ -274,7 +279,7 @@ class Batch(Aggregate):
         `input_sha256` is the hex digest of the exact input bytes. Refused for a batch that was
         submitted before; one that broke off goes on from what the log says.
         """
-        if self.status is not BatchStatus.PENDING or self.submission is not None:
+        if not self.is_draft:
             raise BatchSubmittedError(self.id, self.status)
         if self.request_count == 0:
             raise EmptyBatchError(self.id)
