@@ -14,15 +14,13 @@ from ...application.views import BatchSummary
 from ...domain.status import BatchStatus
 from .costs import parse_max_cost
 from .exits import ExitStatus
-from .output import check_input, check_output, check_standard_output, write_lines
-from .place import Place, say, trail_at
+from .output import check_input_path, check_output_path, check_standard_output, write_lines
+from .place import Place, trail_at
 from .progress import showing_progress
-from .render import (
-    json_text,
-    summary_data,
-)
+from .render import json_text, summary_data
 from .results import outcomes_of
 from .summing_up import exit_status, show_errors, sum_up
+from .text import say
 
 
 @frozen
@@ -61,11 +59,11 @@ async def run_batch(
 ) -> ExitStatus:
     """Submit, wait, write the results and sum up."""
     what.check()
-    check_input(what.path, place.taken())
+    check_input_path(what.path, place.taken())
     if output is None and not as_json:
         check_standard_output()
     if output is not None:
-        check_output(output, {what.path: "the input", **place.taken()})
+        check_output_path(output, {what.path: "the input", **place.taken()})
     allow_modules_here()
     async with trail_at(place, makes_database=True) as trail:
         with showing_progress() as on_progress:
@@ -104,7 +102,7 @@ async def _waited(
 async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> ExitStatus:
     """Submit and print the batch id."""
     what.check()
-    check_input(what.path, place.taken())
+    check_input_path(what.path, place.taken())
     async with trail_at(place, makes_database=True) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)

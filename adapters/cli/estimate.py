@@ -22,7 +22,7 @@ from ...domain.costs import usd_text
 from ...domain.values import Limits
 from .costs import usd_or_none
 from .exits import ExitStatus
-from .output import check_input as check_place
+from .output import check_input_path
 from .place import Place
 from .render import json_text
 from .text import clean, size_text
@@ -33,7 +33,7 @@ _ENQUEUED = "the account's enqueued tokens for each model cannot be asked for, a
 def show_estimate(path: Path, *, as_json: bool) -> ExitStatus:
     """Check a file as `run` does, and print what it would cost."""
     place = Place()
-    check_place(path, place.taken())
+    check_input_path(path, place.taken())
     settings = place.settings()
     limits = bootstrap.limits(settings)
     prices = bootstrap.price_book(settings)

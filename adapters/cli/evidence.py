@@ -1,37 +1,24 @@
 """What the commands do that check, seal and mend a database."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
-from ... import bootstrap
 from ...application.differences import Difference
-from ...application.log_keeper import LogKeeper
 from ...application.rebuilding import Rebuilt
 from ...application.sealing import Seal
 from ...application.verification import Verification
 from .exits import ExitStatus
-from .logs import warnings_to_stderr
-from .place import Place
+from .place import Place, log_as_it_is
 from .progress import showing_progress
 from .render import json_text
 from .text import clean
 
 
-@asynccontextmanager
-async def _log(place: Place, *, read_only: bool) -> AsyncIterator[LogKeeper]:
-    with warnings_to_stderr():
-        async with bootstrap.open_as_it_is(
-            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=read_only
-        ) as trail:
-            yield trail
-
-
 async def verify_log(place: Place, *, against: str | None, limit: int, as_json: bool) -> ExitStatus:
     """Print what differs, and how much was looked at."""
     seal = None if against is None else Seal.parse(against)
-    async with _log(place, read_only=True) as trail:
-        found = await trail.verify(against=seal, limit=limit)
+    async with log_as_it_is(place, read_only=True) as log:
+        found = await log.verify(against=seal, limit=limit)
     if as_json:
         print(json_text(_data(found)))
     else:
@@ -79,8 +66,8 @@ def _difference_data(difference: Difference) -> dict[str, Any]:
 
 async def seal_log(place: Place, *, full: bool, as_json: bool) -> ExitStatus:
     """Print the seal of the log."""
-    async with _log(place, read_only=False) as trail:
-        seal = await trail.seal(full=full)
+    async with log_as_it_is(place, read_only=False) as log:
+        seal = await log.seal(full=full)
     data = {"position": seal.position, "link": seal.link.hex(), "seal": str(seal)}
     print(json_text(data) if as_json else seal)
     return ExitStatus.OK
@@ -88,9 +75,9 @@ async def seal_log(place: Place, *, full: bool, as_json: bool) -> ExitStatus:
 
 async def rebuild_views(place: Place, *, as_json: bool) -> ExitStatus:
     """Write the views anew, and say how many rows they have."""
-    async with _log(place, read_only=False) as trail:
+    async with log_as_it_is(place, read_only=False) as log:
         with showing_progress() as on_progress:
-            rebuilt = await trail.rebuild_views(on_progress)
+            rebuilt = await log.rebuild_views(on_progress)
     if as_json:
         print(json_text(rebuilt))
     else:

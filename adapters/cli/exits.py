@@ -16,7 +16,7 @@ from ...application.errors import (
     UnauthorizedError,
 )
 from ...domain.errors import DomainError
-from .text import clean
+from .text import say
 
 
 class ExitStatus(IntEnum):
@@ -42,7 +42,7 @@ def exiting_on_errors(*, new: bool = False) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
-        _say("interrupted; a submitted batch goes on, and the same command, without --new, resumes")
+        say("interrupted; a submitted batch goes on, and the same command, without --new, resumes")
         sys.exit(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has seen enough.
@@ -52,16 +52,16 @@ def exiting_on_errors(*, new: bool = False) -> Iterator[None]:
         _forget_output()
         what = f" {error.filename}" if error.filename else ""
         again = f"run the same command{_LEFT_OUT if new else ''} again"
-        _say(f"cannot read or write{what}: {error.strerror}; {again}")
+        say(f"cannot read or write{what}: {error.strerror}; {again}")
         sys.exit(ExitStatus.ERROR)
     except BatchtrailError as error:
         hint = _hint_after_new(error) if new else _hint(error)
-        _say(f"{error}{hint}")
+        say(f"{error}{hint}")
         sys.exit(_status_of(error))
     except Exception as error:
         if os.environ.get("BATCHTRAIL_DEBUG"):
             raise
-        _say(
+        say(
             f"unexpected {type(error).__name__}: {error}; this is a bug, please report it with "
             "the traceback that BATCHTRAIL_DEBUG=1 shows"
         )
@@ -95,7 +95,3 @@ def _hint_after_new(error: Exception) -> str:
 def _forget_output() -> None:
     """Keep the interpreter from writing what is left in the buffer, and failing once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(sentence: str) -> None:
-    print(f"batchtrail: {clean(sentence)}", file=sys.stderr)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ...application.texts import storable
-from .text import clean, moment_text
+from .text import clean, moment_text, sentence
 
 _PACKAGE = "batchtrail"
 
@@ -54,7 +54,7 @@ class Sentences(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return f"batchtrail: {clean(record.getMessage())}"
+        return sentence(record.getMessage())
 
 
 class PlainLines(logging.Formatter):

@@ -10,9 +10,10 @@ from ... import bootstrap
 from ...application.errors import InputError
 from .exits import ExitStatus
 from .logs import warnings_to_stderr
-from .output import check_input, check_output, check_standard_output, whole_file
-from .place import Place, say
+from .output import check_input_path, check_output_path, check_standard_output, whole_file
+from .place import Place, log_as_it_is
 from .render import json_text
+from .text import say
 
 
 async def export_log(batches: Sequence[str], output: Path | None, place: Place) -> ExitStatus:
@@ -20,13 +21,10 @@ async def export_log(batches: Sequence[str], output: Path | None, place: Place) 
     if output is None:
         check_standard_output()
     else:
-        check_output(output, place.taken())
-    with warnings_to_stderr():
-        async with bootstrap.open_as_it_is(
-            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=True
-        ) as trail:
-            with whole_file(output, private=True) as file:
-                exported = await trail.export_log(file, batches)
+        check_output_path(output, place.taken())
+    async with log_as_it_is(place, read_only=True) as log:
+        with whole_file(output, private=True) as file:
+            exported = await log.export_log(file, batches)
     counts = f"events: {exported.events:,}; batches: {exported.batches:,}"
     say(f"exported; {counts}; seal: {exported.seal}")
     return ExitStatus.OK
@@ -34,7 +32,7 @@ async def export_log(batches: Sequence[str], output: Path | None, place: Place) 
 
 async def import_log(path: Path, place: Place, *, as_json: bool) -> ExitStatus:
     """Fill the database, and say what is in it."""
-    check_input(path, place.taken())
+    check_input_path(path, place.taken())
     with warnings_to_stderr(), _opened(path) as (file, name):
         async with bootstrap.open_new(
             place.settings(), actor=bootstrap.command_line_actor()

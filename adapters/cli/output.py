@@ -26,7 +26,7 @@ def check_standard_output() -> None:
         raise InputError("standard output is closed; name a file for the results with -o")
 
 
-def check_input(path: Path, taken: Mapping[Path, str]) -> None:
+def check_input_path(path: Path, taken: Mapping[Path, str]) -> None:
     """Raise `InputError` when the input is one of our own files.
 
     Reading the database as a file would, at its closing, drop the locks that keep it whole.
@@ -36,7 +36,7 @@ def check_input(path: Path, taken: Mapping[Path, str]) -> None:
             raise InputError(f"the input {path} is {what}; name a JSONL file of requests")
 
 
-def check_output(path: Path, taken: Mapping[Path, str]) -> None:
+def check_output_path(path: Path, taken: Mapping[Path, str]) -> None:
     """Raise `InputError` when results could not be written there, before any work is done.
 
     `taken` are files that the results must not replace, and what they are.

@@ -1,6 +1,5 @@
 """Where the commands work: which database, which API, and how both are opened."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from ...settings import Settings, is_postgresql, sqlite_path
 from .logs import warnings_to_stderr
 
 if TYPE_CHECKING:
+    from ...application.log_keeper import LogKeeper
     from ...application.service import BatchService
 
 _DATABASE_FILES = ("", "-wal", "-shm", "-journal")
@@ -73,6 +73,16 @@ async def log_at(place: Place) -> AsyncIterator[LogReader]:
 
 
 @asynccontextmanager
+async def log_as_it_is(place: Place, *, read_only: bool) -> AsyncIterator["LogKeeper"]:
+    """The log of a database that may be damaged, to look after and for nothing else."""
+    with warnings_to_stderr():
+        async with bootstrap.open_as_it_is(
+            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=read_only
+        ) as log:
+            yield log
+
+
+@asynccontextmanager
 async def trail_at(
     place: Place, *, needs_key: bool = True, makes_database: bool = False
 ) -> AsyncIterator["BatchService"]:
@@ -90,8 +100,3 @@ async def trail_at(
             settings=settings, actor=bootstrap.command_line_actor()
         ) as trail:
             yield trail
-
-
-def say(text: str) -> None:
-    """Print a sentence on standard error."""
-    print(f"batchtrail: {text}", file=sys.stderr)

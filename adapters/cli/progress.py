@@ -15,7 +15,7 @@ from ...application.progress import (
     Uploading,
     Waiting,
 )
-from .text import clean, duration_text, size_text
+from .text import clean, duration_text, say, size_text
 
 
 def describe(progress: Progress) -> tuple[str, int | None, int | None]:
@@ -71,7 +71,7 @@ def _on_lines() -> OnProgress:
         key = _line_key(progress)
         if key not in said or (done is not None and done == total):
             if text not in said:
-                print(f"batchtrail: {text}", file=sys.stderr, flush=True)
+                say(text)
             said.update((key, text))
 
     return show

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ... import bootstrap
 from ...application.errors import InputError
 from ...application.log_keeper import LogKeeper
 from ...application.pruning import Prunable
 from .exits import ExitStatus
-from .logs import warnings_to_stderr
 from .moments import parse_moment
-from .output import check_output, whole_file
-from .place import Place
+from .output import check_output_path, whole_file
+from .place import Place, log_as_it_is
 from .render import json_text
 from .text import clean
 
@@ -28,14 +26,11 @@ async def prune_batches(
     before = parse_moment(older_than, datetime.now(UTC), "--older-than")
     if export is not None:
         _check_export(export, place)
-    with warnings_to_stderr():
-        async with bootstrap.open_as_it_is(
-            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=False
-        ) as trail:
-            old = await trail.prunable(before)
-            digest = await _exported(trail, old, export) if export and old else None
-            for each in old:
-                await trail.prune_bodies(each, export_sha256=digest)
+    async with log_as_it_is(place, read_only=False) as log:
+        old = await log.prunable(before)
+        digest = await _exported(log, old, export) if export and old else None
+        for each in old:
+            await log.prune_bodies(each, export_sha256=digest)
     if as_json:
         print(json_text({"batches": [each.batch_id for each in old], "export_sha256": digest}))
     else:
@@ -49,28 +44,25 @@ def _check_export(path: Path, place: Place) -> None:
 
     Raises `InputError`.
     """
-    check_output(path, place.taken())
+    check_output_path(path, place.taken())
     if path == Path("-"):
         raise InputError("an export that is pruned must be kept; name a file and no dash")
     if path.exists():
         raise InputError(f"{path} is there already and may hold what was pruned; name a new file")
 
 
-async def _exported(trail: LogKeeper, old: Sequence[Prunable], path: Path) -> str:
+async def _exported(log: LogKeeper, old: Sequence[Prunable], path: Path) -> str:
     """Write the export under its name, and give its SHA-256."""
     with whole_file(path, private=True) as file:
-        exported = await trail.export_log(file, [each.batch_id for each in old])
+        exported = await log.export_log(file, [each.batch_id for each in old])
     return exported.sha256
 
 
 async def redact_one(batch: str, request: str, why: str | None, place: Place) -> ExitStatus:
     """Remove a request's part of the bodies, and say whether there was one."""
-    with warnings_to_stderr():
-        async with bootstrap.open_as_it_is(
-            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=False
-        ) as trail:
-            batch_id = await trail.find(batch)
-            changed = await trail.redact_request(batch_id, request, reason=why)
+    async with log_as_it_is(place, read_only=False) as log:
+        batch_id = await log.find(batch)
+        changed = await log.redact_request(batch_id, request, reason=why)
     done = f"redacted; bodies changed: {changed}" if changed else "nothing of it is left to redact"
     print(f"request {clean(request)}: {done}")
     return ExitStatus.OK

@@ -8,7 +8,7 @@ import msgspec
 
 from ...application.views import BatchSummary
 from ...domain.status import Outcome
-from ...domain.values import BatchProblem, Deferral, Trouble
+from ...domain.values import BatchProblem, Deferral, TokenUsage, Trouble
 from .costs import cost_data, cost_text
 from .text import clean, moment_text, size_text
 
@@ -109,7 +109,7 @@ def summary_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     yield "requests", f"{summary.request_count:,}  ({size_text(summary.input_size)})"
     yield "outcomes", outcomes_text(summary)
     yield from _count_lines(summary)
-    yield "tokens", tokens_text(summary)
+    yield "tokens", tokens_text(summary.totals.usage)
     if summary.totals.outcomes.settled:
         yield "cost", cost_text(summary.totals)
     if summary.price_source is not None:
@@ -166,9 +166,8 @@ def outcomes_text(summary: BatchSummary) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none"
 
 
-def tokens_text(summary: BatchSummary) -> str:
-    """The tokens of all answers."""
-    usage = summary.totals.usage
+def tokens_text(usage: TokenUsage) -> str:
+    """The tokens of an answer, or of many."""
     return (
         f"{usage.input:,} input ({usage.cached:,} cached), "
         f"{usage.output:,} output ({usage.reasoning:,} reasoning)"

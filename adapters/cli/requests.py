@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...domain.costs import usd_text
-from ...domain.values import TokenUsage
 from .costs import usd_or_none
+from .render import tokens_text
 from .text import clean, size_text
 
 if TYPE_CHECKING:
@@ -30,21 +30,13 @@ def life_lines(life: "RequestLife") -> Iterator[tuple[str, str]]:
         code = f"{completion.error.code}: " if completion.error.code else ""
         yield "error", clean(f"{code}{completion.error.message}")
     if completion.usage is not None:
-        yield "tokens", usage_text(completion.usage)
+        yield "tokens", tokens_text(completion.usage)
     if completion.cost is not None:
         yield "cost", f"${usd_text(completion.cost)}"
     if completion.removed:
         yield "answered", "removed"
     elif completion.line is not None:
         yield "answered", _body_text(completion.line)
-
-
-def usage_text(usage: TokenUsage) -> str:
-    """The tokens of an answer, or of many."""
-    return (
-        f"{usage.input:,} input ({usage.cached:,} cached), "
-        f"{usage.output:,} output ({usage.reasoning:,} reasoning)"
-    )
 
 
 def _body_text(body: bytes) -> str:

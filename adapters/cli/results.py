@@ -9,7 +9,7 @@ from ...application.views import BatchSummary
 from ...domain.status import Outcome
 from .exits import ExitStatus
 from .formats import Format, format_of
-from .output import check_output, check_standard_output, write_lines, write_table
+from .output import check_output_path, check_standard_output, write_lines, write_table
 from .place import Place, log_at, trail_at
 from .render import OUTCOMES
 from .summing_up import exit_status, sum_up
@@ -24,7 +24,7 @@ async def write_batch_results(
     if output is None:
         check_standard_output()
     else:
-        check_output(output, place.taken())
+        check_output_path(output, place.taken())
     async with log_at(place) as log:
         summary = await log.status(await log.find(batch))
     if not summary.results_collected:

@@ -13,10 +13,10 @@ from ...application.log_reader import LogReader
 from ...application.views import BatchSummary
 from .exits import ExitStatus
 from .moments import parse_at
-from .place import Place, log_at, say, trail_at
+from .place import Place, log_at, trail_at
 from .render import json_text, outcomes_text, print_lines, summary_data, summary_lines
 from .requests import life_data, life_lines
-from .text import clean, moment_text
+from .text import clean, moment_text, say
 
 if TYPE_CHECKING:
     from ...application.service import BatchService
@@ -96,7 +96,7 @@ async def _refresh_all(trail: "BatchService", limit: int) -> None:
         try:
             await trail.refresh(summary.id)
         except (InputError, ProviderError) as error:
-            say(clean(str(error)))
+            say(str(error))
 
 
 async def _summary(log: LogReader, batch_id: UUID, at: At | None) -> BatchSummary:

@@ -6,18 +6,17 @@ from ...application.views import BatchSummary
 from ...domain.status import BatchStatus
 from .costs import cost_text
 from .exits import ExitStatus
-from .place import say
 from .render import error_text, outcomes_text, tokens_text
-from .text import clean
+from .text import say
 
 _SHOWN_ERRORS = 10
 
 
 def sum_up(summary: BatchSummary, output: Path | None) -> None:
     """What came of a batch, on standard error."""
-    target = "" if output is None else f" -> {clean(str(output))}"
+    target = "" if output is None else f" -> {output}"
     say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
-    say(f"tokens: {tokens_text(summary)}")
+    say(f"tokens: {tokens_text(summary.totals.usage)}")
     say(f"cost: {cost_text(summary.totals)}")
     if summary.totals.skipped_lines:
         say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")

@@ -1,5 +1,6 @@
-"""Texts for people: sizes, durations, and foreign words made harmless."""
+"""Texts for people: sentences of ours, sizes, durations, and foreign words made harmless."""
 
+import sys
 from datetime import datetime
 
 _MINUTE = 60
@@ -14,6 +15,16 @@ def clean(text: str) -> str:
         char if char.isprintable() or char == " " else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def sentence(text: str) -> str:
+    """A line of ours on standard error: whose it is, and nothing in it that drives a terminal."""
+    return f"batchtrail: {clean(text)}"
+
+
+def say(text: str) -> None:
+    """Print a sentence on standard error."""
+    print(sentence(text), file=sys.stderr)
 
 
 def size_text(size: int) -> str:

@@ -100,6 +100,12 @@ def test_empty_list(cli: Cli) -> None:
     assert not (cli.home / "batchtrail.db").exists()
 
 
+def test_a_name_that_would_drive_the_terminal(cli: Cli) -> None:
+    """Whatever a sentence repeats, it is made harmless."""
+    listed = cli("status", "--db", "sqlite:///\x1b[31mred.db")
+    assert listed.err == "batchtrail: no batches yet: there is no database \\x1b[31mred.db\n"
+
+
 def test_a_list_beyond_any_number(cli: Cli) -> None:
     """A number that no database takes is bad usage."""
     result = cli("status", "--limit", "9" * 20)
