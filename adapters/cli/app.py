@@ -34,14 +34,23 @@ Exit status: 0 every request succeeded; 3 the batch is over and some request has
 """
 
 
+_GOES_ON = "interrupted; a submitted batch goes on, and the same command, without --new, resumes"
+_IS_KEPT = "interrupted; what was collected is kept, and the same command goes on"
+
+
 class _Command(click.Command):
     """Ends with the status that its function gives, or with our sentence for what went wrong.
 
     Not only around the whole: click has its own idea of what an interrupt prints.
     """
 
+    def __init__(self, *args: Any, interrupted: str = "interrupted", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._interrupted = interrupted
+
     def invoke(self, ctx: click.Context) -> NoReturn:
-        with exiting_on_errors(new=bool(ctx.params.get("new"))):
+        new = bool(ctx.params.get("new"))
+        with exiting_on_errors(new=new, interrupted=self._interrupted):
             status: ExitStatus = super().invoke(ctx)
         sys.exit(status)
 
@@ -77,7 +86,7 @@ def _run(work: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
     return asyncio.run(work)
 
 
-@app.command()
+@app.command(interrupted=_GOES_ON)
 @options.input_file
 @options.output
 @options.submission
@@ -114,7 +123,7 @@ def run(
     return _run(run_batch(what, place, _file(output), as_json=as_json))
 
 
-@app.command()
+@app.command(interrupted=_GOES_ON)
 @options.input_file
 @options.submission
 @options.place
@@ -212,7 +221,7 @@ def status(
     return _run(show_status(what, Place(database, base_url), as_json=as_json))
 
 
-@app.command()
+@app.command(interrupted=_IS_KEPT)
 @options.batch
 @options.output
 @click.option(
@@ -254,7 +263,7 @@ def results(
     return _run(write_batch_results(batch, place, _file(output), format_=format_, only=only))
 
 
-@app.command()
+@app.command(interrupted=_IS_KEPT)
 @options.batch
 @click.option(
     "--as-is",
@@ -280,7 +289,7 @@ def collect(
     return _run(collect_batch(batch, Place(database, base_url), as_is=as_is, as_json=as_json))
 
 
-@app.command()
+@app.command(interrupted=_GOES_ON)
 @options.batch
 @click.option(
     "--only",

@@ -33,16 +33,17 @@ _LEFT_OUT = ", without --new,"
 
 
 @contextmanager
-def exiting_on_errors(*, new: bool = False) -> Iterator[None]:
+def exiting_on_errors(*, new: bool = False, interrupted: str = "interrupted") -> Iterator[None]:
     """Turn every error into a sentence on standard error and an exit status.
 
     `new` says that the command had --new: a repeat with it would make one more batch, and pay.
+    `interrupted` is what Ctrl-C is answered with.
     """
     try:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
-        say("interrupted; a submitted batch goes on, and the same command, without --new, resumes")
+        say(interrupted)
         sys.exit(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has seen enough.

@@ -44,6 +44,27 @@ def test_interrupt(slow_cli: Cli, slow: Emulator, after: str) -> None:
     assert custom_ids(out) == custom_ids(path.read_bytes())
 
 
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("status --refresh", "interrupted"),
+        ("collect", "interrupted; what was collected is kept, and the same command goes on"),
+    ],
+)
+def test_interrupt_of_what_submits_nothing(
+    cli: Cli, emulator: Emulator, command: str, sentence: str
+) -> None:
+    """Ctrl-C in a command that makes no batch promises nothing of one."""
+    batch = cli("submit", cli.write()).out.strip()
+    emulator.arm({"op": "retrieve", "kind": "delay", "seconds": 30})
+    process = cli.start(*command.split(), batch)
+    while "retrieve" not in emulator.received():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.status, result.out, result.err) == (130, "", f"batchtrail: {sentence}\n")
+
+
 def test_kill(slow_cli: Cli, slow: Emulator) -> None:
     """Killed five times at any moment: one create, and every result once, in order."""
     path = slow_cli.write(2_000)
