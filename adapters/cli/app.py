@@ -156,18 +156,23 @@ def submit(
 
 @app.command()
 @options.input_file
+@options.place
 @options.as_json
-def estimate(*, input_path: Path, as_json: bool) -> ExitStatus:
+def estimate(
+    *, input_path: Path, database: str | None, base_url: str | None, as_json: bool
+) -> ExitStatus:
     """Say what a file would cost, before it is sent.
 
-    Checks it as `run` does and needs no key. The price goes from the input tokens alone to all
-    the output that the requests allow, at the batch price. Tokens are estimated.
+    Checks it as `run` does with the same options, and needs neither a key nor a database. The
+    price goes from that of the input tokens alone to that of all the output that the requests
+    allow, too, at the batch price. Tokens are estimated.
 
         batchtrail estimate requests.jsonl
     """
     from .estimate import show_estimate  # noqa: PLC0415
+    from .place import Place  # noqa: PLC0415
 
-    return show_estimate(input_path, as_json=as_json)
+    return show_estimate(input_path, Place(database, base_url), as_json=as_json)
 
 
 @app.command()

@@ -30,9 +30,8 @@ from .text import clean, size_text
 _ENQUEUED = "the account's enqueued tokens for each model cannot be asked for, and are not checked"
 
 
-def show_estimate(path: Path, *, as_json: bool) -> ExitStatus:
+def show_estimate(path: Path, place: Place, *, as_json: bool) -> ExitStatus:
     """Check a file as `run` does, and print what it would cost."""
-    place = Place()
     check_input_path(path, place.taken())
     settings = place.settings()
     limits = bootstrap.limits(settings)

@@ -136,6 +136,15 @@ def test_estimate_of_limits(cli: Cli) -> None:
     assert "does not exist" in sentence(cli("estimate", "nothing.jsonl"), 2)
 
 
+def test_estimate_for_another_place(cli: Cli) -> None:
+    """The limits are those of the API that `run` would use with the same options."""
+    azure = ["--base-url", "https://r.openai.azure.com/openai/v1"]
+    shown = cli("estimate", write(cli, body()), *azure, "--db", "sqlite:///other.db")
+    assert "requests   1 of 100,000 that one batch takes" in shown.out, shown
+    refused = sentence(cli("estimate", "in.jsonl", "--db", "sqlite:///in.jsonl"))
+    assert "the input in.jsonl is the database" in refused
+
+
 def test_estimate_of_a_pipe(cli: Cli) -> None:
     """What can be read only once is read once."""
     result = cli.shell("estimate", "/dev/stdin", "--json", redirect=f"< {write(cli, body())}")

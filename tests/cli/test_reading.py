@@ -23,7 +23,7 @@ COMMANDS = {
     "submit": ("--new", "--why", "--metadata", "--db", "--base-url", "--json"),
     "status": ("--at", "--refresh", "--limit", "--db", "--base-url", "--json"),
     "results": ("--output", "--format", "--only", "--db", "--base-url"),
-    "estimate": ("--json",),
+    "estimate": ("--db", "--base-url", "--json"),
     "worker": ("--until-idle", "--parallel", "--log-json", "--db", "--base-url"),
     "retry": ("--only", "--new", "--db", "--base-url", "--json"),
     "collect": ("--as-is", "--db", "--base-url", "--json"),
