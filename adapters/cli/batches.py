@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from .progress import showing_progress
 from .render import json_text, summary_data
 from .results import outcomes_of
 from .summing_up import exit_status, show_errors, sum_up
-from .text import say
+from .text import moment_text, say
 
 
 @frozen
@@ -103,11 +104,22 @@ async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> E
     """Submit and print the batch id."""
     what.check()
     check_input_path(what.path, place.taken())
+    began = datetime.now(UTC)
     async with trail_at(place, makes_database=True) as trail:
         with showing_progress() as on_progress:
             batch_id = await _submit(trail, what, on_progress)
         summary = await trail.status(batch_id)
+    if (before := _submitted_before(began, summary)) is not None:
+        say(f"this input {before}")
     return _show_submitted(summary, as_json=as_json)
+
+
+def _submitted_before(began: datetime, summary: BatchSummary) -> str | None:
+    """What to say of a batch that was submitted before this command began; None of any other."""
+    at = summary.submitted_at
+    if at is None or at >= began:
+        return None
+    return f"was submitted before, at {moment_text(at)}; nothing was sent"
 
 
 def _show_submitted(summary: BatchSummary, *, as_json: bool) -> ExitStatus:
@@ -121,12 +133,16 @@ async def retry_batch(
 ) -> ExitStatus:
     """Submit once more what had no success, and print the new batch's id."""
     outcomes = outcomes_of(only)
+    began = datetime.now(UTC)
     async with trail_at(place) as trail:
         batch_id = await trail.find(batch)
         with showing_progress() as on_progress:
             retry_id = await trail.retry(batch_id, only=outcomes, new=new, on_progress=on_progress)
         summary = await trail.status(retry_id)
-    say(f"{summary.request_count:,} requests of batch {batch_id} are asked once more")
+    if (before := _submitted_before(began, summary)) is not None:
+        say(f"this retry of batch {batch_id} {before}")
+    elif summary.submitted_at is not None:
+        say(f"asked once more of batch {batch_id}; requests: {summary.request_count:,}")
     return _show_submitted(summary, as_json=as_json)
 
 

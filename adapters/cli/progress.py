@@ -45,7 +45,7 @@ def describe(progress: Progress) -> tuple[str, int | None, int | None]:
         case Applying(applied=applied, requests=requests):
             return f"applying results: {applied:,} of {requests:,}", applied, requests
         case Rebuilding(batches=batches, of=of):
-            return f"rebuilding the views: {batches:,} of {of:,} batches", batches, of
+            return f"rebuilding the views; batches: {batches:,} of {of:,}", batches, of
         case Delayed(reason=reason, seconds=seconds):
             return f"{clean(reason)}; again in {duration_text(seconds)}", None, None
 

@@ -115,7 +115,7 @@ def summary_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     if summary.price_source is not None:
         yield "prices", clean(summary.price_source)
     yield from _work_lines(summary)
-    yield "log", f"{summary.version:,} events, the last at {moment_text(summary.updated_at)}"
+    yield "log", f"events: {summary.version:,}, the last at {moment_text(summary.updated_at)}"
     for error in summary.errors:
         yield "error", error_text(error)
 
@@ -146,7 +146,7 @@ def _count_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
         wrong = "; its result lines say otherwise, and count" if summary.miscounted else ""
         yield "counted", f"{done} of {counts.total:,} by the provider{wrong}"
     if summary.totals.skipped_lines:
-        yield "skipped", f"{summary.totals.skipped_lines:,} result lines fit no request"
+        yield "skipped", f"result lines that fit no request: {summary.totals.skipped_lines:,}"
 
 
 def _work_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:

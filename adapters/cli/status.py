@@ -124,7 +124,7 @@ def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:
         else:
             print(
                 f"{summary.id}  {moment_text(summary.created_at)}  {summary.status.value:<11} "
-                f"{summary.request_count:>6,} requests  {outcomes_text(summary)}"
+                f"requests: {summary.request_count:>6,}  {outcomes_text(summary)}"
                 f"{'  in trouble' if summary.trouble else ''}"
                 f"{'  ' + clean(summary.description) if summary.description else ''}"
             )

@@ -19,7 +19,7 @@ def sum_up(summary: BatchSummary, output: Path | None) -> None:
     say(f"tokens: {tokens_text(summary.totals.usage)}")
     say(f"cost: {cost_text(summary.totals)}")
     if summary.totals.skipped_lines:
-        say(f"{summary.totals.skipped_lines:,} result lines fit no request; see `history`")
+        say(f"result lines that fit no request: {summary.totals.skipped_lines:,}; see `history`")
     show_errors(summary)
     if exit_status(summary) is ExitStatus.INCOMPLETE and not summary.given_up:
         say(_remedy(summary))
@@ -42,7 +42,7 @@ def show_errors(summary: BatchSummary) -> None:
         say(error_text(error))
     left = summary.error_count - len(summary.errors[:_SHOWN_ERRORS])
     if left > 0:
-        say(f"and {left:,} more errors; `history {summary.id} --json` shows all")
+        say(f"more errors: {left:,}; `history {summary.id} --json` shows all")
     if summary.given_up:
         say(f"`retry {summary.id}` submits the requests without success once more")
     elif summary.status is BatchStatus.FAILED:

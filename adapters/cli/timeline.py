@@ -38,7 +38,7 @@ class Timeline:
     def rest(self) -> Iterator[str]:
         """The line of the results since the last other event, if there were any."""
         if self._last is not None:
-            facts = f"{self._applied:,} results; `--all` shows each"
+            facts = f"results: {self._applied:,}; `--all` shows each"
             yield _event_line(self._last, self._begin, facts)
         self._last, self._applied = None, 0
 
@@ -117,7 +117,8 @@ def _request_facts(
             last = event.first_number + event.count - 1
             yield f"requests {event.first_number:,} to {last:,}, {size_text(event.size)}"
         case events.Retried():
-            yield f"{event.count:,} requests in batch {event.retry_id}"
+            yield f"batch {event.retry_id}"
+            yield f"requests: {event.count:,}"
 
 
 def _submission_facts(event: events.BatchEvent) -> Iterator[str]:
@@ -159,7 +160,7 @@ def _result_facts(
             yield f"{event.reason.value} at byte {event.offset:,} of the {event.file.value} file"
             yield event.problem
         case events.ResultsCollected():
-            yield f"{event.totals.outcomes.settled:,} requests settled"
+            yield f"settled requests: {event.totals.outcomes.settled:,}"
             yield f"cost {cost_text(event.totals)}"
             if event.rest:
                 yield f"{event.rest:,} without a line became {event.rest_outcome.value}"
@@ -202,4 +203,4 @@ def _report_facts(
     for error in event.report.errors[:3]:
         yield error_text(error)
     if len(event.report.errors) > 3:  # noqa: PLR2004 (as many as were shown)
-        yield f"and {len(event.report.errors) - 3:,} more errors"
+        yield f"more errors: {len(event.report.errors) - 3:,}"

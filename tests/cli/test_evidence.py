@@ -110,7 +110,7 @@ def test_a_missing_row_is_healed(cli: Cli, home: Path) -> None:
     assert "request 3 (" in result.out
     rebuilt = cli.cold("rebuild")
     assert (rebuilt.status, rebuilt.out) == (0, "views rebuilt; batches: 1; requests: 5\n")
-    assert rebuilt.err == "batchtrail: rebuilding the views: 1 of 1 batches\n"
+    assert rebuilt.err == "batchtrail: rebuilding the views; batches: 1 of 1\n"
     assert cli("verify").status == 0
     assert cli("status", "--json").out == status
 

@@ -34,7 +34,7 @@ def test_filters_by_event(cli: Cli, batch: str) -> None:
     assert rest == [name for name in every if name not in {"ResultApplied", "Drafted"}]
     assert len(cli("history", batch, "--event", "ResultApplied").out.splitlines()) == 4
     summed = cli("history", batch, "--event", "ResultApplied,Submitted").out.splitlines()
-    assert [" 4 results; " in line for line in summed] == [False, True]
+    assert [" results: 4; " in line for line in summed] == [False, True]
     assert "ResultApplied" not in cli("history", batch, "--without", "resultapplied").out
 
 
@@ -147,7 +147,7 @@ def test_one_request_for_people(cli: Cli, batch: str) -> None:
     parent, child = shown.out.split("\n\n")
     assert f"request    {custom_id}, number 2 of 4\n" in parent
     assert "outcome    failed (HTTP 429)\n" in parent
-    assert f" Retried           1 requests in batch {retry}; by cli:" in parent
+    assert f" Retried           batch {retry}; requests: 1; by cli:" in parent
     assert f"retry of   {batch}\n" in child
     assert "outcome    pending\n" in child
     few = cli("history", batch, custom_id, "--event", "ResultApplied", "--json").jsonl
@@ -205,7 +205,7 @@ def test_follow_sums_results(cli: Cli) -> None:
     assert cli("worker", "--until-idle").status == 0
     applied = 0
     while applied < 3:
-        applied += int(process.stdout.readline().split(b" results; ")[0].rsplit(b" ", 1)[1])
+        applied += int(process.stdout.readline().split(b" results: ")[1].split(b";")[0])
     assert applied == 3
     process.send_signal(signal.SIGINT)
     assert finish(process).status == 130

@@ -1,6 +1,7 @@
 """From a file to its results: what goes where, and what a second command does."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -79,7 +80,14 @@ def test_submit_then_run(cli: Cli, emulator: Emulator) -> None:
     submitted = cli("submit", path)
     assert (submitted.status, len(submitted.out)) == (0, 37)
     assert emulator.received() == {"upload": 1, "create": 1}
-    assert cli("submit", path, "--json").json["id"] == submitted.out.strip()
+    for options in ([], ["--json"]):
+        again = cli("submit", path, *options)
+        assert (again.json["id"] if options else again.out.strip()) == submitted.out.strip()
+        assert re.fullmatch(
+            r"batchtrail: this input was submitted before, at \S+ \S+Z; nothing was sent\n",
+            again.err,
+        )
+    assert "before" not in submitted.err
     assert cli("run", path).status == 0
     assert emulator.applied("create") == 1
 

@@ -108,7 +108,7 @@ def test_many_errors(cli: Cli) -> None:
     assert result.status == 2
     assert result.err.count("Input parameter is required.") == 10
     (batch,) = cli.batches()
-    assert re.search(rf"and 20 more errors?; `.*{batch['id']}.*` shows", result.err)
+    assert re.search(rf"more errors: 20; `.*{batch['id']}.*` shows", result.err)
     events = cli("history", batch["id"], "--json").out
     assert events.count("Input parameter is required.") == 30
 

@@ -84,7 +84,7 @@ def test_list(finished: Finished) -> None:
     listed = finished.cli("status", OPENAI_API_KEY=None)
     assert (listed.status, listed.stderr) == (0, b"")
     assert re.fullmatch(
-        rf"{finished.id}  \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}}Z  ended +5 requests  "
+        rf"{finished.id}  \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}}Z  ended +requests: +5  "
         r"4 succeeded, 1 failed  for the tests\n",
         listed.out,
     )
@@ -187,7 +187,7 @@ def test_history(finished: Finished) -> None:
         "Submitted",
     ]
     assert names[-1] == "ResultsCollected"
-    assert "5 results; `--all` shows each" in shown.out
+    assert "results: 5; `--all` shows each" in shown.out
     assert " by cli:" in shown.out
     assert re.search(r"InputUploaded .*; request id req_[0-9a-f]{32}; by cli:", shown.out)
     assert re.search(r"Submitted .*; request id req_[0-9a-f]{32}; by cli:", shown.out)

@@ -1,6 +1,7 @@
 """Typing `retry` and `collect`: what is sent, what is refused, and how it ends."""
 
 import json
+import re
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -31,7 +32,12 @@ def test_retry(cli: Cli, emulator: Emulator) -> None:
     first, again = cli("retry", parent[:12]), cli("retry", parent)
     retry = first.out.strip()
     assert (first.status, again.status, again.out.strip()) == (0, 0, retry)
-    assert f"1 requests of batch {parent} are asked once more" in first.err
+    assert first.err.endswith(f"batchtrail: asked once more of batch {parent}; requests: 1\n")
+    assert re.fullmatch(
+        rf"batchtrail: this retry of batch {parent} was submitted before, at \S+ \S+Z; "
+        r"nothing was sent\n",
+        again.err,
+    )
     assert emulator.applied("create") == 2
     told = sentence(cli("retry", retry))
     assert f"not collected yet; `results {retry}` collects them when it is over" in told
@@ -40,7 +46,7 @@ def test_retry(cli: Cli, emulator: Emulator) -> None:
     assert (results.status, custom_ids(results.stdout)) == (3, custom_ids(path.read_bytes())[1:2])
     assert f"retried    {retry}" in cli("status", parent).out
     assert f"retry of   {parent}" in cli("status", retry).out
-    assert f"1 requests in batch {retry}" in cli("history", parent).out
+    assert f"batch {retry}; requests: 1;" in cli("history", parent).out
     assert f"retry of batch {parent}" in cli("history", retry).out
 
 
