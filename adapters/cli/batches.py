@@ -132,7 +132,7 @@ async def retry_batch(
     batch: str, place: Place, *, only: Sequence[str], new: bool, as_json: bool
 ) -> ExitStatus:
     """Submit once more what had no success, and print the new batch's id."""
-    outcomes = outcomes_of(only)
+    outcomes = outcomes_of(only) or None
     began = datetime.now(UTC)
     async with trail_at(place) as trail:
         batch_id = await trail.find(batch)

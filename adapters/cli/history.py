@@ -14,6 +14,7 @@ from ...application.log_reader import LogReader
 from ...application.projecting import FOLLOW_INTERVAL
 from ...domain.events import EVENTS, BatchEvent, ResultApplied
 from .exits import ExitStatus
+from .lists import chosen
 from .moments import parse_moment
 from .place import Place, log_at
 from .render import json_text, print_lines
@@ -23,7 +24,7 @@ from .timeline import Timeline, event_data
 if TYPE_CHECKING:
     from ...application.request_history import RequestLife
 
-_NAMES = {event.__name__.lower(): event for event in EVENTS}
+_NAMES = {event.__name__: event for event in EVENTS}
 
 
 @frozen
@@ -44,8 +45,8 @@ class Selection:
     ) -> "Selection":
         """Read the options. Raises `InputError` naming the one that cannot be read."""
         now = datetime.now(UTC)
-        wanted = _kinds("--event", only) if only else frozenset(EVENTS)
-        left_out = _kinds("--without", without)
+        wanted = chosen("--event", only, _NAMES, "event") or frozenset(EVENTS)
+        left_out = chosen("--without", without, _NAMES, "event")
         return cls(
             wanted - left_out,
             None if since is None else parse_moment(since, now, "--since"),
@@ -59,15 +60,6 @@ class Selection:
             and (self.since is None or event.timestamp >= self.since)
             and (self.until is None or event.timestamp <= self.until)
         )
-
-
-def _kinds(option: str, words: Sequence[str]) -> frozenset[type[BatchEvent]]:
-    names = [name.strip() for word in words for name in word.split(",")]
-    for name in names:
-        if name.lower() not in _NAMES:
-            known = ", ".join(event.__name__ for event in EVENTS)
-            raise InputError(f"{option} {name!r} is no event; the events are {known}")
-    return frozenset(_NAMES[name.lower()] for name in names)
 
 
 @frozen

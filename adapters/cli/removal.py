@@ -19,10 +19,12 @@ async def prune_batches(
     older_than: str, export: Path | None, place: Place, *, keep: bool, as_json: bool
 ) -> ExitStatus:
     """Export the old batches if that is wanted, remove their bodies, and say how many."""
-    if keep is (export is None):
+    if keep and export is None:
         raise InputError(
             "write --export LOG.jsonl to keep what is removed, or --no-export to do without"
         )
+    if not keep and export is not None:
+        raise InputError("--export keeps what is removed, and --no-export does not; leave one out")
     before = parse_moment(older_than, datetime.now(UTC), "--older-than")
     if export is not None:
         _check_export(export, place)

@@ -9,6 +9,7 @@ from ...application.views import BatchSummary
 from ...domain.status import Outcome
 from .exits import ExitStatus
 from .formats import Format, format_of
+from .lists import chosen
 from .output import check_output_path, check_standard_output, write_lines, write_table
 from .place import Place, log_at, trail_at
 from .render import OUTCOMES
@@ -56,14 +57,6 @@ async def _collected(batch_id: UUID, place: Place) -> BatchSummary:
             return await trail.collect(batch_id, on_progress)
 
 
-def outcomes_of(only: Sequence[str]) -> set[Outcome] | None:
-    """The outcomes that `--only` names, None without it. Raises `InputError` for another word."""
-    if not only:
-        return None
-    words = [word.strip() for text in only for word in text.split(",") if word.strip()]
-    for word in words:
-        if word not in OUTCOMES:
-            raise InputError(f"--only {word!r} is no outcome; write some of {', '.join(OUTCOMES)}")
-    if not words:
-        raise InputError(f"--only names no outcome; write some of {', '.join(OUTCOMES)}")
-    return {Outcome(word) for word in words}
+def outcomes_of(only: Sequence[str]) -> frozenset[Outcome]:
+    """The outcomes that `--only` names, none without it. Raises `InputError` for another word."""
+    return chosen("--only", only, {each.value: each for each in OUTCOMES}, "outcome")

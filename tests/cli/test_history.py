@@ -25,7 +25,7 @@ def names(cli: Cli, batch: str, *options: str) -> list[str]:
 def test_filters_by_event(cli: Cli, batch: str) -> None:
     """Some kinds alone, or all but some, by name in either case; results by name are not summed."""
     every = names(cli, batch)
-    assert names(cli, batch, "--event", "submitted", "--event", "Drafted,GivenUp") == [
+    assert names(cli, batch, "--event", "submitted", "--event", "Drafted, GivenUp,") == [
         "Drafted",
         "Submitted",
     ]
@@ -39,12 +39,19 @@ def test_filters_by_event(cli: Cli, batch: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--event", "--without"])
-@pytest.mark.parametrize("word", ["Nothing", "", "Drafted,"])
-def test_unknown_events(cli: Cli, batch: str, option: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("Nothing", "'Nothing' is no event"),
+        ("Drafted,Nothing,", "'Nothing' is no event"),
+        ("", "names no event"),
+        (",", "names no event"),
+    ],
+)
+def test_unknown_events(cli: Cli, batch: str, option: str, word: str, problem: str) -> None:
     """A word that is no event is refused, and the events are listed."""
     text = sentence(cli("history", batch, option, word))
-    assert text.startswith(f"{option} ")
-    assert "is no event; the events are Drafted, RequestsAdded, " in text
+    assert text.startswith(f"{option} {problem}; write some of Drafted, RequestsAdded, ")
 
 
 def test_filters_by_time(cli: Cli, batch: str) -> None:

@@ -321,7 +321,7 @@ def test_results_as_a_table(finished: Finished) -> None:
 
 def test_results_with_some_outcomes(finished: Finished) -> None:
     """The provider's own lines, of these requests only."""
-    failed = finished.cli("results", finished.id, "--only", "failed,missing")
+    failed = finished.cli("results", finished.id, "--only", "Failed, missing,")
     assert failed.stdout.splitlines() == [finished.results.splitlines()[1]]
 
 
@@ -337,7 +337,11 @@ def test_results_as_parquet(finished: Finished) -> None:
     [
         (("--format", "xml"), "is no format"),
         (("--format", "parquet"), "name a file for it with -o"),
-        (("--only", "lost"), "is no outcome"),
+        (
+            ("--only", "failed,lost"),
+            "--only 'lost' is no outcome; write some of succeeded, failed,",
+        ),
+        (("--only", ","), "--only names no outcome; write some of succeeded, failed,"),
     ],
 )
 def test_results_that_cannot_be_written_so(

@@ -126,7 +126,7 @@ def test_redact(cli: Cli, database: str) -> None:
     ("arguments", "words"),
     [
         (("prune", "--older-than", "90d"), "write --export LOG.jsonl to keep what is removed, or"),
-        ((*OLD, "--export", "x.jsonl", "--no-export"), "write --export LOG.jsonl to keep"),
+        ((*OLD, "--export", "x.jsonl", "--no-export"), "and --no-export does not; leave one out"),
         (("prune", "--older-than", "long", "--no-export"), "--older-than 'long' is no moment"),
         ((*OLD, "--export", "no/x.jsonl"), "the output directory no does not exist"),
         ((*OLD, "--export", "batchtrail.db"), "is the database"),
