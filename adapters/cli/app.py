@@ -23,11 +23,12 @@ interruption: it goes on where it was, and never submits or pays twice.
 
 Settings come from options, then the environment, then a .env file: OPENAI_API_KEY,
 OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID, BATCHTRAIL_DB, BATCHTRAIL_POLL_SCHEDULE
-(seconds, comma-separated), BATCHTRAIL_RECONCILE_WAIT and BATCHTRAIL_MAX_AGE (seconds),
-BATCHTRAIL_HANDLERS (packages, comma-separated), BATCHTRAIL_PRICES (a file of your own prices),
-BATCHTRAIL_COMPRESSION (zstd), and for Azure OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or
-api-key). From the environment alone: BATCHTRAIL_ENCRYPTION_KEYS. BATCHTRAIL_DEBUG=1 shows
-tracebacks.
+(seconds, comma-separated), BATCHTRAIL_RECONCILE_WAIT, BATCHTRAIL_MAX_AGE and BATCHTRAIL_LEASE
+(seconds), BATCHTRAIL_HANDLERS (packages, comma-separated), BATCHTRAIL_PRICES (a file of your own
+prices), BATCHTRAIL_COMPRESSION (zstd), and for Azure BATCHTRAIL_DIALECT (azure),
+OPENAI_API_VERSION and BATCHTRAIL_AUTH (bearer or api-key). From the environment alone:
+BATCHTRAIL_ENCRYPTION_KEYS, and BATCHTRAIL_DEBUG=1, which shows tracebacks. The page
+docs/reference/settings.md tells what each is for.
 
 Exit status: 0 every request succeeded; 3 the batch is over and some request has no success;
 2 bad usage or bad input; 1 anything else, also what `verify` finds; 130 interrupted.
