@@ -439,7 +439,7 @@ def history(
     database: str | None,
     as_json: bool,
 ) -> ExitStatus:
-    """Show everything that happened to a batch, or to one of its requests.
+    """Show all that happened to a batch, or to one of its requests.
 
     Read from the log: when, what, the provider's request ids, and who did it; what one command
     led to bears the same mark (#). With --json, one event a line, complete but for the bodies; of
@@ -540,11 +540,11 @@ def rebuild(*, database: str | None, as_json: bool) -> ExitStatus:
 )
 @options.database
 def export_(*, batches: Sequence[str], output: Path | None, database: str | None) -> ExitStatus:
-    """Write the log as JSON lines that `import` and other programs can read.
+    """Write the log as JSON lines.
 
-    One event a line with everything that it holds, and checksums at the end. Reads only, beside
-    whoever is at work. The same log gives the same bytes from any database. A damaged log is not
-    exported.
+    For `import` and other programs: one event a line with everything that it holds, and checksums
+    at the end. Reads only, beside whoever is at work. The same log gives the same bytes from any
+    database. A damaged log is not exported.
 
         batchtrail export -o log.jsonl
     """
@@ -603,7 +603,7 @@ def prune(
     database: str | None,
     as_json: bool,
 ) -> ExitStatus:
-    """Remove what old batches asked and got; keep what happened and what it cost.
+    """Remove the texts of old batches, and keep what happened.
 
     Only of batches that are done. Events, counts, costs and digests stay, the log bears the seals
     that were taken of it, and tells who pruned what, when, and the SHA-256 of the export. The texts

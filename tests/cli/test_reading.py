@@ -288,6 +288,7 @@ def test_help_of_all(finished: Finished) -> None:
     assert settings == set(re.findall(r"\b(?:OPENAI|BATCHTRAIL)_[A-Z_]+", shown))
     assert "docs/reference/settings.md" in shown
     assert [word for word in COMMANDS if word not in shown] == []
+    assert "..." not in shown.partition("Commands:")[2]
     for status in ("0 every request", "3 the batch", "2 bad usage", "1 anything", "130 interr"):
         assert status in shown
 
