@@ -11,6 +11,7 @@ import click
 from ...version import __version__
 from . import options
 from .exits import ExitStatus, exiting_on_errors
+from .formats import Format
 
 _MOST_LISTED = 1_000_000_000
 """Far beyond any list, and within what a database takes for a number."""
@@ -234,7 +235,8 @@ def status(
     "--format",
     "format_",
     metavar="FORMAT",
-    default="lines",
+    type=click.Choice([each.value for each in Format]),
+    default=Format.LINES.value,
     help="lines: as the provider sent them. jsonl, csv or parquet: a row for each "
     "request with text, value, finish reason, tokens, cost (USD) and error.",
 )
@@ -266,7 +268,9 @@ def results(
     from .results import write_batch_results  # noqa: PLC0415
 
     place = Place(database, base_url)
-    return _run(write_batch_results(batch, place, _file(output), format_=format_, only=only))
+    return _run(
+        write_batch_results(batch, place, _file(output), format_=Format(format_), only=only)
+    )
 
 
 @app.command(interrupted=_IS_KEPT)
@@ -690,7 +694,7 @@ def _seconds(name: str, default: float, what: str) -> Callable[[options.Command]
 )
 @click.option(
     "--dialect",
-    metavar="openai|azure",
+    type=click.Choice(["openai", "azure"]),
     default="openai",
     help="Whose spelling of the API it speaks.",
 )
@@ -731,11 +735,11 @@ def emulator(
 
         batchtrail emulator --port 8080
     """
-    from ..emulator import EmulatorSettings  # noqa: PLC0415
-    from .emulate import parse_deployments, parse_dialect, parse_faults, serve  # noqa: PLC0415
+    from ..emulator import Dialect, EmulatorSettings  # noqa: PLC0415
+    from .emulate import parse_deployments, parse_faults, serve  # noqa: PLC0415
 
     settings = EmulatorSettings(
-        dialect=parse_dialect(dialect),
+        dialect=Dialect(dialect),
         deployments=parse_deployments(deployment),
         host=host,
         port=port,

@@ -6,16 +6,8 @@ import signal
 from collections.abc import Sequence
 
 from ...application.errors import InputError
-from ..emulator import Dialect, EmulatorSettings, Fault, running_emulator
+from ..emulator import EmulatorSettings, Fault, running_emulator
 from .exits import ExitStatus
-
-
-def parse_dialect(text: str) -> Dialect:
-    """A dialect from its word. Raises `InputError` for one that is not spoken."""
-    try:
-        return Dialect(text)
-    except ValueError:
-        raise InputError(f"--dialect is {text!r}; write {' or '.join(Dialect)}") from None
 
 
 def parse_deployments(texts: Sequence[str]) -> dict[str, str]:

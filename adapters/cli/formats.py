@@ -14,15 +14,11 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-def format_of(word: str, *, to_file: bool) -> Format:
-    """The format of this name. Raises `InputError` for none, and for one that cannot be written."""
-    if word not in list(Format):
-        known = ", ".join(Format)
-        raise InputError(f"--format {word!r} is no format; write one of {known}")
-    if word == Format.PARQUET:
+def check_format(format_: Format, *, to_file: bool) -> None:
+    """Raise `InputError` for a format that cannot be written."""
+    if format_ is Format.PARQUET:
         if not to_file:
             raise InputError("a Parquet table is no text; name a file for it with -o")
         from .tables import load_parquet  # noqa: PLC0415 (start-up time)
 
         load_parquet()
-    return Format(word)

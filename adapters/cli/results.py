@@ -8,7 +8,7 @@ from ...application.errors import InputError
 from ...application.views import BatchSummary
 from ...domain.status import Outcome
 from .exits import ExitStatus
-from .formats import Format, format_of
+from .formats import Format, check_format
 from .lists import chosen
 from .output import check_output_path, check_standard_output, write_lines, write_table
 from .place import Place, log_at, trail_at
@@ -17,11 +17,11 @@ from .summing_up import exit_status, sum_up
 
 
 async def write_batch_results(
-    batch: str, place: Place, output: Path | None, *, format_: str, only: Sequence[str]
+    batch: str, place: Place, output: Path | None, *, format_: Format, only: Sequence[str]
 ) -> ExitStatus:
     """Collect what is over, and write the results."""
     wanted = outcomes_of(only) or frozenset(Outcome)
-    shape = format_of(format_, to_file=output is not None)
+    check_format(format_, to_file=output is not None)
     if output is None:
         check_standard_output()
     else:
@@ -31,10 +31,10 @@ async def write_batch_results(
     if not summary.results_collected:
         summary = await _collected(summary.id, place)
     async with log_at(place) as log:
-        if shape is Format.LINES:
+        if format_ is Format.LINES:
             await write_lines(log.result_lines(summary.id, only=wanted), output)
         else:
-            await write_table(log.completions(summary.id), output, shape, only=wanted)
+            await write_table(log.completions(summary.id), output, format_, only=wanted)
     if output is not None:
         sum_up(summary, output)
     return exit_status(summary)

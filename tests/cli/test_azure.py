@@ -79,7 +79,6 @@ def test_endpoint_without_v1_at_openai(cli: Cli, emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--dialect", "azur", "--dialect is 'azur'; write openai or azure"),
         ("--deployment", "nightly", "--deployment is 'nightly'; write a name and a model"),
         ("--deployment", "=gpt-4o", "--deployment is '=gpt-4o'; write a name and a model"),
     ],

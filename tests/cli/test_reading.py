@@ -332,7 +332,6 @@ def test_results_as_parquet(finished: Finished) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--format", "xml"), "is no format"),
         (("--format", "parquet"), "name a file for it with -o"),
         (
             ("--only", "failed,lost"),
