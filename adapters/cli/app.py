@@ -190,8 +190,8 @@ def estimate(
 @click.option(
     "--at",
     metavar="WHEN",
-    help="As it was then: 2026-11-20T03:12Z (without a zone, UTC is meant), 2h or 3d "
-    "(ago), or the number of an event.",
+    help="Show it as it was then: a moment, as 2026-11-20T03:12Z (UTC where no zone is "
+    "written), how long ago, as 2h or 3d, or the number of an event.",
 )
 @click.option("--refresh", is_flag=True, help="Ask the provider first, and record what it says.")
 @click.option(
@@ -244,7 +244,7 @@ def status(
     "--only",
     metavar="OUTCOME",
     multiple=True,
-    help="Write the requests with this outcome alone: succeeded, failed, expired, "
+    help="Write only the requests with this outcome: succeeded, failed, expired, "
     "canceled or missing. May be repeated, or name several with commas.",
 )
 @options.place
@@ -260,7 +260,8 @@ def results(
     """Write the results of a batch.
 
     One line for each request, in input order. A batch that is over at the provider is collected
-    first. A request without a provider line gets a null response and an error with a code.
+    first. A request for which the provider has no line gets one of ours, with a null response and
+    an error with a code.
 
         batchtrail results 3f2a --format csv -o results.csv
     """
@@ -278,7 +279,9 @@ def results(
 @click.option(
     "--as-is",
     is_flag=True,
-    help="Do not wait for result files that are out of reach or cut short.",
+    help="Take what can be fetched now, and do not wait for result files that are out of reach "
+    "or cut short. Requests without a result line are then settled as missing, or as expired or "
+    "canceled with their batch.",
 )
 @options.place
 @options.as_json
@@ -287,9 +290,9 @@ def collect(
 ) -> ExitStatus:
     """Fetch the results of a batch that is over.
 
-    `run`, `results` and the worker do so by themselves. This asks once more for the rows of
-    requests that had none, such as those of a batch that was given up, or settles with --as-is
-    a batch whose result file the provider has deleted.
+    `run`, `results` and the worker do so by themselves. Use this to ask once more for results
+    that were missing, as those of a batch that was given up, or, with --as-is, to settle a batch
+    whose result file the provider has deleted.
 
         batchtrail collect 3f2a
     """
@@ -311,8 +314,8 @@ def collect(
 @click.option(
     "--new",
     is_flag=True,
-    help="Make another batch, even though one was made before (and paid); to go on with it, "
-    "leave this out.",
+    help="Make another batch (and pay for it), even if the same requests were retried before. To "
+    "go on with the newest retry, leave this out.",
 )
 @options.place
 @options.as_json
@@ -328,8 +331,8 @@ def retry(
     """Submit the requests of a batch that had no success once more.
 
     They become a batch of their own, whose id is printed. Taken are those that expired, were
-    canceled or are missing, and those that failed for the server's sake (HTTP 408, 429 or 5xx);
-    what is wrong with a request itself would be wrong again.
+    canceled or are missing, and those that failed because of the server (HTTP 408, 429 or 5xx);
+    a request that is wrong itself would fail again.
 
         batchtrail retry 3f2a
     """
@@ -348,7 +351,7 @@ def retry(
     default=8,
     help="How many batches to submit or collect at once.",
 )
-@click.option("--log-json", is_flag=True, help="Log a JSON object a line, for programs.")
+@click.option("--log-json", is_flag=True, help="Log one JSON object a line, for programs.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
 @options.place
 def worker(
@@ -385,7 +388,7 @@ def worker(
 def cancel(*, batch: str, database: str | None, base_url: str | None, as_json: bool) -> ExitStatus:
     """Ask the provider to stop a batch.
 
-    Finished requests keep their results, and are paid. The provider may take ten minutes. A
+    Finished requests keep their results, and have to be paid. The provider may take ten minutes. A
     batch that was never submitted is canceled at once.
 
         batchtrail cancel 3f2a
@@ -402,31 +405,35 @@ def cancel(*, batch: str, database: str | None, base_url: str | None, as_json: b
     "request",
     metavar="[REQUEST]",
     required=False,
-    help="The custom_id of one request: it alone, with its retries in other batches.",
+    help="The custom_id of a request: show that one alone, with its retries in other batches.",
 )
 @click.option("--all", "every", is_flag=True, help="Show every applied result, not only how many.")
 @click.option(
     "--event",
     metavar="EVENT",
     multiple=True,
-    help="Show this kind of event alone, for example WorkFailed. May be repeated, or "
+    help="Show only this kind of event, for example WorkFailed. May be repeated, or "
     "name several with commas.",
 )
 @click.option(
     "--without",
     metavar="EVENT",
     multiple=True,
-    help="Leave this kind of event out, for example ResultApplied.",
+    help="Leave this kind of event out, for example ResultApplied. May be repeated, or name "
+    "several with commas.",
 )
 @click.option(
     "--since",
     metavar="WHEN",
-    help="Show what was recorded then or later: 2026-11-20T03:12Z (without a zone, UTC "
-    "is meant), or 2h or 3d (ago).",
+    help="Show only what was recorded then or later: a moment, as 2026-11-20T03:12Z (UTC where no "
+    "zone is written), or how long ago, as 2h or 3d.",
 )
-@click.option("--until", metavar="WHEN", help="Show what was recorded then or earlier.")
+@click.option("--until", metavar="WHEN", help="Show only what was recorded then or earlier.")
 @click.option(
-    "-f", "--follow", is_flag=True, help="Go on with what any process records, until Ctrl-C."
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Go on with new events, whichever process records them, until Ctrl-C.",
 )
 @options.database
 @options.as_json
@@ -445,9 +452,10 @@ def history(
 ) -> ExitStatus:
     """Show all that happened to a batch, or to one of its requests.
 
-    Read from the log: when, what, the provider's request ids, and who did it; what one command
-    led to bears the same mark (#). With --json, one event a line, complete but for the bodies; of
-    a request, one batch a line, with what was asked and what came back.
+    A line for each event: when, what, the provider's request ids, and who did it. All that one
+    command led to has the same mark (#). With --json the events are complete but for the texts of
+    requests and results; for one request, there is a line for each batch that had it, with what
+    was asked and what came back.
 
         batchtrail history 3f2a --since 2h --without ResultApplied
     """
@@ -463,23 +471,23 @@ def history(
 @click.option(
     "--against",
     metavar="POSITION:HEX",
-    help="A seal that `seal` printed: the log up to there must still bear it.",
+    help="A seal that `seal` printed earlier: check that nothing before it was changed since.",
 )
 @click.option(
     "--limit",
     metavar="N",
     type=click.IntRange(min=0),
     default=100,
-    help="Print so many differences.",
+    help="How many differences to print at most.",
 )
 @options.database
 @options.as_json
 def verify(*, against: str | None, limit: int, database: str | None, as_json: bool) -> ExitStatus:
-    """Check that the database is what was recorded.
+    """Check that the database holds what was recorded.
 
-    Every digest, every stream and position for gaps, inputs, totals and each row of the views.
-    Reads only, in constant memory, beside whoever is at work. One line for each difference, with
-    its batch, event and position.
+    Recomputes every digest, looks for gaps, and compares inputs, totals and each row of the views
+    with the events. Changes nothing, and may run while others work. Prints a line for each
+    difference, with its batch, event and position.
 
     Exit status: 0 nothing differs; 1 something does, or the database cannot be read on; 2 there
     is no database, or none of ours.
@@ -499,9 +507,9 @@ def verify(*, against: str | None, limit: int, database: str | None, as_json: bo
 def seal(*, full: bool, database: str | None, as_json: bool) -> ExitStatus:
     """Print one digest of the whole log, as POSITION:HEX.
 
-    Goes on from the last seal, by what is stored since; `--full` looks at all of it. Keep it
-    elsewhere: `verify --against` proves later that nothing before it was changed, removed or
-    reordered.
+    Begins at the last seal, and looks only at what was stored since, unless --full is given. Keep
+    what it prints elsewhere: `verify --against` proves later that nothing before it was changed,
+    removed or reordered.
 
         batchtrail seal >> seals.txt
     """
@@ -515,10 +523,10 @@ def seal(*, full: bool, database: str | None, as_json: bool) -> ExitStatus:
 @options.database
 @options.as_json
 def rebuild(*, database: str | None, as_json: bool) -> ExitStatus:
-    """Write the views anew from the log.
+    """Write the tables for look-ups, the views, anew from the log.
 
-    Beside running workers: batch by batch, and nothing that they save is lost. A damaged batch
-    keeps what the views say of it, and the exit status is 1.
+    Goes batch by batch and may run beside workers: nothing that they save is lost. A damaged batch
+    keeps the rows that it has, and the exit status is then 1.
 
         batchtrail rebuild --db sqlite:///batches.db
     """
@@ -540,15 +548,15 @@ def rebuild(*, database: str | None, as_json: bool) -> ExitStatus:
     "--output",
     metavar="LOG.jsonl",
     type=options.PATH,
-    help="Where the lines go, written whole or not at all. Default: standard output.",
+    help="A file for the lines, written whole or not at all. Default: standard output.",
 )
 @options.database
 def export_(*, batches: Sequence[str], output: Path | None, database: str | None) -> ExitStatus:
     """Write the log as JSON lines.
 
     For `import` and other programs: one event a line with everything that it holds, and checksums
-    at the end. Reads only, beside whoever is at work. The same log gives the same bytes from any
-    database. A damaged log is not exported.
+    at the end. Changes nothing, and may run while others work. The same log gives the same bytes
+    from any database. A damaged log is not exported.
 
         batchtrail export -o log.jsonl
     """
@@ -568,9 +576,9 @@ def export_(*, batches: Sequence[str], output: Path | None, database: str | None
 @options.database
 @options.as_json
 def import_(*, path: Path, database: str | None, as_json: bool) -> ExitStatus:
-    """Make the log of an empty database from an export.
+    """Fill an empty database with an exported log.
 
-    Every line is checked, and all of them become the log at once, or none does. `verify`, `seal`
+    Every line is checked, and either all of them are imported or none. `verify`, `seal`
     and `results` then say what they said before, and `run` with the same input finds its batch.
     Go on with one of the two databases only: two would submit and pay twice.
 
@@ -587,16 +595,17 @@ def import_(*, path: Path, database: str | None, as_json: bool) -> ExitStatus:
     "--older-than",
     metavar="AGE",
     required=True,
-    help="Batches to which nothing happened for so long, as 90d or 12w, or since a moment.",
+    help="Take the batches to which nothing has happened for so long, as 90d or 12w, or since a "
+    "moment, as 2026-01-31.",
 )
 @click.option(
     "--export",
     "export_path",
     metavar="LOG.jsonl",
     type=options.PATH,
-    help="A new file: these batches are exported there first, whole or not at all.",
+    help="A new file, to which these batches are exported first, whole or not at all.",
 )
-@click.option("--no-export", is_flag=True, help="Remove the bodies without keeping them.")
+@click.option("--no-export", is_flag=True, help="Remove the texts without keeping a copy.")
 @options.database
 @options.as_json
 def prune(
@@ -609,9 +618,9 @@ def prune(
 ) -> ExitStatus:
     """Remove the texts of old batches, and keep what happened.
 
-    Only of batches that are done. Events, counts, costs and digests stay, the log bears the seals
-    that were taken of it, and tells who pruned what, when, and the SHA-256 of the export. The texts
-    are gone for good but for the export.
+    Only of batches that are done. Events, counts, costs and digests stay, and seals that were
+    taken before still hold. The log tells who pruned what, when, and the SHA-256 of the export.
+    Only the export has the texts then.
 
         batchtrail prune --older-than 90d --export 2026.jsonl
     """
@@ -625,7 +634,7 @@ def prune(
 
 @app.command()
 @options.batch
-@click.argument("request", metavar="REQUEST", help="A custom_id.")
+@click.argument("request", metavar="REQUEST", help="The custom_id of the request.")
 @click.option("--why", metavar="TEXT", help="The reason, for the log.")
 @options.database
 def redact(*, batch: str, request: str, why: str | None, database: str | None) -> ExitStatus:
@@ -666,7 +675,7 @@ def _seconds(name: str, default: float, what: str) -> Callable[[options.Command]
     metavar="PORT",
     type=click.IntRange(min=0, max=65_535),
     default=0,
-    help="0 takes a free port.",
+    help="Port to listen on; 0 takes a free one.",
 )
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on.")
 @click.option(
@@ -676,8 +685,8 @@ def _seconds(name: str, default: float, what: str) -> Callable[[options.Command]
     help="Keep files and batches here. Default: a temporary directory.",
 )
 @_seconds("--validating", 1.0, "Time to check the input.")
-@_seconds("--in-progress", 3.0, "Time to answer it.")
-@_seconds("--finalizing", 0.5, "Time to write files.")
+@_seconds("--in-progress", 3.0, "Time to answer the requests.")
+@_seconds("--finalizing", 0.5, "Time to write the result files.")
 @_seconds("--cancelling", 1.0, "Time a cancel takes.")
 @_seconds("--completion-window", 86_400.0, "Time until an unfinished batch expires.")
 @click.option(
@@ -696,7 +705,7 @@ def _seconds(name: str, default: float, what: str) -> Callable[[options.Command]
     "--dialect",
     type=click.Choice(["openai", "azure"]),
     default="openai",
-    help="Whose spelling of the API it speaks.",
+    help="Whose variant of the API it serves.",
 )
 @click.option(
     "--deployment",
@@ -729,9 +738,9 @@ def emulator(
 ) -> ExitStatus:
     """Serve a stand-in for OpenAI's batch API.
 
-    It runs on this machine and costs nothing. Prints its base URL when it listens, and stops on
-    Ctrl-C or SIGTERM. It answers every
-    request with invented text. Any key but one that begins with sk-invalid is good.
+    It runs on this machine and costs nothing. It prints its base URL when it listens, and stops on
+    Ctrl-C or SIGTERM. Every request is answered with invented text. Any key is good but one that
+    begins with sk-invalid.
 
         batchtrail emulator --port 8080
     """

@@ -23,18 +23,17 @@ output = click.option(
     "--output",
     metavar="OUT.jsonl",
     type=PATH,
-    help="Where the results go, written whole or not at all. Default: standard output.",
+    help="A file for the results, written whole or not at all. Default: standard output.",
 )
 database = click.option(
     "--db",
     "database",
     metavar="URL",
-    help="Database, as sqlite:///FILE (relative), sqlite:////FILE (absolute) or "
-    "postgresql://HOST/NAME. "
-    "Default: BATCHTRAIL_DB, else sqlite:///batchtrail.db.",
+    help="The database: sqlite:///FILE (relative path), sqlite:////FILE (absolute path) or "
+    "postgresql://HOST/NAME. Default: BATCHTRAIL_DB, else sqlite:///batchtrail.db.",
 )
 as_json = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON for a program on standard output."
+    "--json", "as_json", is_flag=True, help="Print JSON on standard output, for programs."
 )
 
 _base_url = click.option(
@@ -45,32 +44,34 @@ _base_url = click.option(
 _new = click.option(
     "--new",
     is_flag=True,
-    help="Make a new batch, even though this input was submitted before (and paid); to go "
-    "on with it, leave this out.",
+    help="Make another batch (and pay for it), even if this input was submitted before. To go on "
+    "with the newest batch of this input, leave this out.",
 )
 _why = click.option(
     "--why",
     metavar="TEXT",
-    help="A description for the log: what this is for. One that a batch has stays.",
+    help="What the batch is for: a description in the log. A batch that was begun before keeps "
+    "the description that it has.",
 )
 _metadata = click.option(
     "--metadata",
     metavar="KEY=VALUE",
     multiple=True,
-    help="A label for the batch in the log; not sent to the provider. May be repeated. Those "
-    "that a batch was begun with stay.",
+    help="A label for the batch in the log; not sent to the provider. May be repeated. A batch "
+    "that was begun before keeps the labels that it has.",
 )
 _handler = click.option(
     "--handler",
     metavar="PACKAGE.MODULE:NAME",
-    help="A class to call when every request has its outcome; BATCHTRAIL_HANDLERS must "
-    "name its package where it runs. A batch that goes on has the one it was begun with.",
+    help="A class to call when every request has its outcome; BATCHTRAIL_HANDLERS must name its "
+    "package for the command or worker that calls it. A batch that was begun before keeps the "
+    "class that it has, and another one is refused.",
 )
 _max_cost = click.option(
     "--max-cost",
     metavar="USD",
-    help="Refuse an input that may cost more, or of which nobody can say; see `estimate`. "
-    "What was submitted before goes on.",
+    help="Refuse an input that may cost more than this, or for which no highest cost is known; "
+    "see `estimate`. An input that was submitted before goes on.",
 )
 
 
