@@ -173,7 +173,8 @@ class OpenAIBatchProvider:
         OpenAI documents no idempotency key, so a second call makes a second batch that costs
         as much as the first. Raises `UnavailableError` and `RateLimitedError` when it surely
         was not done; `OutcomeUnknownError` after a time-out, a lost connection, 408, 409, 423,
-        425, 499, 5xx or an answer that cannot be read; `RefusedError`, `QuotaError`; and
+        425, 499, 5xx, a redirect other than 307 and 308, or an answer that cannot be read;
+        `RefusedError`, `QuotaError`; and
         `NotFoundError` for an input file that is not visible, which happens right after its
         upload (issue reports): wait and create again. Only then is a repeat safe; else look
         through `list_batches` first.
@@ -302,8 +303,9 @@ class OpenAIBatchProvider:
 
         The base URL ends in `/v1` already, so `endpoint` is asked for without its own. Repeated
         only when the request surely was not answered: no connection, or 429. After a time-out, a
-        lost connection, 408, 423, 425, 499 or 5xx the provider may have answered, and charged, a
-        request whose answer was lost: `OutcomeUnknownError`. Raises `RefusedError`, `QuotaError`.
+        lost connection, 408, 423, 425, 499, 5xx or a redirect other than 307 and 308 the provider
+        may have answered, and charged, a request whose answer was lost: `OutcomeUnknownError`.
+        Raises `RefusedError`, `QuotaError`.
         """
         segments = map(_segment, endpoint.removeprefix("/v1").strip("/").split("/"))
 

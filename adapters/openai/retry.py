@@ -37,6 +37,7 @@ _UNCLEAR = frozenset(
 )
 """Refusals by their number that are none: they pass, or say nothing of what was done."""
 
+_NOT_HERE = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
 _FILE_PARAMS = frozenset({"file_id", "input_file_id", "file", "id"})
 _FILE_MISSING = re.compile(
     r"\b(cannot|can't|could not|couldn't|unable to) find (the |an? )?(input )?file\b"
@@ -96,8 +97,8 @@ class Failure:
     @property
     def is_doubtful(self) -> bool:
         """Whether the call may have been carried out all the same."""
-        is_lost = self.status is None or self.status < HTTPStatus.MULTIPLE_CHOICES
-        return self.may_be_done and (is_lost or _is_trouble(self.status or 0))
+        status = self.status
+        return self.may_be_done and (status is None or _is_trouble(status) or _may_follow(status))
 
 
 @frozen
@@ -125,8 +126,10 @@ def error_for(call: Call, failure: Failure) -> ProviderError:  # noqa: PLR0911 -
         return _error(UnauthorizedError, failure)
     if status == HTTPStatus.TOO_MANY_REQUESTS or _is_told_to_wait(call, failure):
         return _error(RateLimitedError, failure)
-    if _is_trouble(status) or (call is Call.CREATE and status == HTTPStatus.CONFLICT):
-        # What a create call is in conflict with may be what it made itself on another way.
+    # What a create call is in conflict with may be what it made itself on another way.
+    is_own_conflict = call is Call.CREATE and status == HTTPStatus.CONFLICT
+    is_led_away = _may_follow(status) and not call.is_repeatable
+    if _is_trouble(status) or is_own_conflict or is_led_away:
         return _error(_lost(call, failure), failure)
     if status == HTTPStatus.NOT_FOUND and call.names_a_resource:
         return _error(NotFoundError, failure)
@@ -201,6 +204,14 @@ def _lost(call: Call, failure: Failure) -> type[ProviderError]:
 
 def _is_trouble(status: int) -> bool:
     return status in _UNCLEAR or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _may_follow(status: int) -> bool:
+    """Whether a success or a redirect may come after the deed, as in POST-redirect-GET.
+
+    307 and 308 do not: they ask for the same call at another address.
+    """
+    return status < HTTPStatus.BAD_REQUEST and status not in _NOT_HERE
 
 
 def _is_about_money(failure: Failure) -> bool:

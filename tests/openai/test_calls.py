@@ -51,6 +51,8 @@ async def do(provider: BatchProvider, call: str) -> object:  # noqa: PLR0911 -- 
 
 CALLS = ["create", "complete", "retrieve", "cancel", "list", "download", "delete"]
 REPEATABLE = CALLS[2:]
+COSTLY = CALLS[:2]
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -523,19 +525,25 @@ async def test_an_unreadable_success_is_an_unknown_outcome(
     assert len(waits) == 3
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("call", ["create", "cancel", "delete"])
+@pytest.mark.parametrize(
+    ("call", "status", "error"),
+    [
+        *((call, status, RefusedError) for call in ("cancel", "delete") for status in REDIRECTS),
+        *((call, status, OutcomeUnknownError) for call in COSTLY for status in (301, 302, 303)),
+        *((call, status, RefusedError) for call in COSTLY for status in (307, 308)),
+    ],
+)
 async def test_a_redirect_of_a_change_is_not_followed(
-    serve: Serve, provider_for: Connect, call: str, status: int
+    serve: Serve, provider_for: Connect, call: str, status: int, error: type[ProviderError]
 ) -> None:
-    """A redirected POST may become a GET, or be done twice."""
+    """A redirected POST may become a GET, be done twice, or have been done already."""
     paths = []
 
     async def answer(request: web.Request) -> web.Response:
         paths.append(request.path)
         return web.Response(status=status, headers={"Location": "/v1/elsewhere"})
 
-    with pytest.raises(RefusedError, match="redirects"):
+    with pytest.raises(error, match="redirects"):
         await do(await provider_for(await serve(answer)), call)
     assert len(paths) == 1
 
