@@ -14,6 +14,7 @@ import msgspec
 from attrs import define, frozen
 
 from .embeddings import vector_base64, vector_json
+from .errors import ApiError, below_minimum, invalid_schema
 from .failures import Failure, asked_failure
 from .models import dimensions_of, is_reasoning, snapshot_of
 from .records import Usage
@@ -27,6 +28,7 @@ from .shapes import (
     REASONING,
     RESPONSE,
 )
+from .structured import SchemaError
 from .templates import quoted
 from .texts import answer_text, structured_text, texts, token_count
 
@@ -69,16 +71,17 @@ def answer(
     failure: Failure | None = None,
     deployments: Mapping[str, str] = _NO_DEPLOYMENTS,
 ) -> Answer:
-    """Return the answer to a request body, or the failure that it asks for.
+    """Return the answer to a request body, or the failure that it asks for or deserves.
 
-    A model that names a deployment is answered by the model behind it.
+    A model that names a deployment is answered by the model behind it. A schema that cannot be
+    used and a limit of no tokens are answered with 400.
 
     Raises msgspec.DecodeError or UnicodeDecodeError for a body that is no JSON object.
     """
     request = _DECODER.decode(body)
     failure = failure or asked_failure(request)
     if failure is not None:
-        return Answer(failure.status, json.dumps(failure.error().envelope()))
+        return _refused(failure.error())
     digest = hashlib.sha1(body, usedforsecurity=False).hexdigest()
     model = str(request.get("model") or "omni-moderation-latest")
     question = _Question(
@@ -89,18 +92,29 @@ def answer(
         int(created),
         answer_bytes,
     )
-    return _ENDPOINTS[endpoint](question)
+    try:
+        return _ENDPOINTS[endpoint](question)
+    except ApiError as error:
+        return _refused(error)
+    except RecursionError:
+        return _refused(ApiError(400, "The request is nested too deeply."))
+
+
+def _refused(error: ApiError) -> Answer:
+    return Answer(error.status, json.dumps(error.envelope()))
 
 
 def _chat(question: _Question) -> Answer:
     form = question.body.get("response_format")
-    prose = _prose(question, "messages", form, _dig(form, "json_schema", "schema"))
+    prose = _prose(
+        question, "messages", form, _dig(form, "json_schema", "schema"), "response_format"
+    )
     return _written(CHAT_COMPLETION, question, prose)
 
 
 def _responses(question: _Question) -> Answer:
     form = _dig(question.body, "text", "format")
-    prose = _prose(question, "input", form, _dig(form, "schema"))
+    prose = _prose(question, "input", form, _dig(form, "schema"), "text.format.schema")
     metadata = question.body.get("metadata")
     return _written(
         RESPONSE,
@@ -173,17 +187,24 @@ def _prose(
     prompt_field: str,
     form: Any = None,
     schema: Any = None,
+    schema_field: str = "",
 ) -> _Prose:
+    """Return the answer to the texts of a field. Raises `ApiError` for what cannot be met."""
     body, seed = question.body, question.seed
     asked = list(texts(body.get(prompt_field))) or [""]
     if _dig(form, "type") in ("json_schema", "json_object"):
-        text = structured_text(schema, asked[-1], seed)
+        try:
+            text = structured_text(schema, asked[-1], seed)
+        except SchemaError as error:
+            raise invalid_schema(schema_field, str(error)) from None
     else:
         text = answer_text(asked[-1], seed, question.answer_bytes)
     tokens = token_count(len(text))
     cut = False
     for name in _LIMITS:
         limit = body.get(name)
+        if isinstance(limit, int) and limit < 1:
+            raise below_minimum(name, limit, 1)
         if isinstance(limit, int) and limit < tokens:
             text, tokens, cut = text[: 4 * limit], limit, True
     reasoning = 64 * (1 + seed % 4) if is_reasoning(question.model) else 0

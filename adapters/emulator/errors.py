@@ -114,6 +114,24 @@ def out_of_range(name: str, value: int, least: int, most: int) -> ApiError:
     )
 
 
+def below_minimum(name: str, value: int, least: int) -> ApiError:
+    """Return the 400 for a number that is too small."""
+    return ApiError(
+        400,
+        f"Invalid '{name}': integer below minimum value. "
+        f"Expected a value >= {least}, but got {value} instead.",
+        param=name,
+        code="integer_below_min_value",
+    )
+
+
+def invalid_schema(name: str, reason: str) -> ApiError:
+    """Return the 400 for a JSON schema that cannot be used; the reason is in words of ours."""
+    return ApiError(
+        400, f"Invalid schema for '{name}': {reason}.", param=name, code="invalid_json_schema"
+    )
+
+
 def too_long(name: str, length: int, most: int) -> ApiError:
     """Return the 400 for a string that is too long."""
     return ApiError(

@@ -14,7 +14,7 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     """Return the request's JSON body."""
     try:
         body = msgspec.json.decode(await request.read())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(
             400, f"We could not parse the JSON body of your request. ({error})"
         ) from error

@@ -53,11 +53,12 @@ def answer_text(question: str, seed: int, size: int | None) -> str:
 
 
 def structured_text(schema: Any, question: str, seed: int) -> str:
-    """Return a JSON document that fits the schema; without one, any object."""
+    """Return a JSON document that fits the schema; without one, any object.
+
+    Raises `SchemaError`.
+    """
     words = _gist(question)
-    return json.dumps(
-        {"answer": words} if not isinstance(schema, dict) else example(schema, words, seed)
-    )
+    return json.dumps({"answer": words} if schema is None else example(schema, words, seed))
 
 
 def _gist(question: str) -> str:

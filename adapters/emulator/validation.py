@@ -83,7 +83,7 @@ def parse_object(text: bytes) -> dict[str, Any] | None:
     """Return the JSON object in the text, or None if it is not one."""
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

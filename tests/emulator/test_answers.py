@@ -7,10 +7,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given, strategies as st
 from openai import APIStatusError, AsyncOpenAI, BadRequestError
 from openai.types import Batch
 
 from batchtrail.adapters.emulator import Emulator, EmulatorSettings, ManualClock
+from batchtrail.adapters.emulator.answers import answer
 
 Submit = Callable[..., Awaitable[Batch]]
 Line = Callable[..., dict[str, Any]]
@@ -195,6 +197,144 @@ async def test_endless_schema_has_an_end(client: AsyncOpenAI) -> None:
         text={"format": {"type": "json_schema", "name": "x", "schema": {"$ref": "#"}}},
     )
     assert response.output_text == "null"
+
+
+UNUSABLE: dict[str, dict[str, Any]] = {
+    "no properties": {"type": "object", "properties": None},
+    "a property that is no schema": {"type": "object", "properties": {"a": 5}},
+    "length as text": {"type": "array", "minItems": "2"},
+    "items in a row": {"type": "array", "items": [{"type": "null"}]},
+    "minimum as text": {"type": "integer", "minimum": "low"},
+    "maximum of null": {"type": "number", "maximum": None},
+    "limit as object": {"type": "number", "exclusiveMinimum": {}},
+    "no type": {"type": []},
+    "type of another kind": {"type": {}},
+    "type that is none": {"type": "text"},
+    "options in no list": {"anyOf": 5},
+    "values in no list": {"enum": {"a": 1}},
+    "reference to nothing": {"$ref": "#/$defs/lost"},
+    "reference into a text": {"$ref": "#/type/0", "type": "object"},
+    "reference that is no text": {"$ref": 7},
+}
+
+
+@pytest.mark.parametrize("schema", UNUSABLE.values(), ids=UNUSABLE.keys())
+async def test_an_unusable_schema_refuses_its_request_alone(
+    *,
+    client: AsyncOpenAI,
+    clock: ManualClock,
+    submit: Submit,
+    line: Line,
+    results: Results,
+    schema: dict[str, Any],
+) -> None:
+    """The other lines are answered, and the batch can be looked at."""
+    form = {"type": "json_schema", "name": "x", "schema": schema}
+    batch = await submit(client, line("good"), line("bad", text={"format": form}))
+    clock.advance(10)
+    batch = await client.batches.retrieve(batch.id)
+    assert batch.request_counts
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (1, 1)
+    bad = (await results(client, batch.error_file_id))["bad"]
+    error = bad["response"]["body"]["error"]
+    assert bad["response"]["status_code"] == 400
+    assert (error["param"], error["code"]) == ("text.format.schema", "invalid_json_schema")
+    with pytest.raises(BadRequestError, match="Invalid schema for 'response_format'"):
+        await client.chat.completions.create(
+            model="gpt-4o",
+            messages=[],
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": schema},
+            },
+        )
+
+
+@pytest.mark.parametrize("schema", ["x", 5, []])
+async def test_a_schema_is_an_object(client: AsyncOpenAI, schema: Any) -> None:
+    """Nothing else is answered as if no schema had been sent."""
+    form: Any = {"type": "json_schema", "name": "x", "schema": schema}
+    with pytest.raises(BadRequestError, match="Invalid schema"):
+        await client.responses.create(model="gpt-5", input="x", text={"format": form})
+
+
+async def test_a_reference_may_be_quoted(client: AsyncOpenAI) -> None:
+    """As JSON pointers in addresses are."""
+    form: Any = {
+        "type": "json_schema",
+        "name": "x",
+        "schema": {"$ref": "#/$defs/a~1b%20c", "$defs": {"a/b c": {"const": 1}}},
+    }
+    response = await client.responses.create(model="gpt-5", input="x", text={"format": form})
+    assert response.output_text == "1"
+
+
+async def test_a_schema_that_branches_without_end_has_one(client: AsyncOpenAI) -> None:
+    """Each level would have ten times the values of the one before."""
+    branch = {"type": "object", "properties": {str(n): {"$ref": "#"} for n in range(10)}}
+    form: Any = {"type": "json_schema", "name": "x", "schema": branch}
+    response = await client.responses.create(model="gpt-5", input="x", text={"format": form})
+    assert len(response.output_text) < 1_000_000
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-9, 9)
+    | st.sampled_from(["object", "array", "integer", "string", "#", "#/items", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(
+            ["type", "properties", "items", "minItems", "minimum", "exclusiveMinimum", "maximum",
+             "enum", "const", "anyOf", "oneOf", "$ref"]
+        ),
+        inner,
+    ),
+)  # fmt: skip
+
+
+@given(ANY, st.integers(-3, 3))
+def test_no_schema_is_too_odd_to_be_answered(schema: Any, limit: int) -> None:
+    """A batch whose results cannot be written could not be looked at any more."""
+    form = {"type": "json_schema", "name": "x", "schema": schema}
+    body = {"model": "gpt-5", "text": {"format": form}, "max_output_tokens": limit}
+    outcome = answer("/v1/responses", json.dumps(body).encode(), created=0, answer_bytes=None)
+    assert (outcome.usage is None) == (outcome.status == 400)
+    json.loads(outcome.body)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+@pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [
+        ("/v1/responses", "max_output_tokens"),
+        ("/v1/chat/completions", "max_completion_tokens"),
+        ("/v1/chat/completions", "max_tokens"),
+        ("/v1/completions", "max_tokens"),
+    ],
+)
+async def test_a_limit_on_tokens_leaves_room_for_one(
+    *,
+    client: AsyncOpenAI,
+    clock: ManualClock,
+    submit: Submit,
+    results: Results,
+    endpoint: str,
+    name: str,
+    limit: int,
+) -> None:
+    """Fewer are refused; no answer has a negative number of tokens."""
+    body = {"model": "gpt-4o", "input": "x", "messages": [], "prompt": "x", name: limit}
+    request = {"custom_id": "a", "method": "POST", "url": endpoint, "body": body}
+    batch = await submit(client, request, endpoint=endpoint)
+    clock.advance(10)
+    batch = await client.batches.retrieve(batch.id)
+    response = (await results(client, batch.error_file_id))["a"]["response"]
+    assert response["status_code"] == 400
+    assert response["body"]["error"] == {
+        "message": f"Invalid '{name}': integer below minimum value. "
+        f"Expected a value >= 1, but got {limit} instead.",
+        "type": "invalid_request_error",
+        "param": name,
+        "code": "integer_below_min_value",
+    }
 
 
 async def test_ordinary_users_ask_for_nothing(client: AsyncOpenAI) -> None:

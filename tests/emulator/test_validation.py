@@ -50,6 +50,7 @@ async def test_all_bad_lines_are_found(
         {**line("number"), "custom_id": 7},
         b"[]",
         b'{"custom_id": "\xff"}',
+        b'{"body": ' + 10_000 * b"[" + 10_000 * b"]" + b"}",
     )
     assert await errors_of(client, clock, batch) == [
         ("invalid_json_line", None, 2),
@@ -66,6 +67,7 @@ async def test_all_bad_lines_are_found(
         ("invalid_type", "custom_id", 13),
         ("invalid_json_line", None, 14),
         ("invalid_json_line", None, 15),
+        ("invalid_json_line", None, 16),
     ]
 
 
