@@ -179,7 +179,7 @@ class Batches:
             urls=self._settings.manners.urls(endpoint),
             max_requests=self._settings.max_requests,
             max_bytes=self._settings.max_input_bytes,
-            model_prefixes=self._settings.model_prefixes,
+            knows=self._settings.knows,
             deployments=self._settings.deployments,
             fail_every=record.fail_every,
         )

@@ -6,15 +6,19 @@ from aiohttp import web
 from . import replies
 from .answers import answer
 from .context import CONTEXT
+from .flaws import flaws
 from .queries import json_object
 
 
 async def complete(request: web.Request) -> web.Response:
-    """Answer one request."""
-    await json_object(request)  # Refuses what is no JSON object.
+    """Answer one request, or refuse it for the first thing that would fail a batch."""
+    body = await json_object(request)
     context = request.app[CONTEXT]
+    endpoint = f"/v1/{request.match_info['endpoint']}"
+    for flaw in flaws(endpoint, body, context.settings.knows):
+        raise flaw.alone
     outcome = answer(
-        f"/v1/{request.match_info['endpoint']}",
+        endpoint,
         await request.read(),
         created=context.clock(),
         answer_bytes=context.settings.answer_bytes,

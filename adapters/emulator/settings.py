@@ -73,7 +73,8 @@ class EmulatorSettings:
         "text-embedding-",
         "text-moderation-",
     )
-    """Beginnings of the model names that exist; all others are `model_not_found`."""
+    """Beginnings of the model names that exist, beside deployments; all others are
+    `model_not_found`."""
 
     unknown_file: Literal["failed", "refused"] = "failed"
     """A create with an unknown input file: OpenAI answers 200 and the batch fails (since 2025),
@@ -93,6 +94,10 @@ class EmulatorSettings:
 
     faults: tuple[Fault, ...] = ()
     """Faults armed from the start; see `Fault`."""
+
+    def knows(self, model: str) -> bool:
+        """Tell whether a request may name this model."""
+        return model in self.deployments or model.startswith(self.model_prefixes)
 
     @property
     def manners(self) -> Manners:

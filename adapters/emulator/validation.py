@@ -5,31 +5,19 @@ rows and for an empty file (here Azure's codes), for a file that is too large, f
 other than POST and for fields of a wrong type (here by analogy).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from .failures import asked_failure
+from .flaws import flaws
 from .models import snapshot_of
 from .records import BatchProblem, Verdict
 
 _REQUIRED: Final = ("custom_id", "method", "url", "body")
-_STREAMING_NAMES: Final = {
-    "/v1/chat/completions": "Chat Completions",
-    "/v1/completions": "Completions",
-    "/v1/responses": "Responses",
-}
-_PROMPT_FIELDS: Final = {
-    "/v1/chat/completions": ("messages",),
-    "/v1/completions": ("prompt",),
-    "/v1/embeddings": ("input",),
-    "/v1/moderations": ("input",),
-    "/v1/responses": ("input", "prompt", "previous_response_id", "conversation"),
-}
-_MODERATIONS: Final = "/v1/moderations"
 
 
 @frozen(kw_only=True)
@@ -41,7 +29,8 @@ class Rules:
     """The spellings of the endpoint that lines may use, all of them the same one."""
     max_requests: int
     max_bytes: int
-    model_prefixes: tuple[str, ...]
+    knows: Callable[[str], bool]
+    """Whether there is a model of this name."""
     deployments: Mapping[str, str]
     fail_every: int | None
 
@@ -189,39 +178,17 @@ class _Check:
                 number, "invalid_type", "Invalid type for 'body': expected an object.", "body"
             )
             return
-        self._check_model(number, body.get("model"))
-        fields = _PROMPT_FIELDS[self._rules.endpoint]
-        if all(body.get(name) is None for name in fields):
-            self._error(
-                number,
-                "invalid_request",
-                f"{fields[0].capitalize()} parameter is required.",
-                f"body.{fields[0]}",
-            )
-        if body.get("stream") and (name := _STREAMING_NAMES.get(self._rules.endpoint)):
-            self._error(
-                number,
-                "streaming_unsupported",
-                f"{name}: Streaming is not supported in the Batch API.",
-                "body.stream",
-            )
+        for flaw in flaws(self._rules.endpoint, body, self._rules.knows):
+            self._errors.append(evolve(flaw.in_batch, line=number))
+        self._check_same_model(number, body.get("model"))
         every = self._rules.fail_every
         if asked_failure(body) or (every and self._total % every == 0):
             self._failing += 1
 
-    def _check_model(self, number: int, model: object) -> None:
-        if not model and self._rules.endpoint == _MODERATIONS:
+    def _check_same_model(self, number: int, model: object) -> None:
+        if not isinstance(model, str) or not self._rules.knows(model):
             return
-        if not model or not isinstance(model, str):
-            self._error(number, "invalid_request", "Model parameter is required.", "body.model")
-        elif not self._is_known(model):
-            self._error(
-                number,
-                "model_not_found",
-                f"The provided model '{model}' is not supported by the Batch API.",
-                "body.model",
-            )
-        elif self._model is None:
+        if self._model is None:
             self._model = model
         elif model != self._model:
             self._error(
@@ -231,10 +198,6 @@ class _Check:
                 "Each batch must contain requests for a single model.",
                 "body.model",
             )
-
-    def _is_known(self, model: str) -> bool:
-        rules = self._rules
-        return model in rules.deployments or model.startswith(rules.model_prefixes)
 
     def _error(self, line: int, code: str, message: str, param: str | None) -> None:
         self._errors.append(BatchProblem(code, message, param, line))

@@ -1,6 +1,6 @@
 """What the fake holds, and the rules by which its files and batches live."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
@@ -35,7 +35,12 @@ class Account:
     """
 
     def __init__(
-        self, limits: Limits, answering: Answering, seed: int, now: Callable[[], datetime]
+        self,
+        limits: Limits,
+        answering: Answering,
+        seed: int,
+        now: Callable[[], datetime],
+        models: Container[str] | None,
     ) -> None:
         self.limits = limits
         self.answers: dict[str, Answer] = {}
@@ -44,6 +49,7 @@ class Account:
         self.inputs: dict[str, StoredFile] = {}
         self.batches: dict[str, FakeBatch] = {}
         self.now = now
+        self._models = models
         self._answering = answering
         self._seed = seed
         self._file_numbers = count(1)
@@ -105,7 +111,8 @@ class Account:
                 request_id=request_id,
             )
         number = len(self.batches) + 1
-        verdict = validate(self.files[request.input_file_id], request.endpoint, self.limits)
+        content = self.files[request.input_file_id]
+        verdict = validate(content, request.endpoint, self.limits, self._models)
         batch = FakeBatch(number, f"batch_{number:08d}", request, self.now(), verdict)
         self.batches[batch.id] = batch
         return batch
@@ -155,7 +162,8 @@ class Account:
 
     def answer_now(self, endpoint: str, body: bytes, request_id: str) -> DirectAnswer:
         """Answer a synchronous request, or raise the error that it is answered with."""
-        request = read_request(endpoint, body, next(self._direct_numbers), request_id)
+        number = next(self._direct_numbers)
+        request = read_request(endpoint, body, number, request_id, self._models)
         answer = self._answer(request)
         return direct_answer(request, answer, lambda: self.now().timestamp(), request_id)
 

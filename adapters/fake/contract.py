@@ -313,8 +313,17 @@ class BatchProviderContract:
         assert body["model"] == row["response"]["body"]["model"]
 
     async def test_direct_refusals(self, actor: Actor) -> None:
-        """An unknown endpoint and a body that is no JSON are refused."""
-        for endpoint, body in (("/v1/nothing", actor.body_bytes), (actor.endpoint, b"not JSON")):
+        """An unknown endpoint, a body that is no JSON, and no or an unknown model are refused."""
+        unknown_model = {**actor.body, "model": "batchtrail-no-such-model"}
+        calls = [
+            ("/v1/nothing", actor.body_bytes),
+            (actor.endpoint, b"not JSON"),
+            (actor.endpoint, msgspec.json.encode(unknown_model)),
+        ]
+        if actor.endpoint not in actor.provider.limits.endpoints_without_model:
+            no_model = {name: value for name, value in actor.body.items() if name != "model"}
+            calls.append((actor.endpoint, msgspec.json.encode(no_model)))
+        for endpoint, body in calls:
             with pytest.raises(RefusedError) as refused:
                 await actor.provider.complete_request(endpoint, body)
             assert refused.value.http_status in {400, 404}

@@ -1,6 +1,6 @@
 """Synchronous requests: one request, answered at once as a batch would answer it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -33,10 +33,12 @@ _ERRORS: dict[int, type[ProviderError]] = {
 _SERVER_ERROR = 500
 
 
-def read_request(endpoint: str, body: bytes, number: int, request_id: str) -> InputRequest:
+def read_request(
+    endpoint: str, body: bytes, number: int, request_id: str, models: Container[str] | None
+) -> InputRequest:
     """Read a request, which gets the custom_id `direct-` and its number.
 
-    Raises `RefusedError` for what OpenAI answers with 4xx.
+    Raises `RefusedError` for what OpenAI answers with 4xx. `models` as for `validate`.
     """
     if endpoint not in DIRECT_ENDPOINTS:
         raise RefusedError(f"Invalid URL (POST {endpoint})", http_status=404, request_id=request_id)
@@ -52,7 +54,15 @@ def read_request(endpoint: str, body: bytes, number: int, request_id: str) -> In
         raise RefusedError(
             "you must provide a model parameter", http_status=400, request_id=request_id
         )
-    return InputRequest(number, f"direct-{number}", endpoint, content)
+    request = InputRequest(number, f"direct-{number}", endpoint, content)
+    if not request.has_known_model(models):
+        raise RefusedError(
+            f"The model `{request.model}` does not exist or you do not have access to it.",
+            code="model_not_found",
+            http_status=404,
+            request_id=request_id,
+        )
+    return request
 
 
 def direct_answer(

@@ -1,6 +1,6 @@
 """What validation makes of an input file: its requests, or the list of what is wrong in it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +22,10 @@ class InputRequest:
     def model(self) -> str | None:
         """The model that the request names."""
         return self.body.get("model")
+
+    def has_known_model(self, models: Container[str] | None) -> bool:
+        """Whether its model is one of these, None being every name; no model is known as well."""
+        return models is None or self.model is None or self.model in models
 
 
 @frozen
@@ -46,14 +50,19 @@ def begins_with_json(content: bytes) -> bool:
     return True
 
 
-def validate(content: bytes, endpoint: str, limits: Limits) -> Verdict:
-    """Read an input file as OpenAI does, and collect every bad line with OpenAI's codes."""
+def validate(
+    content: bytes, endpoint: str, limits: Limits, models: Container[str] | None = None
+) -> Verdict:
+    """Read an input file as OpenAI does, and collect every bad line with OpenAI's codes.
+
+    `models` are the names of the models that exist; None is every name.
+    """
     if len(content) > limits.max_bytes:
         return Verdict((), (_too_large(limits),))
     lines = content.removesuffix(b"\n").split(b"\n")
     if len(lines) > limits.max_requests:
         return Verdict((), (_too_many(limits),))
-    reader = _Reader(endpoint, limits)
+    reader = _Reader(endpoint, limits, models)
     for number, raw in enumerate(lines, 1):
         reader.read(number, raw)
     return Verdict((), tuple(reader.errors)) if reader.errors else Verdict(tuple(reader.requests))
@@ -62,11 +71,12 @@ def validate(content: bytes, endpoint: str, limits: Limits) -> Verdict:
 class _Reader:
     """Reads line after line; a line is refused for the first rule that it breaks."""
 
-    def __init__(self, endpoint: str, limits: Limits) -> None:
+    def __init__(self, endpoint: str, limits: Limits, models: Container[str] | None) -> None:
         self.requests: list[InputRequest] = []
         self.errors: list[BatchProblem] = []
         self._endpoint = endpoint
         self._needs_model = endpoint not in limits.endpoints_without_model
+        self._models = models
         self._custom_ids: set[str] = set()
 
     def read(self, number: int, raw: bytes) -> None:
@@ -117,6 +127,9 @@ class _Reader:
                 "request. The custom_id parameter must be unique for each request in a batch."
             )
             return self._refuse(request.number, "duplicate_custom_id", message, "custom_id")
+        if not request.has_known_model(self._models):
+            message = f"The provided model '{request.model}' is not supported by the Batch API."
+            return self._refuse(request.number, "model_not_found", message, "body.model")
         if self.requests and request.model != self.requests[0].model:
             message = (
                 f"The model '{request.model}' for this request does not match the rest of the "

@@ -1,6 +1,6 @@
 """The fake provider: the port in memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Container, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count, islice
@@ -33,7 +33,7 @@ class FakeBatchProvider(Script):
     lines come in an order that `seed` decides. `now` gives the `created_at` of files and batches;
     by default a fixed start and one second more at each reading. `chunk_size` is the size in
     bytes of a download's pieces, `page_size` the number of batches on a page of the list; both
-    may be set at any time.
+    may be set at any time. `models` are the names of the models that exist; None is every name.
 
     The verbs that drive it are those of `Script`.
     """
@@ -49,8 +49,9 @@ class FakeBatchProvider(Script):
         now: Callable[[], datetime] | None = None,
         chunk_size: int = 65_536,
         page_size: int = 20,
+        models: Container[str] | None = None,
     ) -> None:
-        super().__init__(Account(limits, answering, seed, now or seconds_from_start()))
+        super().__init__(Account(limits, answering, seed, now or seconds_from_start(), models))
         self.name = name
         self.limits = limits
         self.auto = auto

@@ -14,7 +14,9 @@ class FakeStage:
     page_size = 3
 
     def __init__(self) -> None:
-        self.provider = FakeBatchProvider(page_size=self.page_size, chunk_size=50)
+        self.provider = FakeBatchProvider(
+            page_size=self.page_size, chunk_size=50, models={"gpt-4o-mini"}
+        )
         self.expires_with: int | None = None
 
     async def finish(self, batch_id: str) -> None:

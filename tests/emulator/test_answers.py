@@ -337,6 +337,33 @@ async def test_a_limit_on_tokens_leaves_room_for_one(
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "status", "param", "code"),
+    [
+        ({"model": None}, 400, None, None),
+        ({"model": 5}, 400, None, None),
+        ({"model": "llama"}, 404, None, "model_not_found"),
+        ({"input": None}, 400, "input", "missing_required_parameter"),
+        ({"stream": True}, 400, "stream", "streaming_unsupported"),
+    ],
+)
+async def test_synchronous_endpoints_refuse_what_fails_a_batch(
+    *,
+    emulator: Emulator,
+    http: aiohttp.ClientSession,
+    changes: dict[str, Any],
+    status: int,
+    param: str | None,
+    code: str | None,
+) -> None:
+    """With the status, and in the words, of a call."""
+    body = {"model": "gpt-5", "input": "x", **changes}
+    async with http.post(f"{emulator.base_url}/responses", json=body) as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["param"], error["code"]) == (status, param, code)
+    assert "Batch" not in error["message"]
+
+
 async def test_ordinary_users_ask_for_nothing(client: AsyncOpenAI) -> None:
     """A `user` that is no wish is just a user."""
     response = await client.responses.create(model="gpt-5", input="x", user="emulator")

@@ -64,3 +64,13 @@ async def test_a_request_needs_a_model(provider: FakeBatchProvider) -> None:
     with pytest.raises(RefusedError, match="model"):
         await provider.complete_request(CHAT, b"{}")
     assert (await provider.complete_request("/v1/moderations", b"{}")).status_code == 200
+
+
+async def test_only_the_models_that_are_named_exist() -> None:
+    """By default all do; moderations without a model have one of their own."""
+    provider = FakeBatchProvider(models={"m"})
+    assert (await provider.complete_request(CHAT, BODY)).status_code == 200
+    assert (await provider.complete_request("/v1/moderations", b"{}")).status_code == 200
+    with pytest.raises(RefusedError, match="does not exist") as refused:
+        await provider.complete_request(CHAT, b'{"model": "other"}')
+    assert (refused.value.code, refused.value.http_status) == ("model_not_found", 404)

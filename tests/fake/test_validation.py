@@ -66,6 +66,14 @@ async def test_bad_line_fails_the_batch(
     assert error.message
 
 
+async def test_an_unknown_model_fails_the_batch() -> None:
+    """Where the models that exist are named."""
+    provider = FakeBatchProvider(models={"gpt-5-nano"})
+    content = line(custom_id="a") + line(body={"model": "gpt-9", "input": "x"})
+    (error,) = await errors_of(provider, Actor(provider, "/v1/responses", {}), content)
+    assert (error.code, error.param, error.line) == ("model_not_found", "body.model", 2)
+
+
 async def test_every_bad_line_is_reported(provider: FakeBatchProvider, actor: Actor) -> None:
     """Validation does not stop at the first error."""
     content = line(custom_id="a") + b"{\n" + line() + line(method="GET", custom_id="c")
