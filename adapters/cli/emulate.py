@@ -1,12 +1,13 @@
 """The `emulator` command: serve until somebody says stop."""
 
 import asyncio
-import json
 import signal
 from collections.abc import Sequence
 
+import msgspec
+
 from ...application.errors import InputError
-from ..emulator import EmulatorSettings, Fault, running_emulator
+from ..emulator import EmulatorSettings, Fault, read_fault, running_emulator
 from .exits import ExitStatus
 
 
@@ -24,17 +25,12 @@ def parse_deployments(texts: Sequence[str]) -> dict[str, str]:
 
 
 def parse_faults(texts: Sequence[str]) -> tuple[Fault, ...]:
-    """Faults from their JSON texts. Raises `InputError` for one that does not exist."""
+    """Faults from their JSON texts. Raises `InputError` for one that cannot be read."""
     faults = []
     for text in texts:
         try:
-            faults.append(Fault(**json.loads(text)))
-        except TypeError:
-            raise InputError(
-                f"--fault {text!r} is no fault: it needs op and kind, and may have times, skip, "
-                "seconds, retry_after, applied, bytes, count, fraction and word"
-            ) from None
-        except ValueError as error:
+            faults.append(read_fault(msgspec.json.decode(text)))
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise InputError(
                 f"--fault {text!r} is no fault: {error}; write for example "
                 '{"op": "create", "kind": "reset_after"}'

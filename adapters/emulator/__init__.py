@@ -4,7 +4,7 @@ from .app import CALLS, FAULTS, create_app
 from .calls import Calls
 from .clock import ManualClock
 from .dialects import Dialect
-from .faults import Fault, FaultKind, Faults, Operation
+from .faults import Fault, FaultKind, Faults, Operation, read_fault
 from .server import Emulator, running_emulator
 from .settings import EmulatorSettings
 
@@ -21,5 +21,6 @@ __all__ = [
     "ManualClock",
     "Operation",
     "create_app",
+    "read_fault",
     "running_emulator",
 ]

@@ -9,14 +9,13 @@ GET    /_emulator/calls    {"create": {"received": 1, "applied": 1}, ...}
 
 from typing import Any
 
-import attrs
 import msgspec
 from aiohttp import web
 
 from . import replies
 from .context import CONTEXT
 from .errors import ApiError
-from .faults import Fault
+from .faults import read_fault
 from .queries import json_object
 
 
@@ -29,9 +28,7 @@ async def arm_faults(request: web.Request) -> web.Response:
     """Arm faults, all of the body or none."""
     body = await json_object(request)
     try:
-        faults = [
-            _fault(each) for each in msgspec.convert(body.get("faults"), list[dict[str, Any]])
-        ]
+        faults = [read_fault(each) for each in msgspec.convert(body.get("faults"), list[Any])]
     except msgspec.ValidationError as error:
         raise ApiError(400, f"Invalid fault: {error}", param="faults") from error
     request.app[CONTEXT].faults.arm(*faults)
@@ -47,10 +44,3 @@ async def disarm_faults(request: web.Request) -> web.Response:
 async def show_calls(request: web.Request) -> web.Response:
     """Show how often each operation was called."""
     return replies.pretty(request.app[CONTEXT].calls.as_json())
-
-
-def _fault(fields: dict[str, Any]) -> Fault:
-    unknown = fields.keys() - {each.name for each in attrs.fields(Fault)}
-    if unknown:
-        raise msgspec.ValidationError(f"unknown fields {sorted(unknown)}")
-    return msgspec.convert(fields, Fault)

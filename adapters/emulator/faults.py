@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from math import inf
 
-from attrs import evolve, field, frozen
+import msgspec
+from attrs import evolve, field, fields, frozen
 from attrs.validators import ge, lt, optional
 
 
@@ -164,7 +165,7 @@ class Fault:
     """Calls that are let through first."""
     seconds: float | None = field(default=None, validator=optional(ge(0)))
     """None is the kind's own: 605 for cancelling, for ever for what is hidden, else 1."""
-    retry_after: float | None = None
+    retry_after: float | None = field(default=None, validator=optional(ge(0)))
     """Value of the `Retry-After` header, seconds."""
     applied: bool = False
     """Whether the call takes effect although its answer is an error or late."""
@@ -206,6 +207,19 @@ class Fault:
     def end_of(self, size: int) -> int:
         """Return how many bytes of a body of that size are sent."""
         return size // 2 if self.bytes is None else min(self.bytes, size)
+
+
+def read_fault(value: object) -> Fault:
+    """Return the fault that a JSON value describes.
+
+    Raises `msgspec.ValidationError`, whose text says what is wrong, also for a misspelt field.
+    """
+    names = [each.name for each in fields(Fault)]
+    unknown = [name for name in value if name not in names] if isinstance(value, dict) else []
+    if unknown:
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise msgspec.ValidationError(f"it has no {unknown[0]!r}, but {listed}")
+    return msgspec.convert(value, Fault)
 
 
 class Faults:

@@ -151,7 +151,21 @@ def test_metadata(cli: Cli, emulator: Emulator, label: str) -> None:
         (["emulator", "--port", "99999"], "'--port'"),
         (["emulator", "--dialect", "latin"], "'latin' is not one of 'openai', 'azure'"),
         (["emulator", "--fault", "{}"], "--fault '{}' is no fault"),
-        (["emulator", "--fault", '{"op": "create", "kind": "fire"}'], "is no fault: 'fire'"),
+        (["emulator", "--fault", "{"], "--fault '{' is no fault: Input data was truncated"),
+        (["emulator", "--fault", "[]"], "is no fault: Expected `object`, got `array`"),
+        (["emulator", "--fault", '{"op": "create", "kind": "fire"}'], "value 'fire' - at `$.kind`"),
+        (
+            ["emulator", "--fault", '{"op": "list", "kind": "rate_limit", "retry_after": "soon"}'],
+            "is no fault: Expected `float | null`, got `str` - at `$.retry_after`; write for",
+        ),
+        (
+            ["emulator", "--fault", '{"op": "list", "kind": "delay", "times": "x"}'],
+            "is no fault: Expected `int | null`, got `str` - at `$.times`; write for example",
+        ),
+        (
+            ["emulator", "--fault", '{"op": "list", "kind": "delay", "second": 1}'],
+            "is no fault: it has no 'second', but op, kind, times, skip, seconds, retry_after,",
+        ),
     ],
     ids=" ".join,
 )

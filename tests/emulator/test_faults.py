@@ -372,6 +372,7 @@ def test_skipped_calls_are_let_through() -> None:
         {"op": "list", "kind": "reset"},
         {"op": "list", "kind": "chunked"},
         {"op": "list", "kind": "delay", "times": -1},
+        {"op": "list", "kind": "rate_limit", "retry_after": -1},
         {"op": "create", "kind": "expire", "fraction": 1},
         {"op": "download", "kind": "unavailable", "applied": True},
     ],
@@ -405,6 +406,9 @@ async def test_control_routes(emulator: Emulator, http: aiohttp.ClientSession) -
     [
         {},
         {"faults": [{"op": "create"}]},
+        {"faults": [[]]},
+        {"faults": [{"op": "list", "kind": "rate_limit", "retry_after": "soon"}]},
+        {"faults": [{"op": "list", "kind": "rate_limit", "retry_after": -1}]},
         {"faults": [{"op": "create", "kind": "delay", "second": 1}]},
         {"faults": [{"op": "create", "kind": "chunked"}]},
     ],
