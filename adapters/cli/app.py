@@ -739,8 +739,9 @@ def emulator(
     """Serve a stand-in for OpenAI's batch API.
 
     It runs on this machine and costs nothing. It prints its base URL when it listens, and stops on
-    Ctrl-C or SIGTERM. Every request is answered with invented text. Any key is good but one that
-    begins with sk-invalid.
+    Ctrl-C or SIGTERM. Every request is answered with invented text; pictures are one pixel, videos
+    have no clip, and both are answered in batches only. Any key is good but one that begins with
+    sk-invalid.
 
         batchtrail emulator --port 8080
     """

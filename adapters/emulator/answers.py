@@ -25,8 +25,11 @@ from .shapes import (
     EMBEDDINGS,
     MODERATION,
     MODERATION_RESULT,
+    PICTURE,
+    PICTURES,
     REASONING,
     RESPONSE,
+    VIDEO,
 )
 from .structured import SchemaError
 from .templates import quoted
@@ -34,6 +37,10 @@ from .texts import answer_text, structured_text, texts, token_count
 
 _DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 _NO_DEPLOYMENTS: Final[Mapping[str, str]] = {}
+_PICTURE_TOKENS: Final = 272
+_MOST_PICTURES: Final = 10
+_CLIP_LIFE: Final = 86_400
+"""Seconds for which the clip of a video can be fetched (OpenAI's batch guide, 2026)."""
 _LIMITS: Final = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 
 
@@ -161,12 +168,45 @@ def _moderations(question: _Question) -> Answer:
     )
 
 
+def _pictures(question: _Question) -> Answer:
+    wanted = question.body.get("n")
+    count = wanted if isinstance(wanted, int) and 1 <= wanted <= _MOST_PICTURES else 1
+    usage = Usage(
+        input=token_count(len(str(question.body.get("prompt")))), output=count * _PICTURE_TOKENS
+    )
+    values = {
+        "created": question.created,
+        "data": ", ".join([PICTURE] * count),
+        "input": usage.input,
+        "output": usage.output,
+        "total": usage.input + usage.output,
+    }
+    return Answer(200, PICTURES % values, usage)
+
+
+def _video(question: _Question) -> Answer:
+    body = question.body
+    values = {
+        "tag": question.digest,
+        "model": quoted(question.model),
+        "created": question.created,
+        "expires": question.created + _CLIP_LIFE,
+        "prompt": quoted(str(body.get("prompt"))),
+        "size": quoted(str(body.get("size") or "720x1280")),
+        "seconds": quoted(str(body.get("seconds") or "4")),
+    }
+    return Answer(200, VIDEO % values, Usage())
+
+
 _ENDPOINTS: Final[Mapping[str, Callable[[_Question], Answer]]] = {
     "/v1/chat/completions": _chat,
     "/v1/completions": _completions,
     "/v1/embeddings": _embeddings,
+    "/v1/images/edits": _pictures,
+    "/v1/images/generations": _pictures,
     "/v1/moderations": _moderations,
     "/v1/responses": _responses,
+    "/v1/videos": _video,
 }
 ENDPOINTS: Final = tuple(_ENDPOINTS)
 """The endpoints that a batch may address, in alphabetical order."""

@@ -11,14 +11,19 @@ from .records import BatchProblem
 _STREAMING_NAMES: Final = {
     "/v1/chat/completions": "Chat Completions",
     "/v1/completions": "Completions",
+    "/v1/images/edits": "Images",
+    "/v1/images/generations": "Images",
     "/v1/responses": "Responses",
 }
 _PROMPT_FIELDS: Final = {
     "/v1/chat/completions": ("messages",),
     "/v1/completions": ("prompt",),
     "/v1/embeddings": ("input",),
+    "/v1/images/edits": ("prompt",),
+    "/v1/images/generations": ("prompt",),
     "/v1/moderations": ("input",),
     "/v1/responses": ("input", "prompt", "previous_response_id", "conversation"),
+    "/v1/videos": ("prompt",),
 }
 _MODERATIONS: Final = "/v1/moderations"
 

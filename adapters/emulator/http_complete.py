@@ -1,4 +1,7 @@
-"""The synchronous endpoints, answered by the same generator as batch lines."""
+"""The synchronous endpoints, answered by the same generator as batch lines.
+
+Those for pictures and videos are not here: outside of batches they take forms and make jobs.
+"""
 
 import msgspec
 from aiohttp import web

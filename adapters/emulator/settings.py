@@ -63,6 +63,7 @@ class EmulatorSettings:
         "babbage-",
         "chatgpt-",
         "codex-",
+        "dall-e-",
         "davinci-",
         "ft:",
         "gpt-",
@@ -70,6 +71,7 @@ class EmulatorSettings:
         "o3",
         "o4-",
         "omni-moderation-",
+        "sora-",
         "text-embedding-",
         "text-moderation-",
     )

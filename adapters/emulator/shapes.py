@@ -149,6 +149,44 @@ MODERATION_RESULT: Final = json.dumps(
 
 MODERATION: Final = template({"id": "modr-<tag>", "model": "<model>", "results": ["<results>"]})
 
+# A PNG of one pixel.
+_PICTURE: Final = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+PICTURE: Final = json.dumps({"b64_json": _PICTURE})
+
+PICTURES: Final = template(
+    {
+        "created": "<created>",
+        "data": ["<data>"],
+        "usage": {
+            "total_tokens": "<total>",
+            "input_tokens": "<input>",
+            "output_tokens": "<output>",
+            "input_tokens_details": {"text_tokens": "<input>", "image_tokens": 0},
+        },
+    }
+)
+
+VIDEO: Final = template(
+    {
+        "id": "video_<tag>",
+        "object": "video",
+        "model": "<model>",
+        "status": "completed",
+        "progress": 100,
+        "created_at": "<created>",
+        "completed_at": "<created>",
+        "expires_at": "<expires>",
+        "prompt": "<prompt>",
+        "size": "<size>",
+        "seconds": "<seconds>",
+        "remixed_from_video_id": None,
+        "error": None,
+    }
+)
+
 _RESULT: Final = {
     "custom_id": "<custom_id>",
     "response": {"status_code": "<status>", "request_id": "<request_id>", "body": "<body>"},

@@ -1,5 +1,6 @@
 """The generated answers: shapes, determinism, and the lines they stand in."""
 
+import base64
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -9,10 +10,11 @@ import aiohttp
 import pytest
 from hypothesis import given, strategies as st
 from openai import APIStatusError, AsyncOpenAI, BadRequestError
-from openai.types import Batch
+from openai.types import Batch, ImagesResponse, Video
 
 from batchtrail.adapters.emulator import Emulator, EmulatorSettings, ManualClock
-from batchtrail.adapters.emulator.answers import answer
+from batchtrail.adapters.emulator.answers import ENDPOINTS, answer
+from batchtrail.application.ports import OPENAI_LIMITS
 
 Submit = Callable[..., Awaitable[Batch]]
 Line = Callable[..., dict[str, Any]]
@@ -111,6 +113,58 @@ async def test_batch_and_synchronous_answers_agree(
     answer = (await results(client, batch.output_file_id))["a"]["response"]["body"]
     times = {"created": 0, "created_at": 0}
     assert {**answer, **times} == {**direct, **times}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "more"),
+    [
+        ("/v1/images/generations", {"n": 2}),
+        ("/v1/images/edits", {"n": 2, "images": [{"file_id": "file-1"}]}),
+    ],
+)
+async def test_sdk_reads_pictures(
+    *,
+    client: AsyncOpenAI,
+    clock: ManualClock,
+    submit: Submit,
+    results: Results,
+    endpoint: str,
+    more: dict[str, Any],
+) -> None:
+    """As many as are asked for, the same small one each time, with their tokens."""
+    body = {"model": "gpt-image-1", "prompt": 'A red "dot".', **more}
+    request = {"custom_id": "a", "method": "POST", "url": endpoint, "body": body}
+    batch = await submit(client, request, endpoint=endpoint)
+    clock.advance(10)
+    batch = await client.batches.retrieve(batch.id)
+    row = (await results(client, batch.output_file_id))["a"]
+    answered = ImagesResponse.model_validate(row["response"]["body"], strict=True)
+    pictures = [base64.b64decode(each.b64_json or "") for each in answered.data or []]
+    assert len(pictures) == 2
+    assert all(each.startswith(b"\x89PNG") for each in pictures)
+    assert answered.usage
+    assert batch.usage
+    assert answered.usage.total_tokens == batch.usage.total_tokens > 0
+
+
+async def test_sdk_reads_videos(
+    client: AsyncOpenAI, clock: ManualClock, submit: Submit, results: Results
+) -> None:
+    """A video that is done, in the size and of the length that were asked for."""
+    body = {"model": "sora-2", "prompt": 'A "dot".', "size": "1280x720", "seconds": "8"}
+    request = {"custom_id": "a", "method": "POST", "url": "/v1/videos", "body": body}
+    batch = await submit(client, request, endpoint="/v1/videos")
+    clock.advance(10)
+    batch = await client.batches.retrieve(batch.id)
+    row = (await results(client, batch.output_file_id))["a"]
+    video = Video.model_validate(row["response"]["body"], strict=True)
+    assert (video.status, video.progress, video.error) == ("completed", 100, None)
+    assert (video.prompt, video.size, video.seconds) == ('A "dot".', "1280x720", "8")
+
+
+def test_every_endpoint_of_batches_is_answered() -> None:
+    """Those that the adapter and the fake take."""
+    assert set(ENDPOINTS) == OPENAI_LIMITS.endpoints
 
 
 async def test_sdk_reads_responses(client: AsyncOpenAI) -> None:
