@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
 from http import HTTPMethod
 from typing import NoReturn, TypeVar, cast
 from urllib.parse import quote
@@ -35,7 +33,7 @@ from .dialect import create_endpoint
 from .proxies import environment_proxy
 from .retry import Call, Failure
 from .settings import OpenAISettings
-from .transport import Answer, Request, Surroundings, Transport
+from .transport import Answer, Request, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +99,9 @@ class OpenAIBatchProvider:
         settings: OpenAISettings,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
-        self._transport = Transport(session, settings, Surroundings(sleep, chance, now))
+        self._transport = Transport(session, settings, sleep)
         self._renamed: set[str] = set()
 
     @property

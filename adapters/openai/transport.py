@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPMethod, HTTPStatus
 from typing import TypeVar
 
@@ -54,15 +55,6 @@ class Answer:
     request_id: str | None
 
 
-@frozen
-class Surroundings:
-    """What a test replaces: waiting, chance (a number from [0, 1)) and the time of day in UTC."""
-
-    sleep: Callable[[float], Awaitable[None]]
-    chance: Callable[[], float]
-    now: Callable[[], datetime]
-
-
 class Transport:
     """Makes calls on a session that somebody else owns.
 
@@ -72,11 +64,14 @@ class Transport:
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, settings: OpenAISettings, surroundings: Surroundings
+        self,
+        session: aiohttp.ClientSession,
+        settings: OpenAISettings,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._session = session
         self._settings = settings
-        self._surroundings = surroundings
+        self._sleep = sleep
         self._origin = URL(settings.base_url).origin()
         self._backoff = Backoff(
             settings.max_attempts, settings.first_backoff, settings.longest_backoff
@@ -125,12 +120,12 @@ class Transport:
             await self._wait_or_raise(request.call, begun, attempt)
 
     async def _wait_or_raise(self, call: Call, failure: Failure, attempt: int) -> None:
-        chance = self._surroundings.chance()
+        chance = random.random()  # noqa: S311 -- spreads the load, keeps no secret
         wait = wait_before_repeat(call, failure, attempt, self._backoff, chance)
         if wait is None:
             raise error_for(call, failure)
         logger.info("%s: %s; repeated in %.1f s", call.value, failure.message, wait)
-        await self._surroundings.sleep(wait)
+        await self._sleep(wait)
 
     async def _attempt(self, request: Request, read: Callable[[Answer], T]) -> T | Failure:
         body = request.body() if request.body is not None else None
@@ -231,7 +226,7 @@ class Transport:
             param=redact(error.param) if error.param else None,
             kind=error.kind,
             request_id=self._request_id(response),
-            retry_after=retry_after(response.headers, self._surroundings.now()),
+            retry_after=retry_after(response.headers, datetime.now(UTC)),
             should_retry=should_retry(response.headers),
         )
 
