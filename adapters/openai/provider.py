@@ -31,7 +31,7 @@ from . import wire
 from .bodies import JsonBody, UploadBody, WrongSizeError
 from .dialect import create_endpoint
 from .proxies import environment_proxy
-from .retry import Call, Failure
+from .retry import Failure, Operation
 from .settings import OpenAISettings
 from .transport import Answer, Request, Transport
 
@@ -137,7 +137,7 @@ class OpenAIBatchProvider:
                 lines, filename=filename, size=size, stall_timeout=self._settings.read_timeout
             )
 
-        request = Request(Call.UPLOAD, HTTPMethod.POST, self._settings.url("files"), body)
+        request = Request(Operation.UPLOAD, HTTPMethod.POST, self._settings.url("files"), body)
         problem = None
         try:
             uploaded = await self._transport.fetch(
@@ -179,7 +179,7 @@ class OpenAIBatchProvider:
         content = wire.create_body(evolve(request, endpoint=endpoint))
         return await self._transport.fetch(
             Request(
-                Call.CREATE,
+                Operation.CREATE,
                 HTTPMethod.POST,
                 self._settings.url("batches"),
                 lambda: JsonBody(content),
@@ -193,7 +193,7 @@ class OpenAIBatchProvider:
 
         Raises `NotFoundError`. A repeat is safe.
         """
-        return await self._fetch_batch(Call.RETRIEVE, HTTPMethod.GET, batch_id)
+        return await self._fetch_batch(Operation.RETRIEVE, HTTPMethod.GET, batch_id)
 
     async def cancel_batch(self, batch_id: str) -> ProviderBatch:
         """Ask for a batch's end, which takes about ten minutes (recorded traffic, 2025).
@@ -201,7 +201,7 @@ class OpenAIBatchProvider:
         Raises `RefusedError` when the batch is over (409) and `NotFoundError`. A repeat is safe:
         a batch that is being cancelled answers as before.
         """
-        return await self._fetch_batch(Call.CANCEL, HTTPMethod.POST, batch_id, "cancel")
+        return await self._fetch_batch(Operation.CANCEL, HTTPMethod.POST, batch_id, "cancel")
 
     async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
         """All batches of the project, newest first (recorded traffic, 2025), 100 a page.
@@ -211,7 +211,9 @@ class OpenAIBatchProvider:
         the newest.
         """
         query = {"limit": str(wire.PAGE_SIZE)}
-        async with aclosing(self._list(Call.LIST, "batches", query, wire.read_batches)) as batches:
+        async with aclosing(
+            self._list(Operation.LIST, "batches", query, wire.read_batches)
+        ) as batches:
             async for batch in batches:
                 yield batch
 
@@ -222,13 +224,15 @@ class OpenAIBatchProvider:
         A repeat is safe and begins at the newest.
         """
         query = {"purpose": "batch", "order": "desc", "limit": str(wire.FILES_PAGE_SIZE)}
-        async with aclosing(self._list(Call.LIST_FILES, "files", query, wire.read_files)) as files:
+        async with aclosing(
+            self._list(Operation.LIST_FILES, "files", query, wire.read_files)
+        ) as files:
             async for file in files:
                 yield file
 
     async def _list(
         self,
-        call: Call,
+        operation: Operation,
         resource: str,
         query: dict[str, str],
         read: Callable[[bytes, str | None], wire.Page[T]],
@@ -236,7 +240,7 @@ class OpenAIBatchProvider:
         seen: set[str] = set()
         while True:
             request = Request(
-                call, HTTPMethod.GET, self._settings.url(resource).update_query(query)
+                operation, HTTPMethod.GET, self._settings.url(resource).update_query(query)
             )
             page = await self._transport.fetch(
                 request, lambda answer: read(answer.body, answer.request_id)
@@ -262,7 +266,7 @@ class OpenAIBatchProvider:
         caller can tell that it is short.
         """
         url = self._settings.url("files", _segment(file_id), "content")
-        request = Request(Call.DOWNLOAD, HTTPMethod.GET, url)
+        request = Request(Operation.DOWNLOAD, HTTPMethod.GET, url)
         async with aclosing(self._transport.stream(request)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -284,7 +288,7 @@ class OpenAIBatchProvider:
         url = self._settings.url("files", _segment(file_id))
         try:
             is_gone, request_id = await self._transport.fetch(
-                Request(Call.DELETE, HTTPMethod.DELETE, url), read, note
+                Request(Operation.DELETE, HTTPMethod.DELETE, url), read, note
             )
         except NotFoundError as error:
             if not doubts:
@@ -311,7 +315,7 @@ class OpenAIBatchProvider:
 
         return await self._transport.fetch(
             Request(
-                Call.COMPLETE,
+                Operation.COMPLETE,
                 HTTPMethod.POST,
                 self._settings.url(*segments),
                 lambda: JsonBody(body),
@@ -320,11 +324,11 @@ class OpenAIBatchProvider:
         )
 
     async def _fetch_batch(
-        self, call: Call, method: HTTPMethod, batch_id: str, *action: str
+        self, operation: Operation, method: HTTPMethod, batch_id: str, *action: str
     ) -> ProviderBatch:
         url = self._settings.url("batches", _segment(batch_id), *action)
         found = await self._transport.fetch(
-            Request(call, method, url),
+            Request(operation, method, url),
             lambda answer: wire.read_batch(answer.body, answer.request_id),
         )
         if found.id == batch_id:

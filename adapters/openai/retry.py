@@ -51,7 +51,7 @@ _FILE_MISSING = re.compile(
 )
 
 
-class Call(Enum):
+class Operation(Enum):
     """The calls of the adapter, by what a repeat of each would do."""
 
     RETRIEVE = "retrieve batch"
@@ -67,12 +67,12 @@ class Call(Enum):
     @property
     def is_repeatable(self) -> bool:
         """Whether a second call does no harm even if the first was carried out."""
-        return self not in {Call.UPLOAD, Call.CREATE, Call.COMPLETE}
+        return self not in {Operation.UPLOAD, Operation.CREATE, Operation.COMPLETE}
 
     @property
     def names_a_resource(self) -> bool:
         """Whether a 404 is about the batch or file in the address."""
-        return self in {Call.RETRIEVE, Call.CANCEL, Call.DOWNLOAD, Call.DELETE}
+        return self in {Operation.RETRIEVE, Operation.CANCEL, Operation.DOWNLOAD, Operation.DELETE}
 
 
 @frozen
@@ -115,46 +115,50 @@ class Backoff:
         return bound * (1 + chance) / 2
 
 
-def error_for(call: Call, failure: Failure) -> ProviderError:  # noqa: PLR0911 -- a decision table
+def error_for(operation: Operation, failure: Failure) -> ProviderError:  # noqa: PLR0911 -- a decision table
     """Choose the error that tells the caller what it may do next."""
     status = failure.status
     if status is None or status < HTTPStatus.MULTIPLE_CHOICES:  # nothing came, or nothing readable
-        return _error(_lost(call, failure), failure)
+        return _error(_lost(operation, failure), failure)
     if _is_about_money(failure):
         return _error(QuotaError, failure)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return _error(UnauthorizedError, failure)
-    if status == HTTPStatus.TOO_MANY_REQUESTS or _is_told_to_wait(call, failure):
+    if status == HTTPStatus.TOO_MANY_REQUESTS or _is_told_to_wait(operation, failure):
         return _error(RateLimitedError, failure)
     # What a create call is in conflict with may be what it made itself on another way.
-    is_own_conflict = call is Call.CREATE and status == HTTPStatus.CONFLICT
-    is_led_away = _may_follow(status) and not call.is_repeatable
+    is_own_conflict = operation is Operation.CREATE and status == HTTPStatus.CONFLICT
+    is_led_away = _may_follow(status) and not operation.is_repeatable
     if _is_trouble(status) or is_own_conflict or is_led_away:
-        return _error(_lost(call, failure), failure)
-    if status == HTTPStatus.NOT_FOUND and call.names_a_resource:
+        return _error(_lost(operation, failure), failure)
+    if status == HTTPStatus.NOT_FOUND and operation.names_a_resource:
         return _error(NotFoundError, failure)
-    if call is Call.CREATE and _is_about_a_missing_file(failure):
+    if operation is Operation.CREATE and _is_about_a_missing_file(failure):
         return _error(NotFoundError, failure)
     return _error(RefusedError, failure)
 
 
 def wait_before_repeat(
-    call: Call, failure: Failure, attempt: int, backoff: Backoff, chance: float
+    operation: Operation, failure: Failure, attempt: int, backoff: Backoff, chance: float
 ) -> float | None:
     """Return the seconds to wait before the call is repeated, or None when it must not be.
 
     `attempt` counts from 1; `chance` is a random number from [0, 1). A create call is never
     repeated here, whatever happened: only the caller can find out whether it was done.
     """
-    if call is Call.CREATE or attempt >= backoff.max_attempts or failure.should_retry is False:
+    if (
+        operation is Operation.CREATE
+        or attempt >= backoff.max_attempts
+        or failure.should_retry is False
+    ):
         return None
-    error = error_for(call, failure)
+    error = error_for(operation, failure)
     # These two say that the call was not done or does no harm when it is done twice.
     is_transient = isinstance(error, UnavailableError | RateLimitedError)
     # 409 is how a cancel learns that the batch is over; the official SDK repeats it in vain.
     is_asked_for = (
         failure.should_retry is True
-        and call.is_repeatable
+        and operation.is_repeatable
         and isinstance(error, RefusedError)
         and failure.status != HTTPStatus.CONFLICT
     )
@@ -197,8 +201,8 @@ def _seconds_until(http_date: str, now: datetime) -> float:
         return 0.0
 
 
-def _lost(call: Call, failure: Failure) -> type[ProviderError]:
-    is_harmless = call.is_repeatable or not failure.may_be_done
+def _lost(operation: Operation, failure: Failure) -> type[ProviderError]:
+    is_harmless = operation.is_repeatable or not failure.may_be_done
     return UnavailableError if is_harmless else OutcomeUnknownError
 
 
@@ -222,14 +226,14 @@ def _is_about_money(failure: Failure) -> bool:
     return names_money or failure.status == HTTPStatus.PAYMENT_REQUIRED
 
 
-def _is_told_to_wait(call: Call, failure: Failure) -> bool:
+def _is_told_to_wait(operation: Operation, failure: Failure) -> bool:
     """Whether a server in trouble names a time: an upload was then not taken, a read can wait."""
     if failure.retry_after is None or failure.status is None:
         return False
-    if call is Call.UPLOAD:
+    if operation is Operation.UPLOAD:
         return failure.status == HTTPStatus.SERVICE_UNAVAILABLE
     is_long = failure.retry_after > LONGEST_WAIT
-    return is_long and call.is_repeatable and _is_trouble(failure.status)
+    return is_long and operation.is_repeatable and _is_trouble(failure.status)
 
 
 def _is_about_a_missing_file(failure: Failure) -> bool:

@@ -18,7 +18,15 @@ from . import failures
 from .bodies import Body
 from .hosts import has_host
 from .proxies import environment_proxy
-from .retry import Backoff, Call, Failure, error_for, retry_after, should_retry, wait_before_repeat
+from .retry import (
+    Backoff,
+    Failure,
+    Operation,
+    error_for,
+    retry_after,
+    should_retry,
+    wait_before_repeat,
+)
 from .settings import OpenAISettings
 from .wire import UnexpectedAnswerError, read_error
 
@@ -39,7 +47,7 @@ _HARMLESS_HEADERS = {"Accept": "application/json, */*", "User-Agent": "batchtrai
 class Request:
     """One call to make, within `total` seconds; `body` makes a fresh body for each attempt."""
 
-    call: Call
+    operation: Operation
     method: HTTPMethod
     url: URL
     body: Callable[[], Body] | None = None
@@ -99,7 +107,7 @@ class Transport:
             if not isinstance(result, Failure):
                 return result
             failed(result)
-            await self._wait_or_raise(request.call, result, attempt)
+            await self._wait_or_raise(request.operation, result, attempt)
 
     async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of an answer as they come; only its beginning is repeated."""
@@ -114,17 +122,17 @@ class Transport:
                         yield piece
                         result = await self._piece(response)
                         if isinstance(result, Failure):
-                            raise error_for(request.call, result)
+                            raise error_for(request.operation, result)
                         piece = result
                     return
-            await self._wait_or_raise(request.call, begun, attempt)
+            await self._wait_or_raise(request.operation, begun, attempt)
 
-    async def _wait_or_raise(self, call: Call, failure: Failure, attempt: int) -> None:
+    async def _wait_or_raise(self, operation: Operation, failure: Failure, attempt: int) -> None:
         chance = random.random()  # noqa: S311 -- spreads the load, keeps no secret
-        wait = wait_before_repeat(call, failure, attempt, self._backoff, chance)
+        wait = wait_before_repeat(operation, failure, attempt, self._backoff, chance)
         if wait is None:
-            raise error_for(call, failure)
-        logger.info("%s: %s; repeated in %.1f s", call.value, failure.message, wait)
+            raise error_for(operation, failure)
+        logger.info("%s: %s; repeated in %.1f s", operation.value, failure.message, wait)
         await self._sleep(wait)
 
     async def _attempt(self, request: Request, read: Callable[[Answer], T]) -> T | Failure:
@@ -134,7 +142,7 @@ class Transport:
             async with asyncio.timeout(request.total), AsyncExitStack() as stack:
                 result = await self._open(stack, request, body)
                 if not isinstance(result, Failure):
-                    result = await self._read(request.call, result, body)
+                    result = await self._read(request.operation, result, body)
         except failures.TRANSPORT_ERRORS as error:
             # Only noted here: raised inside, our error would carry aiohttp's as its context,
             # whose repr may show headers.
@@ -171,7 +179,7 @@ class Transport:
         """Send the request and return a success answer to read, or what else came of it."""
         url = request.url
         headers = _HARMLESS_HEADERS | self._settings.credentials()
-        if request.call is Call.DOWNLOAD:
+        if request.operation is Operation.DOWNLOAD:
             # Stored bytes as they are, so that Content-Length counts what is yielded.
             headers["Accept-Encoding"] = "identity"
         for _ in range(_MOST_REDIRECTS):
@@ -231,7 +239,7 @@ class Transport:
         )
 
     async def _read(
-        self, call: Call, response: aiohttp.ClientResponse, body: Body | None
+        self, operation: Operation, response: aiohttp.ClientResponse, body: Body | None
     ) -> Answer | Failure:
         request_id = self._request_id(response)
         received = bytearray()
@@ -248,7 +256,7 @@ class Transport:
                 request_id=request_id,
             )
         answer = bytes(received)
-        if call is not Call.COMPLETE:  # what a model answered is the caller's, as it is
+        if operation is not Operation.COMPLETE:  # what a model answered is the caller's, as it is
             answer = self._settings.redact_body(answer)
         return Answer(response.status, answer, request_id)
 

@@ -7,8 +7,8 @@ from multidict import CIMultiDict
 
 from batchtrail.adapters.openai.retry import (
     Backoff,
-    Call,
     Failure,
+    Operation,
     error_for,
     retry_after,
     should_retry,
@@ -28,13 +28,13 @@ from batchtrail.application.errors import (
 BACKOFF = Backoff(max_attempts=4, first=0.5, longest=8.0)
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 UNCLEAR = [408, 423, 425, 499, 500, 502, 503, 504, 520]
-REPEATABLE = [call for call in Call if call.is_repeatable]
-ABOUT_ONE = [Call.RETRIEVE, Call.CANCEL, Call.DOWNLOAD, Call.DELETE]
+REPEATABLE = [operation for operation in Operation if operation.is_repeatable]
+ABOUT_ONE = [Operation.RETRIEVE, Operation.CANCEL, Operation.DOWNLOAD, Operation.DELETE]
 
 
-def wait(call: Call, failure: Failure, attempt: int = 1) -> float | None:
+def wait(operation: Operation, failure: Failure, attempt: int = 1) -> float | None:
     """Decide with the least random wait."""
-    return wait_before_repeat(call, failure, attempt, BACKOFF, 0.0)
+    return wait_before_repeat(operation, failure, attempt, BACKOFF, 0.0)
 
 
 def answered(status: int, **more: Any) -> Failure:
@@ -49,17 +49,17 @@ GARBLED = answered(200)
 
 def test_all_calls_but_three_are_repeatable() -> None:
     """A second one of these would leave a file, start a batch, or cost a second answer."""
-    assert {Call.UPLOAD, Call.CREATE, Call.COMPLETE} == {
-        call for call in Call if not call.is_repeatable
+    assert {Operation.UPLOAD, Operation.CREATE, Operation.COMPLETE} == {
+        operation for operation in Operation if not operation.is_repeatable
     }
 
 
-@pytest.mark.parametrize("call", REPEATABLE)
+@pytest.mark.parametrize("operation", REPEATABLE)
 @pytest.mark.parametrize("failure", [LOST, UNSENT, GARBLED, *map(answered, UNCLEAR)])
-def test_reads_repeat_and_then_are_unavailable(call: Call, failure: Failure) -> None:
+def test_reads_repeat_and_then_are_unavailable(operation: Operation, failure: Failure) -> None:
     """Whatever happened on the way, another read does no harm."""
-    assert wait(call, failure) is not None
-    assert type(error_for(call, failure)) is UnavailableError
+    assert wait(operation, failure) is not None
+    assert type(error_for(operation, failure)) is UnavailableError
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_a_create_call_is_told_apart_and_never_repeated(
     failure: Failure, error: type[ProviderError]
 ) -> None:
     """Only what surely was not done may look harmless; a repeat is the caller's decision."""
-    assert error is type(error_for(Call.CREATE, failure))
-    assert wait(Call.CREATE, failure) is None
+    assert error is type(error_for(Operation.CREATE, failure))
+    assert wait(Operation.CREATE, failure) is None
 
 
 @given(
@@ -125,10 +125,10 @@ def test_no_failure_ever_repeats_a_create_call(
     failure: Failure, attempt: int, chance: float
 ) -> None:
     """A second create call is a second bill."""
-    assert wait_before_repeat(Call.CREATE, failure, attempt, BACKOFF, chance) is None
+    assert wait_before_repeat(Operation.CREATE, failure, attempt, BACKOFF, chance) is None
     lost = failure.may_be_done and (failure.status is None or failure.status >= 500)
     if lost:
-        assert type(error_for(Call.CREATE, failure)) is OutcomeUnknownError
+        assert type(error_for(Operation.CREATE, failure)) is OutcomeUnknownError
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_an_input_file_that_is_not_visible_is_not_found(
 ) -> None:
     """Right after its upload that means wait and create again, not refuse."""
     failure = Failure(message, status=status, param=param)
-    assert type(error_for(Call.CREATE, failure)) is NotFoundError
-    assert type(error_for(Call.UPLOAD, failure)) is RefusedError
+    assert type(error_for(Operation.CREATE, failure)) is NotFoundError
+    assert type(error_for(Operation.UPLOAD, failure)) is RefusedError
 
 
 @pytest.mark.parametrize(
@@ -174,14 +174,14 @@ def test_an_input_file_that_is_not_visible_is_not_found(
 @pytest.mark.parametrize("status", [400, 404])
 def test_other_refusals_of_a_create_call_are_final(message: str, status: int) -> None:
     """To wait for what never comes would keep the batch pending for ever."""
-    assert type(error_for(Call.CREATE, Failure(message, status=status))) is RefusedError
+    assert type(error_for(Operation.CREATE, Failure(message, status=status))) is RefusedError
 
 
 @pytest.mark.parametrize("param", ["model", "endpoint", "metadata"])
 def test_a_refusal_about_something_else_is_final(param: str) -> None:
     """Whatever its words are: the provider itself says what they are about."""
     failure = Failure("File not found", status=400, param=param)
-    assert type(error_for(Call.CREATE, failure)) is RefusedError
+    assert type(error_for(Operation.CREATE, failure)) is RefusedError
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_an_upload_repeats_only_when_surely_not_done(
     failure: Failure, error: type[ProviderError], repeats: bool
 ) -> None:
     """Else the service decides, which knows whether the file matters."""
-    assert error is type(error_for(Call.UPLOAD, failure))
-    assert repeats is (wait(Call.UPLOAD, failure) is not None)
+    assert error is type(error_for(Operation.UPLOAD, failure))
+    assert repeats is (wait(Operation.UPLOAD, failure) is not None)
 
 
 @pytest.mark.parametrize(
@@ -235,38 +235,38 @@ def test_a_synchronous_request_repeats_only_when_surely_not_answered(
     failure: Failure, error: type[ProviderError], repeats: bool
 ) -> None:
     """A second answer costs as much as the first."""
-    assert error is type(error_for(Call.COMPLETE, failure))
-    assert repeats is (wait(Call.COMPLETE, failure) is not None)
+    assert error is type(error_for(Operation.COMPLETE, failure))
+    assert repeats is (wait(Operation.COMPLETE, failure) is not None)
 
 
-@pytest.mark.parametrize("call", ABOUT_ONE)
-def test_404_about_a_resource_is_not_found(call: Call) -> None:
+@pytest.mark.parametrize("operation", ABOUT_ONE)
+def test_404_about_a_resource_is_not_found(operation: Operation) -> None:
     """The id in the address does not exist, or not yet."""
-    assert type(error_for(call, answered(404))) is NotFoundError
+    assert type(error_for(operation, answered(404))) is NotFoundError
 
 
 def test_404_of_the_list_is_no_missing_batch() -> None:
     """It says that the base URL is wrong, not that there are no batches."""
-    assert type(error_for(Call.LIST, answered(404))) is RefusedError
+    assert type(error_for(Operation.LIST, answered(404))) is RefusedError
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
-@pytest.mark.parametrize("call", REPEATABLE)
-def test_refusals_are_final(call: Call, status: int) -> None:
+@pytest.mark.parametrize("operation", REPEATABLE)
+def test_refusals_are_final(operation: Operation, status: int) -> None:
     """Also 409 on cancel, which the official SDK repeats in vain."""
-    assert wait(call, answered(status)) is None
+    assert wait(operation, answered(status)) is None
 
 
 def test_the_servers_opinion_on_repeats_is_heard() -> None:
     """`x-should-retry` outranks the status for calls that do no harm, except a 409."""
-    assert wait(Call.RETRIEVE, answered(503, should_retry=False)) is None
-    assert wait(Call.RETRIEVE, answered(400, should_retry=True)) is not None
-    assert wait(Call.CANCEL, answered(409, should_retry=True)) is None
+    assert wait(Operation.RETRIEVE, answered(503, should_retry=False)) is None
+    assert wait(Operation.RETRIEVE, answered(400, should_retry=True)) is not None
+    assert wait(Operation.CANCEL, answered(409, should_retry=True)) is None
 
 
 def test_attempts_end() -> None:
     """The last of four attempts is not followed by a wait."""
-    assert [wait(Call.RETRIEVE, LOST, attempt) is not None for attempt in (1, 2, 3, 4)] == [
+    assert [wait(Operation.RETRIEVE, LOST, attempt) is not None for attempt in (1, 2, 3, 4)] == [
         True,
         True,
         True,
@@ -288,19 +288,19 @@ def test_backoff_stays_in_bounds(attempt: int, chance: float) -> None:
 def test_a_named_wait_is_kept_and_spread() -> None:
     """Workers that were told the same time must not return at the same moment."""
     failure = answered(429, retry_after=30.0)
-    assert wait(Call.RETRIEVE, failure) == 30.0
-    assert wait_before_repeat(Call.RETRIEVE, failure, 1, BACKOFF, 0.5) == 30.25
+    assert wait(Operation.RETRIEVE, failure) == 30.0
+    assert wait_before_repeat(Operation.RETRIEVE, failure, 1, BACKOFF, 0.5) == 30.25
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_a_long_wait_is_left_to_the_caller(status: int) -> None:
     """More than two minutes are for a schedule, not for a sleeping call."""
     failure = answered(status, retry_after=121.0)
-    assert wait(Call.RETRIEVE, failure) is None
-    error = error_for(Call.RETRIEVE, failure)
+    assert wait(Operation.RETRIEVE, failure) is None
+    error = error_for(Operation.RETRIEVE, failure)
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == 121.0
-    assert wait(Call.RETRIEVE, answered(status, retry_after=120.0)) == 120.0
+    assert wait(Operation.RETRIEVE, answered(status, retry_after=120.0)) == 120.0
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_only_a_lost_answer_leaves_a_doubt(failure: Failure, doubtful: bool) -> 
 def test_the_providers_words_are_kept() -> None:
     """Code, parameter, status and request id reach the error."""
     error = error_for(
-        Call.CREATE, Failure("Bad", status=400, code="c", param="p", request_id="req_1")
+        Operation.CREATE, Failure("Bad", status=400, code="c", param="p", request_id="req_1")
     )
     assert (
         error.message, error.code, error.param, error.http_status, error.request_id,
