@@ -3,6 +3,7 @@
 import base64
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,11 @@ from .domain.checks import check_type, is_a, is_real, is_text, own_copy
 
 DEFAULT_DATABASE = "sqlite:///batchtrail.db"
 _MEMORY = ":memory:"
+_POSTGRESQL = re.compile(
+    r"(postgres(?:ql)?://)(?:[^/?#@]*@)?([\w.,-]*(?::\d+)?(?:/[\w.-]*)?)(?:\?[^@]*)?"
+)
+"""What its groups hold may be shown; of any other form, each part may be of a password."""
+
 _LONGEST = 365 * 86_400.0
 _KEYS = "BATCHTRAIL_ENCRYPTION_KEYS"
 _KEY_BYTES = 32
@@ -92,8 +98,9 @@ class Settings:
     )
 
     def __repr__(self) -> str:
-        database = _without_password(self.database)
-        return f"Settings(database={database!r}, base_url={self.base_url!r}, …)"
+        database = _shown_database(self.database)
+        base_url = "…" if self.base_url and "@" in self.base_url else self.base_url
+        return f"Settings(database={database!r}, base_url={base_url!r}, …)"
 
     @classmethod
     def load(
@@ -288,27 +295,31 @@ def is_postgresql(url: str) -> bool:
 def sqlite_path(url: str) -> Path | str:
     """The file of a `sqlite:///` URL; three slashes are relative, four absolute.
 
-    Raises `InputError` for any other URL.
+    Raises `InputError` for any other URL, which it never quotes: any part of one that was typed
+    wrong may be a part of a password.
     """
     scheme, separator, rest = url.partition("://")
     if scheme != "sqlite" or not separator:
         raise InputError(
-            f"the database URL {_without_password(url)!r} is not understood; "
+            "the database URL is not understood; "
             f"write {DEFAULT_DATABASE} for a file in this directory, four slashes for a full path, "
             "or postgresql://HOST/DATABASE"
         )
     path = rest.removeprefix("/")
     if not rest.startswith("/") or not path:
         raise InputError(
-            f"the database URL {url!r} names no file; write three slashes and a file name, "
+            "the database URL names no file; write three slashes and a file name, "
             f"for example {DEFAULT_DATABASE}"
         )
     return _MEMORY if path == _MEMORY else Path(path)
 
 
-def _without_password(url: str) -> str:
-    """A URL without its user, its query, and whatever else may hold a password."""
-    scheme, separator, rest = url.partition("://")
-    place, _, query = rest.partition("?")
-    shown = "…" if "@" in query else place.rpartition("@")[2]
-    return f"{scheme}{separator}{shown}"
+def _shown_database(url: str) -> str:
+    """A URL without its user and its query; nothing of one that may be typed wrong."""
+    if understood := _POSTGRESQL.fullmatch(url):
+        return "".join(understood.groups())
+    try:
+        sqlite_path(url)
+    except InputError:
+        return "…"
+    return url

@@ -55,10 +55,11 @@ def test_output_is_the_database(cli: Cli, emulator: Emulator, output: str) -> No
         ("sqlite:///in.jsonl", "the input in.jsonl is the database; name a JSONL file"),
         ("sqlite:///other.db", "other.db is a database of another program; name another file"),
         ("sqlite:///newer.db", "newer.db was made by a newer version of batchtrail (schema 99"),
-        ("trail.db", "'trail.db' is not understood; write sqlite:///batchtrail.db for"),
+        ("trail.db", "the database URL is not understood; write sqlite:///batchtrail.db for"),
         ("sqlite://trail.db", "names no file; write three slashes"),
         ("sqlite:///", "names no file; write three slashes"),
-        ("mysql://me:hidden@host/db", "'mysql://host/db' is not understood; write sqlite:///"),
+        ("mysql://me:hidden@host/db", "the database URL is not understood; write sqlite:///"),
+        ("postgresql:/me:hidden@host/db", "or postgresql://HOST/DATABASE"),
     ],
 )
 def test_database(cli: Cli, emulator: Emulator, url: str, words: str) -> None:
@@ -71,7 +72,9 @@ def test_database(cli: Cli, emulator: Emulator, url: str, words: str) -> None:
         newer.execute(f"PRAGMA application_id={0x62747261}")
         newer.execute("PRAGMA user_version=99")
     before = contents(cli.home)
-    assert words in sentence(cli("run", "in.jsonl", "--db", url))
+    text = sentence(cli("run", "in.jsonl", "--db", url))
+    assert words in text
+    assert "hidden" not in text
     assert emulator.received() == {}
     assert contents(cli.home) == before
 

@@ -125,3 +125,47 @@ async def test_a_database_that_is_no_url() -> None:
             settings=Settings(),
         ):
             pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:/ada:hidden@db.example/batches",
+        "postgresql//ada:hidden@db/batches",
+        "postgresql:ada:hidden",
+        "mysql://ada:hidden@db/batches",
+        "host=db password=hidden",
+        "hidden",
+        "sqlite://ada:hidden@db",
+        "sqlite:/hidden",
+    ],
+)
+async def test_a_database_url_that_is_not_understood(url: str) -> None:
+    """No part of it is told: each may be of a password."""
+    with pytest.raises(InputError, match="the database URL") as refused:
+        async with open_trail(url, provider=FakeBatchProvider()):
+            raise AssertionError
+    assert "hidden" not in f"{refused.value}{Settings(database=url)!r}"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:///trail.db", "sqlite:///trail.db"),
+        ("postgresql://db.example/batches", "postgresql://db.example/batches"),
+        ("postgres://ada:hidden@db:5432/batches", "postgres://db:5432/batches"),
+        ("postgresql://ada@db/batches?password=hidden", "postgresql://db/batches"),
+        ("postgresql://ada:hidden", "…"),
+        ("postgresql://ada:1/hidden@db/batches", "…"),
+        ("postgresql://ada:1?hidden@db/batches", "…"),
+        ("postgresql://db/batches?password=1&host=ada@hidden", "…"),
+    ],
+)
+def test_what_a_repr_shows(url: str, shown: str) -> None:
+    """Where the database is, if that can be told from a password."""
+    assert f"database={shown!r}" in repr(Settings(database=url))
+
+
+def test_a_password_in_the_base_url() -> None:
+    """It is refused when it is used, and not told before."""
+    assert "hidden" not in repr(Settings(base_url="https://me:hidden@host/v1"))
