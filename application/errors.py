@@ -18,6 +18,7 @@ __all__ = [
     "HandlerFailedError",
     "HandlerUnavailableError",
     "InputError",
+    "NoDatabaseError",
     "NotFoundError",
     "OutcomeUnknownError",
     "ProviderError",
@@ -118,6 +119,10 @@ class DatabaseRefusedError(StoreError, InputError):
             f"{where} was made by a newer version of batchtrail ({what} {version}, "
             f"this one knows {known}); upgrade batchtrail"
         )
+
+
+class NoDatabaseError(DatabaseRefusedError):
+    """There is no database yet, and what was asked must not begin one."""
 
 
 class ClosedError(BatchtrailError):

@@ -31,28 +31,6 @@ class Place:
         """The settings, with these before all others."""
         return Settings.load(database=self.database, base_url=self.base_url)
 
-    def settings_of_existing(self) -> Settings:
-        """The settings, where the database is there: for a command that is about what it holds.
-
-        Raises `InputError` where there is none: a mistyped name must not become a new, empty one.
-        """
-        if (missing := self.missing_database()) is not None:
-            raise InputError(f"there is no database {missing}; `run` and `submit` make one")
-        return self.settings()
-
-    def missing_database(self) -> Path | None:
-        """The file that should hold the log and is not there."""
-        url = self.settings().database
-        path = None if is_postgresql(url) else sqlite_path(url)
-        if isinstance(path, Path):
-            try:
-                path.stat()
-            except FileNotFoundError:
-                return path
-            except OSError:
-                pass  # whoever opens it says what is wrong
-        return None
-
     def taken(self) -> dict[Path, str]:
         """The files that hold the log, and what to call them."""
         url = self.settings().database
@@ -67,7 +45,7 @@ async def log_at(place: Place) -> AsyncIterator[LogReader]:
     """The log alone; it needs no key and knows of no provider."""
     with warnings_to_stderr():
         async with bootstrap.open_log(
-            place.settings_of_existing(), actor=bootstrap.command_line_actor()
+            place.settings(), actor=bootstrap.command_line_actor()
         ) as log:
             yield log
 
@@ -77,7 +55,7 @@ async def log_as_it_is(place: Place, *, read_only: bool) -> AsyncIterator["LogKe
     """The log of a database that may be damaged, to look after and for nothing else."""
     with warnings_to_stderr():
         async with bootstrap.open_as_it_is(
-            place.settings_of_existing(), actor=bootstrap.command_line_actor(), read_only=read_only
+            place.settings(), actor=bootstrap.command_line_actor(), read_only=read_only
         ) as log:
             yield log
 
@@ -88,15 +66,18 @@ async def trail_at(
 ) -> AsyncIterator["BatchService"]:
     """The service; a missing key is an error before anything else where one is surely needed.
 
-    With `makes_database` one that is not there yet is made.
+    With `makes_database` one that is not there yet is made; no other command makes one, as a
+    mistyped name must not become a new, empty one.
     """
     from ...application.correlation import correlated  # noqa: PLC0415 (start-up time)
 
-    settings = place.settings() if makes_database else place.settings_of_existing()
+    settings = place.settings()
     if needs_key and settings.api_key is None:
         raise InputError(bootstrap.NO_KEY)
     with warnings_to_stderr(), correlated():
         async with bootstrap.open_trail(
-            settings=settings, actor=bootstrap.command_line_actor()
+            settings=settings,
+            actor=bootstrap.command_line_actor(),
+            makes_database=makes_database,
         ) as trail:
             yield trail

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from ...application.errors import InputError, ProviderError
+from ...application.errors import InputError, NoDatabaseError, ProviderError
 from ...application.log_reader import LogReader
 from ...application.views import BatchSummary
 from .exits import ExitStatus
@@ -51,14 +51,9 @@ class Looked:
 async def show_status(what: Looked, place: Place, *, as_json: bool) -> ExitStatus:
     """Show one batch, one request or a list."""
     at = what.moment()
-    if what.batch is None and (missing := place.missing_database()) is not None:
-        if not as_json:
-            say(f"no batches yet: there is no database {missing}")
-        return ExitStatus.OK
+    if what.batch is None:
+        return await _show_batches(what, place, at, as_json=as_json)
     async with _refreshed_log(what, place) as log:
-        if what.batch is None:
-            _show_list(await _listed(log, what, at), as_json=as_json)
-            return ExitStatus.OK
         batch_id = await log.find(what.batch)
         if what.request is not None:
             life = await log.replay_request(batch_id, what.request, at=at)
@@ -72,6 +67,16 @@ async def show_status(what: Looked, place: Place, *, as_json: bool) -> ExitStatu
         print(json_text(data))
     else:
         print_lines(lines)
+    return ExitStatus.OK
+
+
+async def _show_batches(what: Looked, place: Place, at: At | None, *, as_json: bool) -> ExitStatus:
+    try:
+        async with _refreshed_log(what, place) as log:
+            _show_list(await _listed(log, what, at), as_json=as_json)
+    except NoDatabaseError as error:
+        if not as_json:
+            say(f"no batches yet: {error}")
     return ExitStatus.OK
 
 

@@ -18,15 +18,20 @@ from .schema import find_database, prepare_database
 class PostgresBatchFactory(InfrastructureFactory[TrackingRecorder]):
     """The database at a `postgresql://` URL; its tables are made when they are missing.
 
+    Without `makes_database` they are only brought up to date.
+
     Raises `InputError` for a URL that cannot be read, and `DatabaseRefusedError` for a database
-    that is out of reach, not ours or too new. No error and no repr shows the password. With
-    `read_only` nothing is made or changed: it is good for reading the log alone.
+    that is out of reach, not there, not ours or too new. No error and no repr shows the password.
+    With `read_only` nothing is made or changed: it is good for reading the log alone.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, makes_database: bool = True) -> None:
         super().__init__({})
         address = Address.parse(url)
-        schema = find_database(address) if read_only else prepare_database(address)
+        if read_only:
+            schema = find_database(address)
+        else:
+            schema = prepare_database(address, makes_database=makes_database)
         self.datastore = BatchDatastore(address, schema)
 
     def is_snapshotting_enabled(self) -> bool:

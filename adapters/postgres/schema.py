@@ -7,7 +7,7 @@ from psycopg import Connection, Cursor, IsolationLevel
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
-from ...application.errors import DatabaseRefusedError
+from ...application.errors import DatabaseRefusedError, NoDatabaseError
 from .address import Address
 from .views import VIEW_TABLES, prepare_views
 
@@ -74,10 +74,11 @@ _LOCK = 0x62747261
 """The advisory lock of whoever prepares a database ("btra")."""
 
 
-def prepare_database(address: Address) -> str:
+def prepare_database(address: Address, *, makes_database: bool) -> str:
     """Make or upgrade the tables where that is needed; gives the schema that they stand in.
 
-    Raises `DatabaseRefusedError` when the database cannot be used. Safe beside other processes.
+    Raises `DatabaseRefusedError` when the database cannot be used, and `NoDatabaseError` without
+    `makes_database` when there is no table of ours yet. Safe beside other processes.
     """
     try:
         with (
@@ -86,7 +87,7 @@ def prepare_database(address: Address) -> str:
             connection.cursor() as cursor,
         ):
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            return _prepare(cursor, address)
+            return _prepare(cursor, address, makes_database=makes_database)
     except psycopg.Error as error:
         raise DatabaseRefusedError(_refusal(address, error)) from None
 
@@ -94,13 +95,14 @@ def prepare_database(address: Address) -> str:
 def find_database(address: Address) -> str:
     """The schema that the tables stand in; nothing is made or changed.
 
-    Raises `DatabaseRefusedError` when there are none, or when they cannot be used.
+    Raises `NoDatabaseError` when there are none, and `DatabaseRefusedError` when they cannot be
+    used.
     """
     try:
         with connect(address) as connection, connection.cursor() as cursor:
             schema = _schema_of_log(cursor)
             if schema is None:
-                raise DatabaseRefusedError(f"there is no batchtrail log in {address}")
+                raise _no_log(address)
             _version(cursor, address)
             return schema
     except psycopg.Error as error:
@@ -122,9 +124,15 @@ def _refusal(address: Address, error: psycopg.Error) -> str:
     return f"cannot use {address}: {said}{hint}"
 
 
-def _prepare(cursor: Cursor[TupleRow], address: Address) -> str:
+def _no_log(address: Address) -> NoDatabaseError:
+    return NoDatabaseError(f"there is no batchtrail log in {address}; `run` and `submit` begin one")
+
+
+def _prepare(cursor: Cursor[TupleRow], address: Address, *, makes_database: bool) -> str:
     schema = _schema_of_log(cursor)
     if schema is None:
+        if not makes_database:
+            raise _no_log(address)
         schema = _schema_for_new_tables(cursor, address)
         version = 0
     else:

@@ -19,7 +19,7 @@ from eventsourcing.sqlite import (
     SQLiteTransaction,
 )
 
-from ...application.errors import DatabaseRefusedError, StoreError
+from ...application.errors import DatabaseRefusedError, NoDatabaseError, StoreError
 
 APPLICATION_ID = 0x62747261
 """Marks a SQLite file as a batchtrail database ("btra")."""
@@ -159,17 +159,24 @@ class BatchDatastore(SQLiteDatastore):
         return self._connection
 
 
-def prepare_file(path: Path) -> None:
+def prepare_file(path: Path, *, makes_database: bool) -> None:
     """Make the file if there is none, readable by its owner only, and check whose it is.
 
-    Raises `DatabaseRefusedError` when the file cannot be used, and `StoreError` when it cannot be
-    used now, such as for a lock. Safe beside other processes.
+    Raises `NoDatabaseError` for a missing or empty file without `makes_database`,
+    `DatabaseRefusedError` when the file cannot be used, and `StoreError` when it cannot be used
+    now, such as for a lock. Safe beside other processes.
     """
+    _refuse_directory(path)
     try:
-        _make_private(path)
+        if makes_database:
+            _make_private(path)
         size = path.stat().st_size
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not makes_database:
+            raise _no_database(path) from None
         raise DatabaseRefusedError(f"cannot open the database {path}: {error.strerror}") from error
+    if size == 0 and not makes_database:
+        raise _no_database(path)
     if not os.access(path, os.R_OK | os.W_OK):
         raise DatabaseRefusedError(f"the database {path} cannot be read and written")
     if 0 < size < _HEADER_BYTES:
@@ -184,6 +191,10 @@ def prepare_file(path: Path) -> None:
         raise _unusable(f"cannot use {path} as a batchtrail database", error) from error
     finally:
         connection.close()
+
+
+def _no_database(path: Path) -> NoDatabaseError:
+    return NoDatabaseError(f"there is no database {path}; `run` and `submit` make one")
 
 
 def problem_of(error: sqlite3.Error) -> str:
@@ -207,11 +218,12 @@ def _unusable(what: str, error: sqlite3.Error) -> StoreError:
 def check_readable(path: Path) -> None:
     """Check whose file it is without changing it.
 
-    Raises `DatabaseRefusedError`, and `StoreError` for what passes, such as a lock.
+    Raises `NoDatabaseError` when there is none, `DatabaseRefusedError`, and `StoreError` for what
+    passes, such as a lock.
     """
     _refuse_directory(path)
     if not path.is_file():
-        raise DatabaseRefusedError(f"there is no database {path}")
+        raise _no_database(path)
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
             _check_marks(connection, path)
@@ -274,7 +286,6 @@ def _make_private(path: Path) -> None:
     An existing file is never opened here: closing it would drop the locks that SQLite holds on
     it elsewhere in this process, and another process could then throw away its latest commits.
     """
-    _refuse_directory(path)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 

@@ -22,16 +22,21 @@ _Recorder = TypeVar("_Recorder", bound=SQLiteAggregateRecorder)
 class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
     """The database at `path`, made when it is missing; `:memory:` is gone when it is closed.
 
-    With `read_only` nothing is made or changed: it is good for reading the log alone. Raises
-    `StoreError` for a file that is not ours, not writable or too new.
+    Without `makes_database` a missing one is refused. With `read_only` nothing is made or changed:
+    it is good for reading the log alone. Raises `StoreError` for a file that is not there, not
+    ours, not writable or too new.
     """
 
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, *, read_only: bool = False, makes_database: bool = True
+    ) -> None:
         super().__init__({})
         self._read_only = read_only
         if str(path) != MEMORY:
-            check = check_readable if read_only else prepare_file
-            check(Path(path))
+            if read_only:
+                check_readable(Path(path))
+            else:
+                prepare_file(Path(path), makes_database=makes_database)
             path = Path(path).absolute()  # which is never taken for a URI
         self.datastore = BatchDatastore(str(path))
 

@@ -85,6 +85,7 @@ async def open_trail(
     settings: Settings | None = None,
     clock: "Clock | None" = None,
     prices: "PriceBook | None" = None,
+    makes_database: bool = True,
 ) -> AsyncIterator["BatchService"]:
     """Open a database and give the service over it.
 
@@ -92,7 +93,8 @@ async def open_trail(
     the settings decide, which come from the environment and a `.env` file. `provider` swaps in
     the fake or another adapter; without it OpenAI is called with the key from the settings.
     `prices` prices the results in place of OpenAI's list prices and of the file that the
-    settings name. `actor` names who acts, in the log.
+    settings name. `actor` names who acts, in the log. Without `makes_database` a database that is
+    not there yet is refused.
 
     Raises `InputError` for malformed settings and arguments, and `StoreError` for a database that
     cannot be used.
@@ -106,7 +108,8 @@ async def open_trail(
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
     bodies = body_coding(settings)
-    batches = Batches(_factory(database or settings.database), bodies=bodies)
+    factory = _factory(database or settings.database, makes_database=makes_database)
+    batches = Batches(factory, bodies=bodies)
     async with AsyncExitStack() as stack:
         runtime = _runtime(batches, clock, actor)
         stack.callback(runtime.close)
@@ -127,10 +130,12 @@ async def open_trail(
 async def open_log(settings: Settings, *, actor: str) -> AsyncIterator[LogReader]:
     """Open a database to read its log; nothing here knows of a provider or of prices.
 
-    Raises `StoreError` for a database that cannot be used, and `InputError` for its URL.
+    Raises `StoreError` for a database that is not there or cannot be used, and `InputError` for
+    its URL.
     """
     bodies = body_coding(settings)
-    runtime = _runtime(Batches(_factory(settings.database), bodies=bodies), None, actor)
+    factory = _factory(settings.database, makes_database=False)
+    runtime = _runtime(Batches(factory, bodies=bodies), None, actor)
     try:
         yield LogReader(runtime)
     finally:
@@ -149,7 +154,7 @@ async def open_as_it_is(
     from .application.log_keeper import LogKeeper  # noqa: PLC0415 (start-up time)
 
     bodies = body_coding(settings)
-    factory = _factory(settings.database, read_only=read_only)
+    factory = _factory(settings.database, read_only=read_only, makes_database=False)
     runtime = _runtime(Batches(factory, as_it_is=True, bodies=bodies), None, actor)
     try:
         yield LogKeeper(runtime)
@@ -174,7 +179,7 @@ async def open_new(settings: Settings, *, actor: str) -> AsyncIterator["LogKeepe
             path = stack.enter_context(new_file(sqlite_path(settings.database)))
             factory: InfrastructureFactory = SQLiteBatchFactory(path)
         else:
-            factory = _factory(settings.database)
+            factory = _factory(settings.database, makes_database=True)
         runtime = _runtime(Batches(factory, as_it_is=True, bodies=bodies), None, actor)
         try:
             yield LogKeeper(runtime)
@@ -191,18 +196,20 @@ def _runtime(batches: Batches, clock: "Clock | None", actor: str | None) -> Runt
     )
 
 
-def _factory(url: str, *, read_only: bool = False) -> "InfrastructureFactory":
+def _factory(url: str, *, makes_database: bool, read_only: bool = False) -> "InfrastructureFactory":
     """What makes the store at a database URL. Raises as `open_trail` does."""
     check_text("the database URL", url)
     if not is_postgresql(url):
         from .adapters.sqlite import SQLiteBatchFactory  # noqa: PLC0415 (start-up time)
 
-        return SQLiteBatchFactory(sqlite_path(url), read_only=read_only)
+        return SQLiteBatchFactory(
+            sqlite_path(url), read_only=read_only, makes_database=makes_database
+        )
     try:
         from .adapters.postgres import PostgresBatchFactory  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise InputError(NO_POSTGRES) from error
-    return PostgresBatchFactory(url, read_only=read_only)
+    return PostgresBatchFactory(url, read_only=read_only, makes_database=makes_database)
 
 
 def body_coding(settings: Settings) -> BodyCoding:

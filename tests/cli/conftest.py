@@ -24,6 +24,23 @@ KEY = "sk-test-7c1e9f0a5b3d"
 PATIENCE = 60.0
 """Seconds after which a command counts as hanging."""
 
+BEGIN_NO_DATABASE = [
+    "status a",
+    "history a",
+    "results a",
+    "seal",
+    "verify",
+    "export",
+    "rebuild",
+    "prune --older-than 1d --no-export",
+    "redact a b",
+    "retry a",
+    "cancel a",
+    "collect a",
+    "status --refresh a",
+]
+"""Commands that are about what a database holds, each as it may be typed."""
+
 FAST = ("--validating", "0.02", "--in-progress", "0.06")
 SLOW = ("--validating", "0.05", "--in-progress", "1.8")
 

@@ -4,8 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
-from tests.cli.conftest import Cli, Emulator, custom_ids, finish, sentence
+from tests.cli.conftest import (
+    BEGIN_NO_DATABASE,
+    Cli,
+    Emulator,
+    custom_ids,
+    finish,
+    sentence,
+)
 
 
 @pytest.fixture
@@ -41,6 +49,32 @@ def test_two_commands_at_once(postgres_cli: Cli, emulator: Emulator) -> None:
     assert [result.status for result in results] == [0, 0], results
     assert results[0].stdout == results[1].stdout
     assert emulator.applied("create") == 1
+
+
+@pytest.mark.parametrize("command", BEGIN_NO_DATABASE)
+def test_no_database(postgres_cli: Cli, postgres_url: str, command: str) -> None:
+    """A mistyped name is told, and nothing is made in what it names."""
+    text = sentence(postgres_cli(*command.split()))
+    assert text.startswith("there is no batchtrail log in the database ")
+    assert text.endswith("; `run` and `submit` begin one")
+    assert tables(postgres_url) == []
+
+
+def test_empty_list(postgres_cli: Cli, postgres_url: str) -> None:
+    """No batches: nothing on standard output, and nothing made."""
+    listed = postgres_cli("status")
+    assert (listed.status, listed.stdout) == (0, b"")
+    assert listed.err.startswith("batchtrail: no batches yet: there is no batchtrail log in ")
+    assert tables(postgres_url) == []
+
+
+def tables(url: str) -> list[str]:
+    """The tables of ours that a database has."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname=current_schema()"
+        )
+        return [name for (name,) in found]
 
 
 def test_password_shows_nowhere(cli: Cli, emulator: Emulator) -> None:

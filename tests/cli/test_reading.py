@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 from pyarrow import parquet  # type: ignore[import-untyped]
-from tests.cli.conftest import Cli, Emulator, custom_ids, sentence
+from tests.cli.conftest import BEGIN_NO_DATABASE, Cli, Emulator, custom_ids, sentence
 from tests.laboratory.commands import COMMAND
 from tests.laboratory.forks import Forks
 
@@ -96,7 +96,10 @@ def test_empty_list(cli: Cli) -> None:
     """No batches: nothing on standard output, so that a program reads an empty list."""
     listed = cli("status")
     assert (listed.status, listed.stdout) == (0, b"")
-    assert listed.err == "batchtrail: no batches yet: there is no database batchtrail.db\n"
+    assert listed.err == (
+        "batchtrail: no batches yet: there is no database batchtrail.db; "
+        "`run` and `submit` make one\n"
+    )
     assert (cli("status", "--json").stdout, cli("status", "--json").stderr) == (b"", b"")
     assert not (cli.home / "batchtrail.db").exists()
 
@@ -114,24 +117,7 @@ def test_a_list_beyond_any_number(cli: Cli) -> None:
     assert "Invalid value for '--limit'" in result.err
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "status a",
-        "history a",
-        "results a",
-        "seal",
-        "verify",
-        "export",
-        "rebuild",
-        "prune --older-than 1d --no-export",
-        "redact a b",
-        "retry a",
-        "cancel a",
-        "collect a",
-        "status --refresh a",
-    ],
-)
+@pytest.mark.parametrize("command", BEGIN_NO_DATABASE)
 def test_no_database(cli: Cli, command: str) -> None:
     """A mistyped name is told, and does not become an empty database."""
     done = cli(*command.split(), "--db", "sqlite:///mistyped.db")

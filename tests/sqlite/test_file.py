@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.sqlite.conftest import OpenFile, Query
 
+from batchtrail import open_trail
+from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.adapters.sqlite import SQLiteBatchFactory, new_file
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.store_contract import Author, request_line
@@ -84,6 +86,30 @@ def test_empty_file_is_ours(path: Path, open_file: OpenFile, author: Author) -> 
     batch = author.draft([request_line("a")])
     store.save_batch(batch)
     assert open_file(path).get(batch.id) == batch
+
+
+def test_only_whoever_begins_makes_a_file(path: Path) -> None:
+    """Others leave no file where none is, and one that is empty as it is."""
+    for is_there in (False, True):
+        if is_there:
+            path.touch()
+        with pytest.raises(StoreError, match=f"no database {path}; `run` and `submit` make one"):
+            SQLiteBatchFactory(path, makes_database=False)
+        assert path.exists() is is_there
+    assert path.read_bytes() == b""
+
+
+async def test_a_trail_that_makes_no_database(path: Path) -> None:
+    """A program that looks for what another recorded does not take an empty log for it."""
+    url, provider = f"sqlite:///{path}", FakeBatchProvider()
+    with pytest.raises(StoreError, match="there is no database"):
+        async with open_trail(url, provider=provider, makes_database=False):
+            raise AssertionError
+    assert not path.exists()
+    async with open_trail(url, provider=provider):
+        pass
+    async with open_trail(url, provider=provider, makes_database=False) as trail:
+        assert await trail.batches() == []
 
 
 def test_path_may_be_text(path: Path, open_file: OpenFile, author: Author) -> None:
