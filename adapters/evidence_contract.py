@@ -522,6 +522,22 @@ class EvidenceContract(StoreContract):
         versions = {each.id: each.version for each in store.views.summaries(limit=99)}
         assert versions[batch.id] == batch.version
 
+    @pytest.mark.parametrize("version", ["version-1", "version+1"])
+    def test_views_of_another_version_are_no_difference(self, store: Batches, version: str) -> None:
+        """Who opens the database to write makes them anew, or needs them as they are."""
+        strange = Author().draft([request_line("stranger")])
+        store.save_batch(strange)
+        last = self.log(store)[-1].position
+        for position in (last - 1, last):
+            self.remove(store, position)
+        self.sql(store, "UPDATE {batches} SET generation=9")
+        self.sql(store, self.row_damages["a stray"])
+        named = {each.what for each in self.verify(store).differences}
+        self.sql(store, f"UPDATE {{view_checkpoint}} SET version={version}")
+        left = self.verify(store).differences
+        assert {each.what for each in left} < named
+        assert not any("view" in each.what for each in left)
+
     def test_a_wrong_snapshot_is_named_and_dropped(self, store: Batches) -> None:
         """A snapshot that can be read and says something else would be believed."""
         assert store.snapshots is not None

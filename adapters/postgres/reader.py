@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from .address import Address
 from .pages import read_page
 from .schema import connect
 from .texts import text_of
-from .views import batch_row
+from .views import VERSION, batch_row
 
 _LOG: LiteralString = (
     "SELECT notification_id, originator_id, originator_version, topic, state, digest, body, "
@@ -77,8 +78,15 @@ class PostgresStoredLog:
         )
 
     def checkpoint(self) -> int:
-        """How much of the log the views hold."""
+        """How much of the log the views hold; nothing, when they are to be made anew."""
+        if not self._has_views:
+            return 0
         return self._number("SELECT coalesce(max(position), 0) FROM batchtrail_view_checkpoint")
+
+    @cached_property
+    def _has_views(self) -> bool:
+        """Whether the views are of this version; who opens the log to write makes others anew."""
+        return self._rows("SELECT version FROM batchtrail_view_checkpoint") == [(VERSION,)]
 
     def log_page(self, *, after: int, max_bytes: int) -> Sequence[EventRecord]:
         """The events behind a position, with bodies."""
@@ -127,6 +135,8 @@ class PostgresStoredLog:
 
     def next_view(self, after: UUID | None) -> UUID | None:
         """The batch in the views whose id follows."""
+        if not self._has_views:
+            return None
         return self._next(
             "SELECT batch_id FROM batchtrail_batches WHERE batch_id>%s ORDER BY batch_id LIMIT 1",
             after,
@@ -161,6 +171,8 @@ class PostgresStoredLog:
 
     def stray_rows(self) -> int:
         """How many rows of the completions view belong to no batch in the views."""
+        if not self._has_views:
+            return 0
         return self._number(
             "SELECT count(*) FROM batchtrail_completions AS row WHERE NOT EXISTS "
             "(SELECT FROM batchtrail_batches AS batch WHERE batch.batch_no=row.batch_no)"

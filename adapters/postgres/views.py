@@ -17,7 +17,7 @@ from ...domain.status import Outcome, WorkStep
 from .database import BatchDatastore, surviving_restarts
 from .texts import bytes_of, text_of
 
-_VERSION = 2
+VERSION = 2
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
 
 _INDEX_ROWS = 10_000
@@ -112,15 +112,15 @@ def prepare_views(cursor: Cursor[TupleRow], address: object) -> None:
     if cursor.fetchone() == (len(VIEW_TABLES),):
         cursor.execute("SELECT version FROM batchtrail_view_checkpoint")
         versions = [version for (version,) in cursor.fetchall()]
-        if versions == [_VERSION]:
+        if versions == [VERSION]:
             return
-        if versions and (newest := max(versions)) > _VERSION:
-            raise DatabaseRefusedError.of_newer(address, "views", newest, _VERSION)
+        if versions and (newest := max(versions)) > VERSION:
+            raise DatabaseRefusedError.of_newer(address, "views", newest, VERSION)
     cursor.execute("SELECT FROM batchtrail_log FOR UPDATE")  # nobody writes meanwhile
     cursor.execute("DROP TABLE IF EXISTS " + ", ".join(VIEW_TABLES))
     for statement in (*VIEW_TABLES.values(), *_INDEXES):
         cursor.execute(statement)
-    cursor.execute("INSERT INTO batchtrail_view_checkpoint VALUES (%s, 0)", (_VERSION,))
+    cursor.execute("INSERT INTO batchtrail_view_checkpoint VALUES (%s, 0)", (VERSION,))
 
 
 def batch_row(summary: BatchSummary, batch_no: int | None) -> dict[str, Any]:
@@ -157,8 +157,8 @@ class PostgresViewWriter:
         self._cursor.execute("SELECT version, position FROM batchtrail_view_checkpoint")
         row = self._cursor.fetchone()
         assert row is not None
-        if row[0] > _VERSION:
-            raise DatabaseRefusedError.of_newer("the database", "views", row[0], _VERSION)
+        if row[0] > VERSION:
+            raise DatabaseRefusedError.of_newer("the database", "views", row[0], VERSION)
         return int(row[1])
 
     def move_checkpoint(self, position: int) -> None:
