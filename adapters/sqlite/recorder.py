@@ -233,7 +233,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             for row, event in _with_results(cursor, batch_id, after, _EVENT):
                 record = None
                 if row.position is not None:
-                    version, topic, state, digest, head = event
+                    _, version, topic, state, digest, head = event
                     body = whole(row.position, head)
                     record = EventRecord(batch_id, version, topic, state, digest, body)
                 page.append((row, record))
@@ -250,7 +250,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         size = 0
         with self.datastore.transaction(commit=False) as cursor:
             whole = Pieces(cursor).whole
-            for row, (head,) in _with_results(cursor, batch_id, after, "body"):
+            for row, (_, head) in _with_results(cursor, batch_id, after, "body"):
                 body = head if row.position is None else whole(row.position, head)
                 page.append((row, body))
                 size += _ROW_BYTES + (0 if body is None else len(body))
@@ -332,13 +332,16 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
 def _with_results(
     cursor: SQLiteCursor, batch_id: UUID, after: int, columns: str
 ) -> Iterator[tuple[CompletionRow, Any]]:
-    """Requests behind a number, each with columns of the event that brought its result."""
+    """Requests behind a number, each with the position and columns of its result's event."""
     cursor.sqlite_cursor.row_factory = None  # plain tuples, in less time
     while (part := next_part(cursor, batch_id, after=after)) is not None:
         wanted = msgspec.json.encode(part.positions).decode()
-        cursor.execute(f"SELECT {columns} {_AT_POSITIONS}", (wanted,))
+        cursor.execute(f"SELECT wanted.value, {columns} {_AT_POSITIONS}", (wanted,))
         for row in part.rows():
-            yield row, cursor.fetchone()
+            event = cursor.fetchone()
+            if event[0] != row.position:  # rather none than the answer to another request
+                raise DataError("SQLite gives the events of results in another order than asked")
+            yield row, event
         after = row.number
 
 

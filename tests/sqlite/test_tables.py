@@ -10,7 +10,7 @@ import pytest
 from eventsourcing.persistence import DataError
 from tests.sqlite.conftest import OpenFile, Query
 
-from batchtrail.adapters.sqlite import completions
+from batchtrail.adapters.sqlite import completions, recorder
 from batchtrail.adapters.store_contract import (
     AWKWARD_IDS,
     LIMITS,
@@ -110,6 +110,18 @@ def test_views_of_a_newer_version(reopen: Reopen, query: Query) -> None:
         reopen(changed)
     assert query("SELECT count(*) FROM view_checkpoint") == [(1,)]
     assert query("SELECT count(*) FROM completions") > [(0,)]
+
+
+@pytest.mark.parametrize("order", ["wanted.key DESC", "events.position DESC"])
+def test_no_request_gets_the_answer_of_another(
+    store: Batches, author: Author, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """In whatever order SQLite joins their events: rather an error than another's result."""
+    batch = author.finished(store, ["a", "b", "c"])
+    monkeypatch.setattr(recorder, "_AT_POSITIONS", f"{recorder._AT_POSITIONS} ORDER BY {order}")
+    for page in (store.lines_page, store.completions_page):
+        with pytest.raises(DataError, match="another order"):
+            page(batch.id, after=0)
 
 
 def test_rebuilt_rows_are_the_same(
