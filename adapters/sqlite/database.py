@@ -225,21 +225,45 @@ def check_readable(path: Path) -> None:
     if not path.is_file():
         raise _no_database(path)
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
+        with read_only_uri(path) as uri, closing(sqlite3.connect(uri, uri=True)) as connection:
             _check_marks(connection, path)
     except sqlite3.DatabaseError as error:
         raise _unusable(f"cannot read {path} as a batchtrail database", error) from error
 
 
-def read_only_uri(path: Path) -> str:
-    """How SQLite is to open a file that is only read.
+@contextmanager
+def read_only_uri(path: Path) -> Iterator[str]:
+    """How SQLite is to open a file that is only read, in the block.
 
     It makes its log beside it even so, and fails where it cannot, as on a file system that is
-    read-only. There, without a log that is left, the file is all there is, and nobody changes it.
+    read-only. There, without a log that is left, the file is all there is. It is opened without
+    locks, as what nobody changes. Raises `StoreError` when somebody did, whatever the block met.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    may_make = os.access(path.absolute().parent, _MAY_MAKE)
-    return uri if may_make or os.path.lexists(f"{path}-wal") else f"{uri}&immutable=1"
+    before = _state_of(path)
+    if os.access(path.absolute().parent, _MAY_MAKE) or os.path.lexists(f"{path}-wal"):
+        yield uri
+        return
+    met: Exception | None = None
+    try:
+        yield f"{uri}&immutable=1"
+    except Exception as error:  # noqa: BLE001 (raised below, unless it follows from a change)
+        met = error
+    if _state_of(path) != before or os.path.lexists(f"{path}-wal"):
+        raise StoreError(
+            f"another process changed the database {path} while it was read; try again"
+        ) from met
+    if met is not None:
+        raise met
+
+
+def _state_of(path: Path) -> tuple[int, ...] | None:
+    """What is another after any change; None for no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager

@@ -49,7 +49,7 @@ _NEXT_VIEW = (
 def reading(path: Path) -> Iterator["SQLiteStoredLog"]:
     """A reader of the file as it is now; raises `StoreError` when it cannot be read on."""
     try:
-        with closing(open_read_only(path)) as connection:
+        with read_only_uri(path) as uri, closing(open_read_only(uri)) as connection:
             cursor = connection.cursor()
             cursor.execute("BEGIN")
             # Within the transaction: somebody may be bringing the file up to date.
@@ -59,9 +59,9 @@ def reading(path: Path) -> Iterator["SQLiteStoredLog"]:
         raise StoreError(f"the database {path} cannot be read: {error}") from error
 
 
-def open_read_only(path: Path) -> sqlite3.Connection:
+def open_read_only(uri: str) -> sqlite3.Connection:
     """A connection that cannot write, and reads texts that are no UTF-8."""
-    connection = sqlite3.connect(read_only_uri(path), uri=True, timeout=60)
+    connection = sqlite3.connect(uri, uri=True, timeout=60)
     connection.isolation_level = None
     connection.text_factory = lambda text: text.decode(errors="surrogateescape")
     return connection

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.sqlite.conftest import OpenFile, Query, read_only
 
+from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import Author, request_line, save_all
 from batchtrail.application.errors import StoreError
 from batchtrail.application.store import Batches
@@ -60,6 +61,30 @@ def test_a_file_system_that_is_read_only(path: Path, store: Batches, write_prote
         assert log.last_position() > 0
         assert list(path.parent.iterdir()) == [path]
     assert verify_store(reader, against=None, limit=9).is_good
+    reader.close()
+
+
+def test_a_change_that_nobody_locked_out_is_told(
+    path: Path, store: Batches, author: Author, write_protected: None
+) -> None:
+    """Another user may write to a file that this one opened as what nobody changes."""
+    del write_protected
+    store.close()
+    reader = read_only(path)
+    for met in (None, sqlite3.DatabaseError("malformed"), ValueError("no event")):
+        with pytest.raises(StoreError, match=r"another process changed .*; try again"):  # noqa: SIM117, PT012 (the block is the case)
+            with reader.recorder.reading() as log:
+                assert log.last_position() > 0
+                other = Batches(SQLiteBatchFactory(path))
+                other.save_batch(author.draft([request_line("new")]))
+                other.close()
+                if met is not None:
+                    raise met
+    with pytest.raises(StoreError, match="another process changed"), reader.recorder.reading():
+        path.with_name(f"{path.name}-wal").touch()
+    path.with_name(f"{path.name}-wal").unlink()
+    with pytest.raises(StoreError, match="another process changed"), reader.recorder.reading():
+        path.unlink()
     reader.close()
 
 
