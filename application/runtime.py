@@ -125,5 +125,7 @@ class Runtime:
     def close(self) -> None:
         """Finish the running store call and close the store."""
         self._is_closed = True
-        self._thread.submit(self.batches.close).result()
-        self._thread.shutdown()
+        try:
+            self._thread.submit(self.batches.close).result()
+        finally:
+            self._thread.shutdown()

@@ -46,6 +46,10 @@ _MAY_MAKE = os.R_OK | os.W_OK | os.X_OK
 
 MEMORY = ":memory:"
 
+ONLY_READ = (
+    "it cannot be written; `verify` and `export` read it as it is, and every command a copy of it"
+)
+
 
 class _Transaction(SQLiteTransaction):
     """One transaction on the one connection, and a cursor for it.
@@ -91,6 +95,9 @@ def _take(turn: Lock) -> None:
 class BatchConnectionPool(SQLiteConnectionPool):
     """The library's pool, with our settings on each connection."""
 
+    uri: str | None = None
+    """How the file is opened; None by its name."""
+
     @staticmethod
     def detect_memory_mode(db_name: str) -> bool:
         """The library looks for certain words anywhere in a path."""
@@ -105,7 +112,8 @@ class BatchConnectionPool(SQLiteConnectionPool):
     def _connect(self) -> sqlite3.Connection:
         # The library's own connection would compile nearly every statement anew.
         raw = sqlite3.connect(
-            self.db_name,
+            self.uri or self.db_name,
+            uri=self.uri is not None,
             timeout=_LOCK_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
@@ -128,17 +136,21 @@ class BatchDatastore(SQLiteDatastore):
     each transaction several times what SQLite itself does.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, uri: str | None = None) -> None:
         super().__init__(path, pool_size=1, max_overflow=0, lock_timeout=_LOCK_TIMEOUT)
         self.pool.close()
         self.pool = BatchConnectionPool(
             db_name=path, pool_size=1, max_overflow=0, lock_timeout=_LOCK_TIMEOUT
         )
+        self.pool.uri = uri
+        self._may_write = uri is None
         self._turn = Lock()
         self._connection: SQLiteConnection | None = None
 
     def transaction(self, *, commit: bool) -> AbstractContextManager[SQLiteCursor]:  # type: ignore[override]
         """A transaction of its own; nobody else has one meanwhile. Raises `OperationalError`."""
+        if commit and not self._may_write:
+            raise OperationalError(ONLY_READ)
         return _Transaction(self._connected(), self._turn, commit=commit)
 
     @contextmanager
@@ -177,8 +189,10 @@ def prepare_file(path: Path, *, makes_database: bool) -> None:
         raise DatabaseRefusedError(f"cannot open the database {path}: {error.strerror}") from error
     if size == 0 and not makes_database:
         raise _no_database(path)
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise DatabaseRefusedError(f"the database {path} cannot be read and written")
+    if not os.access(path, os.R_OK):
+        raise DatabaseRefusedError(f"the database {path} cannot be read")
+    if not os.access(path, os.W_OK):
+        raise DatabaseRefusedError(f"the database {path} is to be changed, and {ONLY_READ}")
     if 0 < size < _HEADER_BYTES:
         raise DatabaseRefusedError(f"{path} is no database; name another file")
     connection = sqlite3.connect(path.absolute(), timeout=_LOCK_TIMEOUT, isolation_level=None)
@@ -231,17 +245,28 @@ def check_readable(path: Path) -> None:
         raise _unusable(f"cannot read {path} as a batchtrail database", error) from error
 
 
+def is_writable(path: Path) -> bool:
+    """Whether we may change the file, which takes a log beside it."""
+    may_have_log = os.access(path.absolute().parent, _MAY_MAKE) or _has_log(path)
+    return os.access(path, os.R_OK | os.W_OK) and may_have_log
+
+
+def _has_log(path: Path) -> bool:
+    return os.path.lexists(f"{path}-wal")
+
+
 @contextmanager
 def read_only_uri(path: Path) -> Iterator[str]:
     """How SQLite is to open a file that is only read, in the block.
 
-    It makes its log beside it even so, and fails where it cannot, as on a file system that is
-    read-only. There, without a log that is left, the file is all there is. It is opened without
-    locks, as what nobody changes. Raises `StoreError` when somebody did, whatever the block met.
+    It makes its log beside it even so. It fails where it cannot, as on a file system that is
+    read-only, and what a user makes who may only read keeps the owner of the file from writing.
+    There, without a log that is left, the file is all there is. It is opened without locks, as what
+    nobody changes. Raises `StoreError` when somebody did, whatever the block met.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
     before = _state_of(path)
-    if os.access(path.absolute().parent, _MAY_MAKE) or os.path.lexists(f"{path}-wal"):
+    if is_writable(path) or _has_log(path):
         yield uri
         return
     met: Exception | None = None
@@ -249,7 +274,7 @@ def read_only_uri(path: Path) -> Iterator[str]:
         yield f"{uri}&immutable=1"
     except Exception as error:  # noqa: BLE001 (raised below, unless it follows from a change)
         met = error
-    if _state_of(path) != before or os.path.lexists(f"{path}-wal"):
+    if _state_of(path) != before or _has_log(path):
         raise StoreError(
             f"another process changed the database {path} while it was read; try again"
         ) from met

@@ -1,5 +1,6 @@
 """Makes the recorders of one SQLite database for the event store."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,17 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.sqlite import SQLiteAggregateRecorder
 
-from .database import MEMORY, BatchDatastore, check_readable, has_tables, prepare_file
+from ...application.errors import DatabaseRefusedError
+from .database import (
+    MEMORY,
+    ONLY_READ,
+    BatchDatastore,
+    check_readable,
+    has_tables,
+    is_writable,
+    prepare_file,
+    read_only_uri,
+)
 from .recorder import SQLiteBatchRecorder
 from .views import are_current
 
@@ -23,22 +34,35 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
     """The database at `path`, made when it is missing; `:memory:` is gone when it is closed.
 
     Without `makes_database` a missing one is refused. With `read_only` nothing is made or changed:
-    it is good for reading the log alone. Raises `StoreError` for a file that is not there, not
-    ours, not writable or too new.
+    it is good for reading the log alone. With `may_only_read` a file that cannot be written is
+    read, where nothing in it is to be brought up to date. Raises `StoreError` for a file that is
+    not there, not ours, not writable or too new, and when a file that is read without locks was
+    changed, at the end.
     """
 
     def __init__(
-        self, path: Path | str, *, read_only: bool = False, makes_database: bool = True
+        self,
+        path: Path | str,
+        *,
+        read_only: bool = False,
+        makes_database: bool = True,
+        may_only_read: bool = False,
     ) -> None:
         super().__init__({})
         self._read_only = read_only
+        self._reading = ExitStack()
+        self._uri = None
         if str(path) != MEMORY:
-            if read_only:
-                check_readable(Path(path))
+            path = Path(path)
+            looks_back = may_only_read and not is_writable(path)
+            if read_only or looks_back:
+                check_readable(path)
             else:
-                prepare_file(Path(path), makes_database=makes_database)
-            path = Path(path).absolute()  # which is never taken for a URI
-        self.datastore = BatchDatastore(str(path))
+                prepare_file(path, makes_database=makes_database)
+            if looks_back:
+                self._uri = self._reading.enter_context(read_only_uri(path))
+            path = path.absolute()  # which is never taken for a URI
+        self.datastore = BatchDatastore(str(path), uri=self._uri)
 
     def is_snapshotting_enabled(self) -> bool:
         """Always: loading a batch must not read its bodies."""
@@ -54,6 +78,11 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
 
     def _prepared(self, recorder: _Recorder) -> _Recorder:
         if not self._read_only and not self._has_all(recorder):
+            if self._uri is not None:
+                path = self.datastore.pool.db_name
+                raise DatabaseRefusedError(
+                    f"the database {path} is to be upgraded, and {ONLY_READ}"
+                )
             recorder.create_table()
         return recorder
 
@@ -75,5 +104,6 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database. Raises `StoreError` when it was read without locks and changed."""
         self.datastore.close()
+        self._reading.close()

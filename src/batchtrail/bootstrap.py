@@ -134,7 +134,7 @@ async def open_log(settings: Settings, *, actor: str) -> AsyncIterator[LogReader
     its URL.
     """
     bodies = body_coding(settings)
-    factory = _factory(settings.database, makes_database=False)
+    factory = _factory(settings.database, makes_database=False, may_only_read=True)
     runtime = _runtime(Batches(factory, bodies=bodies), None, actor)
     try:
         yield LogReader(runtime)
@@ -196,14 +196,22 @@ def _runtime(batches: Batches, clock: "Clock | None", actor: str | None) -> Runt
     )
 
 
-def _factory(url: str, *, makes_database: bool, read_only: bool = False) -> "InfrastructureFactory":
-    """What makes the store at a database URL. Raises as `open_trail` does."""
+def _factory(
+    url: str, *, makes_database: bool, read_only: bool = False, may_only_read: bool = False
+) -> "InfrastructureFactory":
+    """What makes the store at a database URL. Raises as `open_trail` does.
+
+    PostgreSQL itself lets whoever may only read look back.
+    """
     check_text("the database URL", url)
     if not is_postgresql(url):
         from .adapters.sqlite import SQLiteBatchFactory  # noqa: PLC0415 (start-up time)
 
         return SQLiteBatchFactory(
-            sqlite_path(url), read_only=read_only, makes_database=makes_database
+            sqlite_path(url),
+            read_only=read_only,
+            makes_database=makes_database,
+            may_only_read=may_only_read,
         )
     try:
         from .adapters.postgres import PostgresBatchFactory  # noqa: PLC0415 (an extra)

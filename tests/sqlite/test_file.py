@@ -224,7 +224,7 @@ def test_read_only_file(path: Path) -> None:
     """A database that may not be written is refused."""
     Batches(SQLiteBatchFactory(path)).close()
     path.chmod(0o400)
-    assert "Permission denied" in refusal(path)
+    assert "cannot be written; `verify` and `export` read" in refusal(path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

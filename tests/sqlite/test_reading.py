@@ -3,17 +3,21 @@
 import hashlib
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from eventsourcing.persistence import PersistenceError
 from tests.sqlite.conftest import OpenFile, Query, read_only
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import Author, request_line, save_all
 from batchtrail.application.errors import StoreError
+from batchtrail.application.replay import batch_after
 from batchtrail.application.store import Batches
 from batchtrail.application.verification import verify_store
+from batchtrail.application.views import BatchSummary
 
 
 @pytest.fixture
@@ -40,16 +44,26 @@ def test_reading_changes_nothing(path: Path, store: Batches) -> None:
 
 
 @pytest.fixture
-def write_protected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file can be made beside the database; root is not kept from it by permissions."""
+def protect(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Give what takes the right to write from us; root is not kept from it by permissions."""
     access = os.access
-    monkeypatch.setattr(
-        os,
-        "access",
-        lambda where, mode: (
-            not (mode & os.W_OK and Path(where) == path.parent) and access(where, mode)
-        ),
-    )
+
+    def protect(place: Path) -> None:
+        monkeypatch.setattr(
+            os,
+            "access",
+            lambda where, mode: (
+                not (mode & os.W_OK and Path(where) == place) and access(where, mode)
+            ),
+        )
+
+    return protect
+
+
+@pytest.fixture
+def write_protected(path: Path, protect: Callable[[Path], None]) -> None:
+    """No file can be made beside the database."""
+    protect(path.parent)
 
 
 def test_a_file_system_that_is_read_only(path: Path, store: Batches, write_protected: None) -> None:
@@ -94,6 +108,75 @@ def test_a_log_that_is_left_is_read(path: Path, store: Batches, write_protected:
     with read_only(path).recorder.reading() as log:
         assert log.last_position() == log.checkpoint() > 0
     store.close()
+
+
+@pytest.fixture(params=["the file", "its folder"])
+def auditor(
+    request: pytest.FixtureRequest, path: Path, store: Batches, protect: Callable[[Path], None]
+) -> Iterator[Callable[[], Batches]]:
+    """Give what opens a closed database that may not be written, to look back."""
+    store.close()
+    with ExitStack() as stack:
+
+        def auditor() -> Batches:
+            protect(path if request.param == "the file" else path.parent)
+            factory = SQLiteBatchFactory(path, makes_database=False, may_only_read=True)
+            batches = Batches(factory)
+            stack.callback(batches.close)
+            return batches
+
+        yield auditor
+
+
+def test_who_may_only_read_looks_back(
+    path: Path, store: Batches, author: Author, auditor: Callable[[], Batches]
+) -> None:
+    """All that a log tells, of the views as well; nothing can be recorded."""
+    del store
+    before = path.read_bytes()
+    reader = auditor()
+    for summary in reader.views.summaries(limit=99):
+        assert BatchSummary.of(batch_after(reader.history(summary.id))) == summary
+        assert reader.get(summary.id).version == summary.version
+        assert len(list(reader.lines_page(summary.id, after=0))) == summary.request_count
+    with pytest.raises(PersistenceError, match="it cannot be written; `verify` and `export` read"):
+        reader.save_batch(author.draft([request_line("new")]))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]  # the owner could not write to a log of ours
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE view_checkpoint SET version=version-1",
+        "UPDATE view_checkpoint SET position=position-1",
+        "DROP TABLE leases",
+    ],
+)
+def test_who_may_only_read_brings_nothing_up_to_date(
+    path: Path, query: Query, auditor: Callable[[], Batches], change: str
+) -> None:
+    """Views that lag or are old are not taken for what the log gives; what helps is told."""
+    query(change)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="cannot be written; `verify` and `export` read"):
+        auditor()
+    assert path.read_bytes() == before
+
+
+def test_a_change_is_told_to_who_looks_back(
+    path: Path, store: Batches, author: Author, write_protected: None
+) -> None:
+    """At the end, as what was read may be of two states."""
+    del write_protected
+    store.close()
+    reader = Batches(SQLiteBatchFactory(path, may_only_read=True))
+    assert reader.views.summaries(limit=1)
+    other = Batches(SQLiteBatchFactory(path))
+    other.save_batch(author.draft([request_line("new")]))
+    other.close()
+    with pytest.raises(StoreError, match="another process changed"):
+        reader.close()
 
 
 def test_one_moment(path: Path, store: Batches, author: Author) -> None:
