@@ -95,6 +95,19 @@ class BatchSummary:
             error_count=batch.error_count,
         )
 
+    @property
+    def may_have_siblings(self) -> bool:
+        """Whether create calls were lost, so that there may be provider batches besides its own."""
+        return self.lost_creates > 0
+
+    @property
+    def deferred_until(self) -> datetime | None:
+        """When it is created again, if the provider's queue had no room for it."""
+        return None if self.deferral is None else self.deferral.until
+
+
+ROW_BYTES = 500
+"""What the row of a request weighs beside its body, so that pages without bodies end as well."""
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 """Asking the class for each of very many rows takes some times as long."""

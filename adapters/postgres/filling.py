@@ -37,9 +37,7 @@ class PostgresNewLog:
 
     def put_batch(self, checked: CheckedBatch, snapshot: StoredEvent) -> None:
         """Write the rows of a batch and its snapshot."""
-        assert checked.summary is not None
-        rows = checked.replay.rows.rows()
-        self._views.replace_rows(checked.summary, checked.replay.first_position, rows)
+        self._views.replace_rows(checked)
         self._cursor.execute(PUT_SNAPSHOT, snapshot_row(snapshot))
 
     def end(self, position: int) -> None:

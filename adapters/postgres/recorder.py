@@ -20,7 +20,7 @@ from ...application.records import EventColumns, EventRecord, Stored, one_by_one
 from ...application.sealing import KeptSeal
 from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
 from ...application.stored_log import StoredLog
-from ...application.views import CompletionRow, ViewReader, ViewWriter
+from ...application.views import ROW_BYTES, CompletionRow, ViewReader, ViewWriter
 from .body_writer import PostgresBodyWriter
 from .checkpoints import PostgresCheckpoints
 from .database import BatchDatastore, surviving_restarts
@@ -57,8 +57,6 @@ _STREAM: LiteralString = (
 _STREAM_WITH_BODIES: LiteralString = _STREAM.replace("NULL::bytea AS body", "body").replace(
     "octet_length(state)", "octet_length(state) + coalesce(octet_length(body), 0)"
 )
-_ROW_BYTES = 500
-"""What a row weighs beside its body, so that pages without bodies end as well."""
 
 
 class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
@@ -248,7 +246,7 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                 "LEFT JOIN batchtrail_events ON notification_id=position "
                 "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
                 "AND number>%(after)s ORDER BY number LIMIT %(limit)s",
-                {"id": batch_id, "after": after, "row_bytes": _ROW_BYTES},
+                {"id": batch_id, "after": after, "row_bytes": ROW_BYTES},
                 max_bytes=max_bytes,
             )
             return [_completion(batch_id, *row) for row in page]
@@ -268,7 +266,7 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                 "LEFT JOIN batchtrail_events ON notification_id=position "
                 "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
                 "AND number>%(after)s ORDER BY number LIMIT %(limit)s",
-                {"id": batch_id, "after": after, "row_bytes": _ROW_BYTES},
+                {"id": batch_id, "after": after, "row_bytes": ROW_BYTES},
                 max_bytes=max_bytes,
             )
             return [
@@ -293,9 +291,7 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
                     left.append(each.batch_id)
                     continue
                 cursor.execute(_FORGET_SNAPSHOTS, (each.batch_id, each.bad_snapshots))
-                if each.summary is not None:
-                    first = each.replay.first_position
-                    views.replace_rows(each.summary, first, each.replay.rows.rows())
+                views.replace_rows(each)
         return left
 
     @surviving_restarts

@@ -10,8 +10,8 @@ from psycopg import Cursor
 from psycopg.rows import TupleRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
+from ...application.batch_check import CheckedBatch
 from ...application.errors import DatabaseRefusedError
-from ...application.stored_log import ViewRow
 from ...application.views import BatchSummary, CompletionRow, OpenBatch
 from ...domain.status import Outcome, WorkStep
 from .database import BatchDatastore, surviving_restarts
@@ -137,8 +137,8 @@ def batch_row(summary: BatchSummary, batch_no: int | None) -> dict[str, Any]:
         "next_step": summary.next_step and summary.next_step.value,
         "submitted_at": summary.submitted_at,
         "provider_batch_id": _stored(summary.provider_batch_id),
-        "may_have_siblings": summary.lost_creates > 0,
-        "deferred_until": summary.deferral.until if summary.deferral is not None else None,
+        "may_have_siblings": summary.may_have_siblings,
+        "deferred_until": summary.deferred_until,
         "summary": msgspec.json.encode(summary),
     }
 
@@ -169,18 +169,19 @@ class PostgresViewWriter:
         """Insert or replace a batch's row."""
         self._cursor.execute(_PUT_BATCH, batch_row(summary, first_position))
 
-    def replace_rows(
-        self, summary: BatchSummary, first_position: int, rows: Iterable[ViewRow]
-    ) -> None:
-        """Put a batch's rows in the place of all that it has."""
-        self.drop_rows(summary.id)
+    def replace_rows(self, checked: CheckedBatch) -> None:
+        """Put a batch's rows in the place of all that it has; nothing where it has no event."""
+        if checked.summary is None:
+            return
+        first_position = checked.replay.first_position
+        self.drop_rows(checked.batch_id)
         for table in ("batchtrail_completions", "batchtrail_batches"):
             delete = SQL("DELETE FROM {} WHERE batch_no=%s").format(Identifier(table))
             self._cursor.execute(delete, (first_position,))
-        self.put_batch(summary, first_position)
+        self.put_batch(checked.summary, first_position)
         with self._cursor.copy("COPY batchtrail_completions FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(["int8", "int4", "bytea", "text", "int8"])
-            for row in rows:
+            for row in checked.replay.rows.rows():
                 custom_id = bytes_of(row.custom_id)
                 copy.write_row((first_position, row.number, custom_id, row.outcome, row.position))
 

@@ -15,7 +15,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLite
 
 from ...application.records import EventColumns, EventRecord, Stored
 from ...application.store import BatchRecorder, ChangeBodies, TakeSnapshot, WriteViews
-from ...application.views import CompletionRow, ViewReader, ViewWriter
+from ...application.views import ROW_BYTES, CompletionRow, ViewReader, ViewWriter
 from .beginnings import CREATE as CREATE_BEGINNINGS, JOIN, STATE, TOPIC
 from .body_writer import SQLiteBodyWriter
 from .checkpoints import CREATE as CREATE_CHECKPOINTS, SQLiteCheckpoints
@@ -52,8 +52,6 @@ _AT_POSITIONS = f"FROM json_each(?) AS wanted LEFT JOIN events ON position=wante
 _MOST_EVENTS = 1 << 50
 """Beyond what any disk holds, and a good way below where SQLite's numbers end."""
 _LAST_POSITION = (1 << 63) - 1
-_ROW_BYTES = 500
-"""What a row weighs beside its body, so that pages without bodies end as well."""
 
 _CLAIM = (
     "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
@@ -237,7 +235,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                     body = whole(row.position, head)
                     record = EventRecord(batch_id, version, topic, state, digest, body)
                 page.append((row, record))
-                size += _ROW_BYTES + (0 if record is None else _size(record))
+                size += ROW_BYTES + (0 if record is None else _size(record))
                 if size > max_bytes:
                     break
         return page
@@ -253,7 +251,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             for row, (_, head) in _with_results(cursor, batch_id, after, "body"):
                 body = head if row.position is None else whole(row.position, head)
                 page.append((row, body))
-                size += _ROW_BYTES + (0 if body is None else len(body))
+                size += ROW_BYTES + (0 if body is None else len(body))
                 if size > max_bytes:
                     break
         return page
@@ -282,9 +280,7 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
                     left.append(each.batch_id)
                     continue
                 _forget_snapshots(cursor, each)
-                if each.summary is not None:
-                    first = each.replay.first_position
-                    views.replace_rows(each.summary, first, each.replay.rows.rows())
+                views.replace_rows(each)
         return left
 
     def clean_views(self, strays: Sequence[UUID]) -> None:

@@ -16,7 +16,7 @@ from .completions import TABLES as COMPLETIONS, CompletionsWriter, drop_parts, n
 from .database import table_names
 
 if TYPE_CHECKING:
-    from ...application.stored_log import ViewRow
+    from ...application.batch_check import CheckedBatch
 
 VERSION = 6
 """Raise it when the tables or their content change: older views are thrown away and rebuilt."""
@@ -109,10 +109,8 @@ def batch_row(summary: BatchSummary, batch_no: int | None) -> dict[str, Any]:
         "next_step": summary.next_step,
         "submitted_at": _optional_key(summary.submitted_at),
         "provider_batch_id": summary.provider_batch_id,
-        "may_have_siblings": summary.lost_creates > 0,
-        "deferred_until": _optional_key(
-            summary.deferral.until if summary.deferral is not None else None
-        ),
+        "may_have_siblings": summary.may_have_siblings,
+        "deferred_until": _optional_key(summary.deferred_until),
         "summary": msgspec.json.encode(summary).decode(),
     }
 
@@ -142,14 +140,15 @@ class SQLiteViewWriter:
         """Insert or replace a batch's row."""
         self._cursor.execute(_PUT_BATCH, batch_row(summary, first_position))
 
-    def replace_rows(
-        self, summary: BatchSummary, first_position: int, rows: Iterable["ViewRow"]
-    ) -> None:
-        """Put a batch's rows in the place of all that it has."""
-        self.drop_rows(summary.id)
+    def replace_rows(self, checked: "CheckedBatch") -> None:
+        """Put a batch's rows in the place of all that it has; nothing where it has no event."""
+        if checked.summary is None:
+            return
+        first_position = checked.replay.first_position
+        self.drop_rows(checked.batch_id)
         self._cursor.execute("DELETE FROM batches WHERE batch_no=?", (first_position,))
-        self.put_batch(summary, first_position)
-        CompletionsWriter(self._cursor, first_position).replace(rows)
+        self.put_batch(checked.summary, first_position)
+        CompletionsWriter(self._cursor, first_position).replace(checked.replay.rows.rows())
 
     def drop_rows(self, batch_id: UUID) -> None:
         """Take a batch out of the views."""
