@@ -215,6 +215,8 @@ def problem_of(error: sqlite3.Error) -> str:
     """What SQLite met with, in words that say what helps."""
     if _code_of(error) in _BUSY:
         return "another process is writing to it; try again"
+    if _code_of(error) == sqlite3.SQLITE_READONLY:
+        return ONLY_READ
     return str(error)
 
 

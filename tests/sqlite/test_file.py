@@ -13,7 +13,7 @@ from tests.sqlite.conftest import OpenFile, Query
 from batchtrail import open_trail
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.adapters.sqlite import SQLiteBatchFactory, new_file
-from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
+from batchtrail.adapters.sqlite.database import SCHEMA_VERSION, problem_of
 from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.application.errors import StoreError
 from batchtrail.application.store import Batches
@@ -225,6 +225,17 @@ def test_read_only_file(path: Path) -> None:
     Batches(SQLiteBatchFactory(path)).close()
     path.chmod(0o400)
     assert "cannot be written; `verify` and `export` read" in refusal(path)
+
+
+def test_what_sqlite_says_of_a_file_that_is_not_ours_to_write(path: Path) -> None:
+    """In a folder in which it cannot make its log, it learns that only when it writes."""
+    Batches(SQLiteBatchFactory(path)).close()
+    with (
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection,
+        pytest.raises(sqlite3.OperationalError) as caught,
+    ):
+        connection.execute("DELETE FROM events")
+    assert "it cannot be written; `verify` and `export` read" in problem_of(caught.value)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
