@@ -178,15 +178,15 @@ def prepare_file(path: Path, *, makes_database: bool) -> None:
     `DatabaseRefusedError` when the file cannot be used, and `StoreError` when it cannot be used
     now, such as for a lock. Safe beside other processes.
     """
-    _refuse_directory(path)
     try:
+        _refuse_directory(path)
         if makes_database:
             _make_private(path)
         size = path.stat().st_size
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not makes_database:
             raise _no_database(path) from None
-        raise DatabaseRefusedError(f"cannot open the database {path}: {error.strerror}") from error
+        raise _cannot_open(path, error) from error
     if size == 0 and not makes_database:
         raise _no_database(path)
     if not os.access(path, os.R_OK):
@@ -205,6 +205,10 @@ def prepare_file(path: Path, *, makes_database: bool) -> None:
         raise _unusable(f"cannot use {path} as a batchtrail database", error) from error
     finally:
         connection.close()
+
+
+def _cannot_open(path: Path, error: OSError) -> DatabaseRefusedError:
+    return DatabaseRefusedError(f"cannot open the database {path}: {error.strerror}")
 
 
 def _no_database(path: Path) -> NoDatabaseError:
@@ -237,14 +241,16 @@ def check_readable(path: Path) -> None:
     Raises `NoDatabaseError` when there is none, `DatabaseRefusedError`, and `StoreError` for what
     passes, such as a lock.
     """
-    _refuse_directory(path)
-    if not path.is_file():
-        raise _no_database(path)
     try:
+        _refuse_directory(path)
+        if not path.is_file():
+            raise _no_database(path)
         with read_only_uri(path) as uri, closing(sqlite3.connect(uri, uri=True)) as connection:
             _check_marks(connection, path)
     except sqlite3.DatabaseError as error:
         raise _unusable(f"cannot read {path} as a batchtrail database", error) from error
+    except OSError as error:
+        raise _cannot_open(path, error) from error
 
 
 def is_writable(path: Path) -> bool:

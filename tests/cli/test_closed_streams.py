@@ -53,6 +53,8 @@ def test_database_file_does_not_take_the_place_of_a_stream(tmp_path: Path) -> No
         ("run loop -o out.jsonl", b"loop cannot be read"),
         (f"run in.jsonl -o {'b' * 300}", b"cannot be used: File name too long"),
         (f"status --db sqlite:///{'b' * 300}", b"cannot open the database"),
+        (f"cancel a --db sqlite:///{'b' * 300}", b"cannot open the database"),
+        (f"verify --db sqlite:///{'b' * 300}", b"cannot open the database"),
         ("run in.jsonl -o batchtrail.db-journal", b"is the database; name another file"),
     ],
 )
