@@ -107,7 +107,10 @@ def test_empty_list(cli: Cli) -> None:
 def test_a_name_that_would_drive_the_terminal(cli: Cli) -> None:
     """Whatever a sentence repeats, it is made harmless."""
     listed = cli("status", "--db", "sqlite:///\x1b[31mred.db")
-    assert listed.err == "batchtrail: no batches yet: there is no database \\x1b[31mred.db\n"
+    assert listed.err == (
+        "batchtrail: no batches yet: there is no database \\x1b[31mred.db; "
+        "`run` and `submit` make one\n"
+    )
 
 
 def test_a_list_beyond_any_number(cli: Cli) -> None:
