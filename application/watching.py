@@ -12,6 +12,7 @@ from .errors import (
     ProviderError,
     RateLimitedError,
     RefusedError,
+    UnavailableError,
     is_of_account,
 )
 from .polling import NOT_FOUND_FOR, Failing, first_poll, poll_delay
@@ -236,17 +237,27 @@ class WatchFlow:
     async def look_again(self, batch: Batch) -> Batch:
         """Ask once more after the end: some servers show files and counts only later.
 
-        A repeat is safe. Raises `ProviderError`.
+        A repeat is safe. Raises `ProviderError`; also, until the maximum age, when the provider
+        takes back the end that it reported, as one behind a confused gateway does: its results
+        are still to come.
         """
         if batch.provider_batch_id is None:
             return batch
         seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-        return await self._runtime.command(
+        batch = await self._runtime.command(
             batch.id,
             lambda batch, stamp: batch.amend_report(
                 seen.id, seen.report, request_id=seen.request_id, stamp=stamp
             ),
         )
+        is_taken_back = not (seen.report.status.is_terminal or batch.given_up)
+        if is_taken_back and self._age(batch) < self.max_age:
+            word = seen.report.raw_status
+            raise UnavailableError(
+                f"the provider reported the end of {seen.id}, and says {word} now",
+                request_id=seen.request_id,
+            )
+        return batch
 
 
 def _wish_to_cancel(batch: Batch, stamp: Stamp) -> None:

@@ -1,6 +1,7 @@
 """Result files: checked before anything is sent, and written whole or not at all."""
 
 import errno
+import io
 import os
 import sys
 import tempfile
@@ -8,12 +9,13 @@ from collections.abc import AsyncIterable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ...application.completions import Completion
 from ...application.errors import InputError
 from ...domain.status import Outcome
 from .formats import Format
+from .text import escaped
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
@@ -77,6 +79,16 @@ def _is_regular(path: Path) -> bool:
     return path.is_file() or not path.exists()
 
 
+class _Terminal(io.BufferedWriter):
+    """Shows lines to somebody: what providers wrote must not drive the terminal."""
+
+    def write(self, lines: Any, /) -> int:
+        """Write whole lines; what a file or a pipe would get as it is, in escapes."""
+        text = bytes(lines).decode(errors="backslashreplace").replace("\r\n", "\n")
+        super().write(escaped(text, keeps="\n").encode())
+        return len(bytes(lines))
+
+
 async def write_lines(lines: AsyncIterable[bytes], path: Path | None) -> None:
     """Write pieces of lines, atomically into a file, or to standard output.
 
@@ -111,7 +123,8 @@ def whole_file(path: Path | None, *, private: bool = False) -> Iterator[BinaryIO
     A new one that is `private` is for its owner only, as a database is.
     """
     if path is None:
-        with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as file:
+        raw = io.FileIO(os.dup(sys.stdout.fileno()), "wb")
+        with _Terminal(raw) if raw.isatty() else io.BufferedWriter(raw) as file:
             yield file
         return
     if not _is_regular(path):

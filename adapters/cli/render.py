@@ -1,6 +1,5 @@
 """Batches as text for people and as JSON for programs."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ from ...application.views import BatchSummary
 from ...domain.status import Outcome
 from ...domain.values import BatchProblem, Deferral, TokenUsage, Trouble
 from .costs import cost_data, cost_text
-from .text import clean, moment_text, size_text
+from .text import clean, escaped, moment_text, size_text
 
 OUTCOMES = (
     Outcome.SUCCEEDED,
@@ -23,15 +22,7 @@ OUTCOMES = (
 
 def json_text(value: Any) -> str:
     """A value as one line of JSON, in which no character drives a terminal."""
-    text = msgspec.json.encode(value).decode()
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    """A character as JSON writes it in ASCII; unprintable ones stand only within strings."""
-    return json.dumps(char)[1:-1]
+    return escaped(msgspec.json.encode(value).decode())  # they stand only within strings
 
 
 def outcome_counts(summary: BatchSummary) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Texts for people: sentences of ours, sizes, durations, and foreign words made harmless."""
 
+import json
 import sys
 from datetime import datetime
 
@@ -14,6 +15,15 @@ def clean(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == " " else char.encode("unicode_escape").decode()
         for char in text
+    )
+
+
+def escaped(text: str, *, keeps: str = "") -> str:
+    """A text whose unprintable characters, but those kept, are as JSON writes them in ASCII."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keeps else json.dumps(char)[1:-1] for char in text
     )
 
 

@@ -18,6 +18,7 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from batchtrail.application.progress import Delayed
 from batchtrail.domain.errors import NothingToCollectError, NotTerminalError
 from batchtrail.domain.events import ResultApplied, ResultsCollected, ResultSkipped
 from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason, WorkStep
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from batchtrail.adapters.fake import FakeBatchProvider
     from batchtrail.application.ports import BatchProvider, ProviderBatch
+    from batchtrail.application.progress import Progress
     from batchtrail.application.service import BatchService
 
 
@@ -922,3 +924,37 @@ async def test_what_was_said_of_lines_outlasts_what_follows(lab: Lab) -> None:
         batch.record_work_failed(step, problem_text, retry_at=None, stamp=stamp)
     lab.batches.save_batch(batch)
     assert await lab.completions(service, batch_id) == before
+
+
+async def ended_too_early(lab: Lab) -> tuple[BatchService, UUID]:
+    """Record an end that the provider takes back at the next look."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.show_status(provider_id, "completed")
+    assert (await service.refresh(batch_id)).status is BatchStatus.ENDED
+    lab.provider.show_status(provider_id, None)
+    return service, batch_id
+
+
+async def test_an_end_that_is_taken_back(lab: Lab) -> None:
+    """Its results come when the batch is over, and nobody is told to pay for them again."""
+    service, batch_id = await ended_too_early(lab)
+    lab.clock.after(5 * 3_600, lab.complete_all)
+    told: list[Progress] = []
+    assert (await service.wait(batch_id, told.append)).totals.outcomes.succeeded == 3
+    reason = "the provider reported the end of batch_00000001, and says validating now"
+    assert {each.reason[: len(reason)] for each in told if isinstance(each, Delayed)} == {reason}
+    await lab.assert_each_once(service, batch_id)
+
+
+@pytest.mark.parametrize("as_is", [True, False])
+async def test_an_end_that_is_taken_back_for_ever(lab: Lab, *, as_is: bool) -> None:
+    """Until the maximum age, or until somebody takes what there is."""
+    service, batch_id = await ended_too_early(lab)
+    if as_is:
+        summary = await service.collect(batch_id, as_is=True)
+    else:
+        summary = await service.wait(batch_id)
+    assert summary.totals.outcomes.missing == 3
+    assert (lab.clock.elapsed >= 93_600) is not as_is

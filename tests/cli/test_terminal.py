@@ -158,3 +158,20 @@ def test_standard_output_in_a_terminal(cli: Cli, emulator: Emulator) -> None:
             result = screen.finish()
         assert result.stderr.replace(b"\r\n", b"\n") == cli(*words).stdout
     assert emulator.applied("create") == 1
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_what_a_provider_wrote_does_not_drive_it(cli: Cli, format_: str) -> None:
+    """A terminal gets escapes where a file or a pipe gets the text as it is."""
+    path = cli.write(1, change={1: {"input": "\x1b]0;x\x07 \x9b31m \u202e"}})  # it is echoed
+    done = cli("run", path, "-o", "out.jsonl")
+    assert done.status == 0, done.err
+    batch = cli("status", "--json").json["id"]
+    assert "\u202e".encode() in cli("results", batch, "--format", format_).stdout
+    with terminal(cli, "results", batch, "--format", format_, stdout=True) as screen:
+        result = screen.finish()
+    assert result.status == 0
+    shown = result.stderr.decode().replace("\r\n", "")
+    assert shown.isprintable()
+    for char in "\x1b\x9b\u202e":
+        assert f"\\u{ord(char):04x}" in shown
