@@ -504,7 +504,7 @@ class EvidenceContract(StoreContract):
         """They are counted, and a rebuild takes them out."""
         self.sql(store, self.row_damages["a stray"])
         (difference,) = self.verify(store).differences
-        assert difference.what == "rows of the view of completions belong to no batch: 1"
+        assert difference.what == "rows of the views belong to no batch: 1"
         self.rebuild(store)
         assert self.verify(store).is_good
 

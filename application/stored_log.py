@@ -93,7 +93,7 @@ class StoredLog(Protocol):
         ...
 
     def stray_rows(self) -> int:
-        """How many rows of the completions view belong to no batch in the views."""
+        """How many rows of the views belong to no batch that the views can have."""
         ...
 
     def seals(self) -> Sequence[KeptSeal]:

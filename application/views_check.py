@@ -97,7 +97,7 @@ class ViewsCheck:
                 what = "has a row in the view of batches, and no event in the log"
                 self._found.add(Difference(what, batch_id))
         if strays := self._reader.stray_rows():
-            what = f"rows of the view of completions belong to no batch: {strays:,}"
+            what = f"rows of the views belong to no batch: {strays:,}"
             self._found.add(Difference(what))
 
 

@@ -66,6 +66,15 @@ def _check_place(path: Path, taken: Mapping[Path, str]) -> None:
             raise InputError(f"the output directory {parent} does not exist; make it first")
         if not os.access(parent, os.W_OK | os.X_OK):
             raise InputError(f"the output directory {parent} is not writable")
+        _try(target.parent)
+
+
+def _try(directory: Path) -> None:
+    """Make a file there, and leave nothing; some systems allow in words what they refuse then."""
+    descriptor, name = _temporary(directory)
+    os.close(descriptor)
+    if name is not None:
+        Path(name).unlink()
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -28,7 +28,12 @@ def sum_up(summary: BatchSummary, output: Path | None) -> None:
 def _remedy(summary: BatchSummary) -> str:
     """What to do about requests without success."""
     outcomes = summary.totals.outcomes
-    if outcomes.expired + outcomes.canceled + outcomes.missing:
+    if outcomes.missing:
+        return (
+            f"`collect {summary.id}` asks once more for the results that are missing, which may "
+            f"be paid; `retry {summary.id}` submits the requests once more"
+        )
+    if outcomes.expired + outcomes.canceled:
         return f"`retry {summary.id}` submits once more what had no answer"
     return (
         f"`results {summary.id} --only failed` tells why; `retry {summary.id}` submits once more "

@@ -170,7 +170,7 @@ class PostgresStoredLog:
         return [ViewRow(number, _shown(custom_id), *rest) for number, custom_id, *rest in rows]
 
     def stray_rows(self) -> int:
-        """How many rows of the completions view belong to no batch in the views."""
+        """How many rows of the views belong to no batch that the views can have."""
         if not self._has_views:
             return 0
         return self._number(

@@ -195,7 +195,7 @@ class PostgresViewWriter:
         self._cursor.execute("DELETE FROM batchtrail_batches WHERE batch_id=%s", (batch_id,))
 
     def drop_strays(self) -> None:
-        """Take out the rows of requests that belong to no batch."""
+        """Take out the rows that belong to no batch."""
         self._cursor.execute(
             "DELETE FROM batchtrail_completions "
             "WHERE batch_no NOT IN (SELECT batch_no FROM batchtrail_batches)"

@@ -22,7 +22,7 @@ from .database import read_only_uri
 from .older import add_missing
 from .pieces import Pieces
 from .statements import last_given
-from .views import VERSION, batch_row
+from .views import HAS_NO_ID, VERSION, batch_row
 
 # What a flipped byte may have made a text is read as the bytes that it is.
 _EVENTS = (
@@ -167,12 +167,13 @@ class SQLiteStoredLog:
         return rows
 
     def stray_rows(self) -> int:
-        """How many rows of the completions view belong to no batch in the views."""
+        """How many rows of the views belong to no batch that the views can have."""
         if not self._has_views:
             return 0
         strays = "SELECT count(*) FROM {} WHERE batch_no NOT IN (SELECT batch_no FROM batches)"
         counts: list[int] = [self._value(strays.format(table)) for table in COMPLETIONS]
-        return max(counts)
+        nameless: int = self._value(f"SELECT count(*) FROM batches WHERE {HAS_NO_ID}")  # noqa: S608 (our own text)
+        return max(counts) + nameless
 
     def seals(self) -> Sequence[KeptSeal]:
         """The seals that were taken of this log."""

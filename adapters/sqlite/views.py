@@ -44,6 +44,9 @@ _TABLES = {
     ),
     **COMPLETIONS,
 }
+HAS_NO_ID = "typeof(batch_id)!='text' OR length(batch_id)!=32 OR batch_id GLOB '*[^0-9a-f]*'"
+"""Rows of batches whose id is none as it is written here, so that nobody could ask for them."""
+
 _INDEXES = (
     "CREATE INDEX batches_by_time ON batches (created_at)",
     "CREATE INDEX batches_by_identity ON batches (identity, generation)",
@@ -157,7 +160,8 @@ class SQLiteViewWriter:
         self._cursor.execute("DELETE FROM batches WHERE batch_id=?", (batch_id.hex,))
 
     def drop_strays(self) -> None:
-        """Take out the rows of requests that belong to no batch."""
+        """Take out the rows that belong to no batch."""
+        self._cursor.execute(f"DELETE FROM batches WHERE {HAS_NO_ID}")  # noqa: S608 (our own text)
         drop_parts(self._cursor, "batch_no NOT IN (SELECT batch_no FROM batches)")
 
     def add_requests(self, batch_id: UUID, first_number: int, custom_ids: Sequence[str]) -> None:

@@ -36,6 +36,14 @@ def test_output_path(cli: Cli, emulator: Emulator, output: str, words: str) -> N
     assert path.read_bytes() == content
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
+def test_output_where_nobody_can_make_a_file(cli: Cli, emulator: Emulator) -> None:
+    """Its superuser may do anything there, as the system says; but not this, for what is paid."""
+    refused = sentence(cli("run", cli.write(), "-o", "/proc/out.jsonl"))
+    assert "/proc" in refused
+    assert emulator.received() == {}
+
+
 @pytest.mark.parametrize("output", ["trail.db", "link"])
 def test_output_is_the_database(cli: Cli, emulator: Emulator, output: str) -> None:
     """The log of a batch that was paid for is not overwritten by its results."""

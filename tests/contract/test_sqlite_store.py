@@ -81,6 +81,19 @@ class TestSQLiteStoreInSmallParts(_Tables, _InMemory, BatchStoreContract):
 class TestSQLiteFileEvidence(_Tables, _OnFiles, EvidenceContract):
     """A file as evidence."""
 
+    @pytest.mark.parametrize(
+        "batch_id", ["upper(batch_id)", "batch_id||'0'", "''", "5", "x'5c'", "'5c-'||batch_id"]
+    )
+    def test_a_batch_by_another_name(self, store: Batches, batch_id: str) -> None:
+        """A file takes anything for an id; nobody could ask for such a batch, but a list has it."""
+        columns = (
+            "created_at, generation, provider, version, updated_at, may_have_siblings, summary"
+        )
+        row = f"SELECT 9999, {batch_id}, {columns} FROM {{batches}} LIMIT 1"  # noqa: S608 (ours)
+        self.damage_and_heal(
+            store, f"INSERT INTO {{batches}} (batch_no, batch_id, {columns}) {row}"
+        )
+
 
 class TestSQLiteMemoryEvidence(_Tables, _InMemory, EvidenceContract):
     """Memory as evidence."""
