@@ -164,7 +164,7 @@ class _Check:
                     "is not in required; list it, and let it be null where it may be missing",
                 )
         for name in listed:
-            if name not in properties:
+            if not isinstance(name, str) or name not in properties:
                 self._say(path, f"requires {name!r}, which is not among its properties")
 
     def _array(self, node: Mapping[str, Any], path: str, level: int) -> None:

@@ -53,15 +53,21 @@ ALLOWED = {
         a={"type": "string", "format": "date-time"},
         b={"type": "string", "pattern": r"^(?:a|\(\?=)+$"},
         c={"type": "string", "enum": ["x", "y"]},
+        e={"type": "string", "pattern": r"a\(?=b"},
         d={"const": 1},
     ),
     "anyOf and references": {
         **closed(a={"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}, b={"$ref": "#"}),
         "$defs": {"A": closed(again={"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]})},
     },
+    "references to odd names": {
+        **closed(a={"$ref": "#/$defs/x~1y"}, b={"$ref": "#/$defs/~01"}),
+        "$defs": {"x/y": TEXT, "~1": TEXT},
+    },
     "named like keywords": closed(default=TEXT, title=TEXT, **{"a b": TEXT, "$ref": TEXT}),
     "ten levels": deep(10),
     "5,000 properties": closed(**{f"p{number}": TEXT for number in range(5_000)}),
+    "250 long enum values": closed(a={"enum": [f"{number:0100}" for number in range(250)]}),
     "1,000 enum values": closed(a={"enum": [f"{n}" for n in range(1_000)]}),
 }
 
@@ -89,6 +95,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "requires the unknown": (
         {**closed(a=TEXT), "required": ["a", "z"]},
         ["$ requires 'z', which is not among its properties"],
+    ),
+    "requires what is no name": (
+        {**closed(a=TEXT), "required": ["a", ["b"]]},
+        ["$ requires ['b'], which is not among its properties"],
     ),
     "open": (
         closed(a={"type": "object", "properties": {}}),
@@ -129,6 +139,17 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         closed(a={"type": "string", "pattern": "^(?!x)"}),
         ["$.properties.a has a pattern with a look-around, which strict mode does not take"],
     ),
+    "look-behind": (
+        closed(a={"type": "string", "pattern": "(?<=x)y"}),
+        ["$.properties.a has a pattern with a look-around, which strict mode does not take"],
+    ),
+    "properties of nothing": (
+        closed(a={"properties": {}}),
+        [
+            "$.properties.a has no type; say what type it has",
+            "$.properties.a must have additionalProperties false: name every property",
+        ],
+    ),
     "anyOf branch": (
         closed(a={"anyOf": [TEXT, {"type": "object"}]}),
         ["$.properties.a.anyOf[1] must have additionalProperties false: name every property"],
@@ -145,12 +166,20 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         closed(a={"$ref": "other.json"}),
         ["$.properties.a refers to 'other.json'; only places in the same schema are known"],
     ),
+    "reference of another type": (
+        closed(a={"$ref": 5}),
+        ["$.properties.a refers to 5; only places in the same schema are known"],
+    ),
     "reference with company": (
         closed(a={"$ref": "#", "description": "again"}),
         ["$.properties.a has keywords beside '$ref'; wrap the reference into an anyOf of one"],
     ),
     "eleven levels": (
         deep(11),
+        [f"${'.properties.x' * 10} lies deeper than the 10 levels of objects allowed"],
+    ),
+    "twelve levels": (
+        deep(12),
         [f"${'.properties.x' * 10} lies deeper than the 10 levels of objects allowed"],
     ),
     "too many properties": (
@@ -173,6 +202,18 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "long names": (
         closed(**{"x" * 120_001: TEXT}),
         ["$ has 120,001 characters in names and values in all, and 120,000 are allowed"],
+    ),
+    "long values": (
+        closed(a={"enum": ["x" * 120_000]}),
+        ["$ has 120,001 characters in names and values in all, and 120,000 are allowed"],
+    ),
+    "long names of definitions": (
+        {**closed(), "$defs": {"x" * 120_001: TEXT}},
+        ["$ has 120,001 characters in names and values in all, and 120,000 are allowed"],
+    ),
+    "enum of another type": (
+        closed(a={"enum": "xy"}),
+        ["$.properties.a has an enum that is no list of values"],
     ),
     "empty enum": (
         closed(a={"enum": []}),
