@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
+from enum import StrEnum
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ from batchtrail.application.projecting import Projection, Recorded
 from batchtrail.application.pruning import Prunable
 from batchtrail.bootstrap import command_line_actor
 from batchtrail.domain.events import Submitted
-from batchtrail.domain.status import Outcome
-from batchtrail.domain.values import NewBatch
+from batchtrail.domain.status import BatchStatus, Outcome
+from batchtrail.domain.values import NewBatch, RequestCounts, StatusReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,6 +33,29 @@ if TYPE_CHECKING:
     from batchtrail.application.service import BatchService
 
 HALF = "\ud800"
+
+
+class Odd(str):
+    """A text of a caller's own kind."""
+
+    __slots__ = ()
+
+
+class Season(StrEnum):
+    SPRING = "spring"
+
+
+class Nowhere(tzinfo):
+    """A zone that does not say how far from UTC it is."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def dst(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, _: datetime | None) -> str | None:
+        return None
 
 
 async def finished(lab: Lab, service: BatchService) -> UUID:
@@ -56,6 +80,7 @@ async def assert_intact(service: BatchService, batches: int) -> None:
         ({"metadata": {HALF: "campaign"}}, "a key of metadata, .* holds half of a surrogate"),
         ({"metadata": "campaign"}, "metadata is of the type str; give a mapping"),
         ({"description": 5}, "description is of the type int"),
+        ({"description": Odd("why")}, r"description is of the type Odd; give a text"),
         ({"description": HALF}, "description holds half of a surrogate"),
         ({"completion_handler": 5}, "completion_handler is of the type int"),
         ({"completion_handler": HALF}, "completion_handler holds half"),
@@ -70,6 +95,14 @@ async def test_wrong_arguments_of_a_submission(lab: Lab, wrong: Any, told: str) 
         await service.submit(lab.lines(), **wrong)
     assert lab.provider.count("upload") == 0
     await assert_intact(service, 0)
+
+
+async def test_a_text_of_an_enum(lab: Lab) -> None:
+    """It is recorded as the text that it is."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines(), description=Season.SPRING)
+    assert (await service.status(batch_id)).description == "spring"
+    await assert_intact(service, 1)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +247,19 @@ async def _nothing(_call: str) -> None:
     """Watch nothing."""
 
 
-@pytest.mark.parametrize("wrong", [{"id": 5}, {"id": HALF}, {"request_id": 5}])
+WORKING = StatusReport(BatchStatus.IN_PROGRESS, "in_progress")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": 5},
+        {"id": HALF},
+        {"request_id": 5},
+        {"request_id": object()},
+        {"report": evolve(WORKING, request_counts=RequestCounts(2**70, 0, 0))},
+    ],
+)
 async def test_what_a_careless_adapter_gives(lab: Lab, wrong: dict[str, Any]) -> None:
     """What could not be read again is not recorded; all others can go on."""
     service = lab.service(Careless(lab.provider, wrong))
@@ -225,9 +270,10 @@ async def test_what_a_careless_adapter_gives(lab: Lab, wrong: dict[str, Any]) ->
     await assert_intact(service, 1)
 
 
-async def test_moments_without_a_zone(lab: Lab) -> None:
+@pytest.mark.parametrize("zone", [None, Nowhere()])
+async def test_moments_without_a_zone(lab: Lab, zone: tzinfo | None) -> None:
     """Each of them could be any of many: of the machine, of UTC, or of the log."""
-    service, naive = lab.service(), datetime(2026, 1, 2)  # noqa: DTZ001
+    service, naive = lab.service(), datetime(2026, 1, 2, tzinfo=zone)
     batch_id = await finished(lab, service)
     calls: list[Awaitable[object]] = [
         service.batches(until=naive),

@@ -215,6 +215,25 @@ async def test_lost_cancel_is_sent_again(lab: Lab) -> None:
     assert lab.provider.count("cancel") == 2
 
 
+async def test_a_cancel_that_fails_at_the_end(lab: Lab) -> None:
+    """There is nothing to repeat: a look at the batch shows that it is over."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.complete(provider_id)
+    lab.provider.fail_next("cancel", UnavailableError("down"))
+    assert (await service.cancel(batch_id)).status is BatchStatus.ENDED
+    assert set((await finished(lab, service, batch_id)).values()) == {"succeeded"}
+
+
+async def test_a_cancel_that_shows_nothing_new_leaves_its_request_id(lab: Lab) -> None:
+    """Some servers tell only later that they took note of it."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.show_status(provider_id, "in_progress")
+    await service.refresh(batch_id)
+    seen = (await lab.facts(service, batch_id)).count("StatusChanged")
+    await service.cancel(batch_id)
+    assert (await lab.facts(service, batch_id)).count("StatusChanged") == seen + 1
+
+
 async def test_crash_before_the_cancel_is_sent(lab: Lab) -> None:
     """A process that dies with the wish in the log leaves the call to the next one."""
     _, batch_id, provider_id = await submitted(lab)

@@ -278,6 +278,17 @@ async def test_a_blank_end_is_no_piece(lab: Lab, blank: bytes) -> None:
     assert serving.downloads == 1
 
 
+async def test_a_whole_line_of_rubbish_is_no_piece(lab: Lab) -> None:
+    """At the end of a file as anywhere else: nothing is waited for."""
+    serving = Serving(lab.provider, lambda _file_id, whole: whole + b"the end\n")
+    service = lab.service(cast("BatchProvider", serving))
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
+    assert await skipped(lab, service, batch_id) == [SkipReason.UNREADABLE]
+    assert serving.downloads == 1
+
+
 async def test_a_piece_behind_a_blank_line(lab: Lab) -> None:
     """Blank lines are not counted, and the piece is recorded all the same."""
     serving = Serving(lab.provider, lambda _file_id, whole: b"\n" + whole[:30])
@@ -296,9 +307,10 @@ async def test_a_batch_that_the_provider_never_had(lab: Lab) -> None:
     lab.provider.fail_next("upload", RefusedError("No."))
     service = lab.service()
     batch_id = await service.submit(lab.lines())
-    await service.collect(batch_id)
+    await service.collect(batch_id, as_is=True)
     with pytest.raises(NothingToCollectError, match="the provider never had it"):
         await service.collect_again(batch_id)
+    assert lab.provider.count("retrieve") == 0
 
 
 async def test_a_piece_that_turns_out_to_be_a_line(lab: Lab) -> None:
@@ -364,6 +376,62 @@ async def test_collected_again_by_two_at_once(lab: Lab) -> None:
     await lab.assert_each_once(service, batch_id)
 
 
+async def test_settled_by_another_meanwhile(lab: Lab) -> None:
+    """A piece that only one of them had is no part of what the other has ended."""
+
+    async def settle(boundary: str) -> None:
+        last = lab.provider.count("download") == collection.SHORT_FETCHES
+        if boundary == "before download" and last:
+            lab.provider.fail_next("download", UnavailableError("down"))
+            await lab.service().collect(batch_id, as_is=True)
+
+    service = lab.watched(settle)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    lab.provider.shorten_download(after_bytes=30, times=1 + collection.SHORT_FETCHES)
+    assert set((await collected(lab, service, batch_id)).values()) == {"missing"}
+    assert await skipped(lab, service, batch_id) == []
+
+
+async def test_lines_that_come_when_another_has_settled(lab: Lab) -> None:
+    """They are applied when they are asked for once more, and not behind the end."""
+
+    async def settle(boundary: str) -> None:
+        if boundary == "before download" and lab.provider.count("download") == 0:
+            lab.provider.shorten_download(after_bytes=0)
+            await lab.service().collect(batch_id, as_is=True)
+
+    service = lab.watched(settle)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert set((await collected(lab, service, batch_id)).values()) == {"missing"}
+    await service.collect_again(batch_id)
+    assert await lab.outcomes(service, batch_id) == ALL
+
+
+async def test_read_farther_by_another_meanwhile(lab: Lab) -> None:
+    """What was a piece to one of them is a line to the other, and recorded as such."""
+
+    async def die(boundary: str) -> None:
+        if boundary == "before download" and lab.provider.count("download") == 2:
+            raise lab.Crash
+
+    async def read(boundary: str) -> None:
+        if boundary == "after download" and lab.provider.count("download") == 1:
+            with pytest.raises(lab.Crash):
+                await lab.watched(die).collect(batch_id)
+
+    lab.provider.answer_with("c", status_code=400)
+    service = lab.watched(read)
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.refresh(batch_id)
+    lab.provider.shorten_download(after_bytes=30)
+    await service.collect(batch_id, as_is=True)
+    assert await lab.outcomes(service, batch_id) == ALL | {"c": "failed"}
+    assert await skipped(lab, service, batch_id) == []
+
+
 async def test_last_line_without_newline(lab: Lab) -> None:
     """A last line that is whole but for its newline counts at once."""
     service, batch_id, _ = await submitted(lab)
@@ -392,6 +460,7 @@ async def test_repeated_line(lab: Lab) -> None:
     lab.complete_all()
     assert await collected(lab, service, batch_id) == ALL
     assert await skipped(lab, service, batch_id) == [SkipReason.REPEATED_CUSTOM_ID]
+    assert lab.provider.count("download") == 1  # there is nothing that could have been missed
 
 
 async def test_same_request_in_both_files(lab: Lab) -> None:
@@ -550,6 +619,7 @@ async def test_all_failed(lab: Lab) -> None:
     lab.complete_all()
     assert lab.provider.look(provider_id).report.output_file_id is None
     assert set((await collected(lab, service, batch_id)).values()) == {"failed"}
+    assert lab.provider.count("retrieve") == 1  # one file is enough of an end
     found = await lab.completions(service, batch_id)
     assert [each.error for each in found] == [RequestProblem("bad", f"no {i}") for i in "abc"]
     assert [each.status_code for each in found] == [400] * 3
@@ -581,6 +651,22 @@ async def test_file_out_of_reach_for_a_while(lab: Lab, error: Exception) -> None
     assert await collected(lab, service, batch_id) == ALL
     if isinstance(error, RateLimitedError):
         assert min(lab.clock.sleeps) >= 40
+
+
+async def test_failures_before_and_behind_a_short_file(lab: Lab) -> None:
+    """A file that came, however short, shows that those before it are over."""
+    downloads = itertools.count()
+
+    def content(_file_id: str, whole: bytes) -> bytes:
+        number = next(downloads)
+        if number not in (4, 9):
+            raise UnavailableError("down")
+        return whole[: number // 9 * len(whole)]
+
+    service = lab.service(cast("BatchProvider", Serving(lab.provider, content)))
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    assert await collected(lab, service, batch_id) == ALL
 
 
 async def test_file_that_stays_out_of_reach(lab: Lab) -> None:
@@ -656,6 +742,55 @@ async def test_short_file_of_requests_that_did_not_run(lab: Lab, whole_lines: in
     applied = [each for each in log if isinstance(each, ResultApplied)]
     assert {each.offset: each.text + b"\n" for each in applied} == _by_offset(lines)
     assert len(applied) == len(lines)
+
+
+@pytest.mark.parametrize("status_code", [200, 400])
+async def test_short_file_of_requests_that_ran(lab: Lab, status_code: int) -> None:
+    """Where nothing is said of the rest, there is a line of each that the provider counts."""
+    answer = {"status_code": status_code, "body": {}}
+    lab.provider.answer_with("a", status_code=status_code)
+    for custom_id in "ac":
+        lab.provider.drop_line(custom_id)
+    lab.provider.add_line(msgspec.json.encode({"custom_id": "a", "response": answer}))
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.expire(provider_id, finished=2)
+    report = lab.provider.look(provider_id).report
+    assert report.output_file_id
+    assert report.error_file_id is None
+    first, _ = lab.provider.content(report.output_file_id).splitlines(keepends=True)
+    lab.provider.shorten_download(after_bytes=len(first), times=2)
+    assert list((await collected(lab, service, batch_id)).values())[1:] == ["succeeded", "expired"]
+
+
+async def test_short_file_that_nobody_counts(lab: Lab) -> None:
+    """The piece of a line at its end says that more is coming."""
+    lab.provider.drop_line("c")
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.expire(provider_id, finished=2)
+    lab.provider.show_counts(provider_id, RequestCounts())
+    file_id = lab.provider.look(provider_id).report.output_file_id
+    assert file_id
+    size = len(lab.provider.content(file_id))
+    lab.provider.shorten_download(after_bytes=3 * size // 4, times=2)
+    assert await collected(lab, service, batch_id) == ALL | {"c": "expired"}
+    assert await skipped(lab, service, batch_id) == []
+
+
+async def test_short_output_file_that_tells_of_the_rest(lab: Lab) -> None:
+    """Who writes a line of one request that did not run writes one of each."""
+    for custom_id in "bc":
+        lab.provider.drop_line(custom_id)
+        error = b'"error":{"code":"batch_expired","message":"of %s"}' % custom_id.encode()
+        lab.provider.add_line(
+            b'{"custom_id":"%s","response":null,%s}' % (custom_id.encode(), error)
+        )
+    serving: Any = Serving(lab.provider, at_first(lambda whole: whole[whole.index(b"\n") + 1 :]))
+    service = lab.service(serving)
+    batch_id = await service.submit(lab.lines())
+    lab.provider.expire(lab.provider.batch_ids[-1], finished=1)
+    assert await collected(lab, service, batch_id) == ALL | {"b": "expired", "c": "expired"}
+    errors = [each.error for each in (await lab.completions(service, batch_id))[1:]]
+    assert [error and error.message for error in errors] == ["of b", "of c"]
 
 
 @pytest.mark.parametrize("end", ["expire", "finish_cancel"])
@@ -761,6 +896,15 @@ async def test_looks_that_fail_say_nothing_of_files(lab: Lab) -> None:
     assert await lab.outcomes(service, batch_id) == ALL
 
 
+async def test_files_that_are_named_late_and_collected_as_they_are(lab: Lab) -> None:
+    """What there is now counts, not what the end said."""
+    service, batch_id = await ended_barely(lab)
+    await service.collect(batch_id, as_is=True)
+    assert await lab.outcomes(service, batch_id) == ALL
+    await service.collect(batch_id, as_is=True)
+    assert lab.provider.count("download") == 1
+
+
 async def test_a_wrong_key_does_not_settle_a_batch_without_files(lab: Lab) -> None:
     """The error is told, and the collection goes on when it is called again."""
     service, batch_id = await ended_barely(lab)
@@ -787,7 +931,7 @@ async def test_failed_batch_settles_all(lab: Lab) -> None:
     service, batch_id, provider_id = await submitted(lab)
     lab.provider.fail(provider_id)
     assert set((await collected(lab, service, batch_id)).values()) == {"failed"}
-    assert lab.provider.count("download") == 0
+    assert (lab.provider.count("download"), lab.provider.count("retrieve")) == (0, 1)
 
 
 async def test_bodies_stay_intact(lab: Lab) -> None:

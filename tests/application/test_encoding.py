@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import OrderedDict
 from typing import Any
 
 import attrs
@@ -28,12 +29,18 @@ class Data:
     part: Any = None
 
 
+class Row(list[Any]):
+    """A list of a caller's own kind."""
+
+
 WRAPPED = [
     lambda value: value,
     lambda value: {"a": value},
     lambda value: [value],
     lambda value: (1, value, "[null]"),
     lambda value: [[1, None], {"text": "[", "of": [value]}, [2]],
+    lambda value: OrderedDict(a=value),
+    lambda value: Row([value]),
     Struct,
     Attrs,
     Data,

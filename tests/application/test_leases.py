@@ -190,12 +190,16 @@ def test_tasks_of_one_process_are_others_to_each_other(world: Lab, live: Live) -
 class _InTurns(Leases):
     """Leases without a database, whose every call takes one turn of the loop."""
 
+    is_taken = False
+
     async def claim(self, name: str) -> bool:
         await asyncio.sleep(0)
+        self.is_taken = True
         return bool(name)
 
     async def release(self, name: str) -> None:
         del name
+        self.is_taken = False
         await asyncio.sleep(0)
 
 
@@ -219,6 +223,7 @@ async def test_a_cancellation_at_any_turn_takes_effect(lab: Lab) -> None:
         task.cancel()
         await asyncio.wait([task], timeout=10)
         assert task.cancelled()
+        assert not leases.is_taken
         if came_through:
             break
 
@@ -272,6 +277,16 @@ def test_what_somebody_else_has_done_is_looked_at_soon(world: Lab, live: Live) -
         assert 20 <= uploaded[0] <= 30
 
     live(life())
+
+
+async def test_a_long_lease_is_not_from_a_wrong_clock(lab: Lab) -> None:
+    """However long it is: nobody takes it over before its end."""
+    lab.service()
+    one, other = (Leases(lab.runtimes[-1], seconds=3_600) for _ in range(2))
+    assert await one.claim("a")
+    assert not await other.claim("a")
+    lab.clock.pass_time(3_601)
+    assert await other.claim("a")
 
 
 async def test_a_renewal_that_fails_is_tried_again(

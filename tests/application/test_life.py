@@ -12,7 +12,7 @@ from batchtrail.application.errors import BatchNotFoundError, InputError
 from batchtrail.application.progress import Applying, Uploading, Waiting
 from batchtrail.bootstrap import no_provider
 from batchtrail.domain.status import BatchStatus, Outcome
-from batchtrail.domain.values import NewBatch
+from batchtrail.domain.values import BatchProblem, NewBatch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -336,3 +336,22 @@ async def test_results_that_are_read_across_the_end(
     assert (last.outcome, last.error and last.error.code) == (Outcome.MISSING, "missing")
     *_, piece = [each async for each in lines]
     assert b'"code":"missing"' in piece
+
+
+@pytest.mark.parametrize(("word", "code"), [(None, "first"), ("expired", "batch_expired")])
+async def test_errors_of_lines_that_are_read_across_the_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, word: str | None, code: str
+) -> None:
+    """Of a batch that failed, the first thing that the provider said of a line is its reason."""
+    monkeypatch.setattr(store, "_PAGE_BYTES", 1)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    completions = service.completions(batch_id)
+    assert (await anext(completions)).outcome is Outcome.PENDING
+    errors = [BatchProblem(each, "No.", line=3) for each in ("first", "second")]
+    lab.provider.fail(lab.provider.batch_ids[-1], errors)
+    lab.provider.show_status(lab.provider.batch_ids[-1], word)
+    await service.wait(batch_id)
+    *_, last = [each async for each in completions]
+    assert last.error
+    assert last.error.code == code

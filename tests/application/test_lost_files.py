@@ -13,8 +13,10 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from batchtrail.application.pruning import Prunable
 from batchtrail.application.store import Batches
-from batchtrail.domain.events import ResultsCollected
+from batchtrail.domain.errors import BodyRemovedError
+from batchtrail.domain.events import RequestRedacted, ResultApplied, ResultsCollected, ResultSkipped
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -94,7 +96,43 @@ async def test_collected_again_after_a_redaction(lab: Lab) -> None:
     assert (first.outcome, first.redacted, first.line) == ("succeeded", True, None)
     assert second.line is not None
     assert first.cost == second.cost
+    log = await lab.log(later, batch_id)
+    reasons = [event.reason for event in log if isinstance(event, RequestRedacted)]
+    assert reasons == ["asked for", "asked for"]
     assert (await later.verify()).differences == ()
+
+
+async def test_every_line_of_a_redacted_request_goes(lab: Lab) -> None:
+    """Also those that were skipped, for it had its result already."""
+    lab.provider.repeat_line("a")
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.wait(batch_id)
+    await service.redact_request(batch_id, "a", reason=None)
+    log = await lab.log(service, batch_id)
+    lines = [each.line for each in log if isinstance(each, ResultApplied | ResultSkipped)]
+    assert [line.content is None for line in lines].count(True) == 2
+
+
+async def test_what_was_redacted_and_then_pruned(lab: Lab) -> None:
+    """No file says of all the others that they were redacted."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.wait(batch_id)
+    await service.redact_request(batch_id, "a", reason=None)
+    assert [each.redacted for each in await lab.completions(service, batch_id)] == [
+        True,
+        False,
+        False,
+    ]
+    last = (await service.status(batch_id)).version
+    await service.prune_bodies(Prunable(batch_id, last), export_sha256=None)
+    with pytest.raises(BodyRemovedError):
+        await lab.out(service, batch_id)
+    with pytest.raises(BodyRemovedError):
+        _ = [each async for each in service.result_lines(batch_id)]
 
 
 @pytest.mark.parametrize("error", [UnauthorizedError("wrong key"), QuotaError("no credit")])

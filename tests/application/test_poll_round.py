@@ -8,6 +8,8 @@ from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
 from batchtrail.application.errors import (
     ProviderError,
     QuotaError,
+    RateLimitedError,
+    RefusedError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -124,6 +126,82 @@ async def test_batches_that_are_never_shown_do_not_keep_the_others(polls: _Round
     polls.failed.clear()
     await polls.ask(made[2:], made)
     assert polls.failed == bad[2:]
+    bad.clear()
+    await polls.ask(made, made)
+    polls.seen.clear()
+    bad += made[3:]
+    await polls.ask(made, made)
+    assert set(polls.seen) == set(made[:3])  # what was answered in between has its place again
+
+
+async def test_one_that_is_not_shown_is_no_outage(polls: _Round) -> None:
+    """The list of the others was read: the trouble is that of the one batch."""
+    made = await polls.submit(3)
+    polls.provider.hide_from_list(made[0], times=1)
+    polls.provider.fail_next("retrieve", UnavailableError("500"))
+    await polls.ask(made, made)
+    assert (set(polls.seen), polls.failed) == (set(made[1:]), made[:1])
+    assert not polls.rounds.is_resting
+
+
+async def test_an_outage_behind_another_begins_anew(polls: _Round) -> None:
+    """Its rests are short at first, however long those of the last one have become."""
+    made = await polls.submit(2)
+    polls.provider.fail_always(UnavailableError("down"))
+    for _ in range(3):
+        await polls.ask(made, made)
+    await polls.clock.sleep(14)
+    assert polls.rounds.is_resting
+    polls.provider.heal()
+    await polls.ask(made, made)
+    polls.provider.fail_always(UnavailableError("down"))
+    await polls.ask(made, made)
+    assert polls.rounds.is_resting
+    await polls.clock.sleep(1)
+    assert not polls.rounds.is_resting
+
+
+async def test_refusals_are_no_outage(polls: _Round) -> None:
+    """Whoever refuses is there, however often in a row."""
+    made = await polls.submit(5)
+    for each in made:
+        polls.provider.hide_from_list(each, times=1)
+    polls.provider.fail_next("retrieve", RefusedError("Not this one."), times=4)
+    await polls.ask(made, made)
+    assert (list(polls.seen), polls.failed) == (made[4:], made[:4])
+    assert not polls.rounds.is_resting
+
+
+async def test_the_last_failure_says_how_long(polls: _Round) -> None:
+    """It is the newest word of the provider."""
+    made = await polls.submit(2)
+    for each in made:
+        polls.provider.hide_from_list(each, times=1)
+    polls.provider.fail_next("retrieve", UnavailableError("500", retry_after=900))
+    polls.provider.fail_next("retrieve", UnavailableError("503", retry_after=300))
+    await polls.ask(made, made)
+    await polls.clock.sleep(299)
+    assert polls.rounds.is_resting
+    await polls.clock.sleep(2)
+    assert not polls.rounds.is_resting
+
+
+async def test_failures_between_answers_are_no_outage(polls: _Round) -> None:
+    """Nor are three of them, if others are answered in between."""
+    made = await polls.submit(6)
+    for each in made:
+        polls.provider.hide_from_list(each, times=1)
+    retrieve = polls.provider.retrieve_batch
+
+    async def showing(batch_id: str) -> ProviderBatch:
+        if batch_id in made[::2]:
+            raise UnavailableError("500")
+        return await retrieve(batch_id)
+
+    polls.provider.retrieve_batch = showing  # type: ignore[method-assign]
+    await polls.ask(made, made)
+    assert (list(polls.seen), polls.failed) == (made[1::2], made[::2])
+    assert not polls.rounds.is_resting
 
 
 @pytest.mark.parametrize(
@@ -137,3 +215,28 @@ async def test_what_all_calls_answer_is_asked_once(polls: _Round, error: Provide
     assert (polls.provider.count("list"), polls.provider.count("retrieve")) == (1, 0)
     assert polls.failed == []
     assert polls.rounds.is_locked_out
+    polls.provider.heal()
+    await polls.ask(made, made)
+    assert set(polls.seen) == set(made)
+    assert not polls.rounds.is_locked_out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnauthorizedError("wrong key", http_status=401),
+        QuotaError("no credit"),
+        RateLimitedError("slow down"),
+    ],
+)
+async def test_what_all_calls_by_name_answer(polls: _Round, error: ProviderError) -> None:
+    """Even behind a list that shows others, it is no trouble of the batch that was asked for."""
+    made = await polls.submit(5)
+    for each in made[1:]:
+        polls.provider.hide_from_list(each, times=1)
+    polls.provider.fail_next("retrieve", error, times=5)
+    await polls.ask(made, made)
+    assert polls.provider.count("retrieve") == 1
+    assert (list(polls.seen), polls.failed) == (made[:1], [])
+    assert polls.rounds.is_locked_out is not isinstance(error, RateLimitedError)
+    assert polls.rounds.is_resting

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from uuid import UUID
 
+import pytest
 from hypothesis import assume, example, given, strategies as st
 
-from batchtrail.application.polling import first_poll, poll_delay
+from batchtrail.adapters.fake import VirtualClock
+from batchtrail.application.errors import NotFoundError, UnavailableError
+from batchtrail.application.polling import Patience, first_poll, poll_delay
 
 _ROUNDING = 0.001
 _INTERVAL = st.floats(2, 4_000)
@@ -57,3 +60,20 @@ def test_the_first_moment(schedule: list[float], batch_id: UUID) -> None:
 def test_a_long_wait_is_not_walked_through() -> None:
     """Intervals of a millisecond, for a year: one after the other would take hours."""
     assert 0 < poll_delay([0.001], 365 * 86_400.0, UUID(int=7)) < 0.003
+
+
+async def test_what_is_not_there_for_an_hour() -> None:
+    """It is waited for as long, from the first time on; another answer begins the hour anew."""
+    clock = VirtualClock()
+    patience, gone = Patience(clock), NotFoundError("no such batch")
+    for _ in range(2):
+        for wait in (0, 1_800, 1_800):
+            await clock.sleep(wait)
+            assert patience.wait_after(gone) == 0
+        assert patience.wait_after(UnavailableError("down", retry_after=7)) == 7
+    assert patience.wait_after(gone) == 0
+    await clock.sleep(3_601)
+    with pytest.raises(NotFoundError):
+        patience.wait_after(gone)
+    patience.is_over()
+    assert patience.wait_after(gone) == 0

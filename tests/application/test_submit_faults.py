@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -532,6 +532,30 @@ async def test_a_list_in_either_order(lab: Lab, *, oldest_first: bool, read: int
     await finish(lab, service, batch_id)
 
 
+class Mixed(Listing):
+    """Ours is behind the older ones, and one that was created at `between` is among them."""
+
+    between: datetime | None
+
+    async def list_batches(self) -> AsyncGenerator[ProviderBatch, None]:
+        ours, *others = [each async for each in super().list_batches()]
+        between = evolve(others[0], id="batch_between", created_at=self.between)
+        for each in [*others[:60], between, *others[60:], ours]:
+            yield each
+
+
+@pytest.mark.parametrize("between", [datetime(2099, 1, 1, tzinfo=UTC), None])
+async def test_a_list_in_no_order(lab: Lab, between: datetime | None) -> None:
+    """A batch that is newer, or may be, shows that older ones before it are not the end."""
+    lab.provider.lose_next_answer("create")
+    listing: Any = Mixed(lab.provider, 120, oldest_first=False)
+    listing.between = between
+    service = lab.service(listing)
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("create") == 1
+    await finish(lab, service, batch_id)
+
+
 async def test_a_list_that_cannot_be_read_to_its_end(lab: Lab) -> None:
     """What it has shown before is not lost."""
     lab.provider.lose_next_answer("create")
@@ -574,6 +598,25 @@ async def test_sibling_that_somebody_canceled_is_recorded(lab: Lab) -> None:
     await service.wait(batch_id)
     recorded = [e for e in await lab.log(service, batch_id) if isinstance(e, SiblingCanceled)]
     assert [each.provider_batch_id for each in recorded] == [lab.provider.batch_ids[0]]
+
+
+async def test_sibling_that_never_ran_is_left_alone(lab: Lab) -> None:
+    """It costs nothing, so that nobody has to stop it."""
+    lab.provider.lose_next_answer("create")
+    lab.provider.hide_from_list(times=10_000)
+
+    async def fail(boundary: str) -> None:
+        if boundary == "after create" and lab.provider.count("create") == 2:
+            lost = lab.provider.batch_ids[0]
+            lab.provider.fail(lost)
+            lab.provider.hide_from_list(lost, times=0)
+
+    service = lab.watched(fail, reconcile_wait=10)
+    batch_id = await service.submit(lab.lines())
+    lab.clock.after(3_000, lab.complete_all)
+    await service.wait(batch_id)
+    assert "SiblingFound" not in await lab.facts(service, batch_id)
+    assert lab.provider.count("cancel") == 0
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -638,6 +681,7 @@ async def test_lost_create_that_failed_for_want_of_its_file(lab: Lab) -> None:
     service = lab.service(reconcile_wait=30)
     batch_id = await service.submit(lab.lines())
     assert (await service.status(batch_id)).provider_batch_id == lab.provider.batch_ids[1]
+    assert "InputNotVisible" not in await lab.facts(service, batch_id)
     await finish(lab, service, batch_id)
 
 

@@ -18,6 +18,7 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from batchtrail.application.leases import Leases, polls_lease
 from batchtrail.bootstrap import no_provider
 from batchtrail.domain.events import WorkFailed
 from batchtrail.domain.status import BatchStatus, WorkStep
@@ -275,6 +276,85 @@ def test_a_submission_from_the_time_before_the_clock_was_set_back(world: Lab, li
         assert world.clock.elapsed < 300
 
     live(life())
+
+
+def test_whoever_began_a_submission_has_a_head_start(world: Lab, live: Live) -> None:
+    """It may be at it still; what it left is taken up when nothing has come of it."""
+
+    async def life() -> None:
+        uploads: list[float] = []
+
+        async def note(boundary: str) -> None:
+            if boundary == "before upload":
+                uploads.append(world.clock.elapsed)
+                world.clock.after(10, world.complete_all)
+
+        world.provider.fail_next("upload", world.Crash())
+        with pytest.raises(world.Crash):
+            await world.service().submit(world.lines())
+        world.close()
+        assert await world.watched(note).worker(look_interval=1).run(until_idle=True) == 0
+        assert uploads == [pytest.approx(15, abs=2)]
+
+    live(life())
+
+
+def test_what_is_parked_stays_so_when_the_clock_is_set_back(
+    world: Lab, live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler that this process does not have is not looked for again."""
+
+    async def life() -> None:
+        service = world.service(handlers=Handlers())
+        await begun(world, service, 1, completion_handler="shop:done")
+        world.complete_all()
+        stop = asyncio.Event()
+        world.clock.after(300, partial(world.clock.set_by, -6 * HOUR))
+        world.clock.after(600, stop.set)
+        assert await service.worker(look_interval=2).run(stop=stop) == 1
+
+    live(life())
+    assert caplog.text.count("the clock was set back") == 1
+    assert caplog.text.count("again with the next start") == 1
+
+
+def test_the_polls_are_held_when_the_clock_is_set_back(world: Lab, live: Live) -> None:
+    """A lease from the old time would pass for one of a wrong clock, and for anybody's."""
+
+    async def life() -> None:
+        service, stop = world.service(), asyncio.Event()
+        await begun(world, service, 1)
+        world.clock.after(100, partial(world.clock.set_by, -6 * HOUR))
+
+        async def claim() -> bool:
+            await world.clock.sleep(110)
+            other = Leases(world.runtimes[-1])
+            try:
+                return await other.claim(polls_lease(world.provider.name))
+            finally:
+                stop.set()
+
+        work = service.worker(look_interval=2).run(stop=stop)
+        assert tuple(await asyncio.gather(work, claim())) == (1, False)
+
+    live(life())
+
+
+def test_a_clock_that_is_put_right_a_little(
+    world: Lab, live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By less than a second at a time, as time servers do it: that is nothing to tell of."""
+
+    async def life() -> None:
+        service, stop = world.service(), asyncio.Event()
+        await begun(world, service, 1)
+        for moment in range(10, 60, 10):
+            world.clock.after(moment, partial(world.clock.set_by, -0.9))
+        world.clock.after(100, stop.set)
+        await service.worker(look_interval=0.1).run(stop=stop)
+
+    live(life())
+    assert "the clock was set back" not in caplog.text
 
 
 def test_overdue_batches_after_a_night_without_worker(world: Lab, live: Live) -> None:

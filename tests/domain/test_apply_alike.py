@@ -132,6 +132,16 @@ def test_costs_of_a_table_that_was_not_named(given: Stages) -> None:
     assert applied(story, results("c", offset=20), price_source=None)
 
 
+def test_a_table_is_named_once(given: Stages) -> None:
+    """Until another takes its place."""
+    story = given.at("ended")
+    for custom_id, source in zip("abc", ["prices 2", "prices 2", "prices 3"], strict=True):
+        lines = [story.line(custom_id, file=OUT, raw=LINE)]
+        story.batch.apply_results(OUT, lines, story.index, stamp=story.stamp(), price_source=source)
+    applied, named = "ResultApplied", "PricesUsed"
+    assert story.news() == [named, applied, applied, named, applied]
+
+
 @pytest.mark.parametrize("offsets", [[9, 30], [30, 9], [10, 19], [19, 10]])
 def test_lines_before_the_position_or_over_each_other(given: Stages, offsets: list[int]) -> None:
     """The caller's place in the file is wrong."""

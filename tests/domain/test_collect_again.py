@@ -42,6 +42,11 @@ def test_nothing_is_left_to_collect(given: Stages) -> None:
         story.reopen()
 
 
+def test_what_is_shown_after_the_collection_is_nothing(given: Stages) -> None:
+    """It needs somebody who asks for more."""
+    assert given.at("collected").amend("completed", output_file_id="file-2").news() == []
+
+
 def test_provider_that_says_something_else(given: Stages) -> None:
     """A batch that is another end now, or vanished into work again, is no source of rows."""
     story = given.at("collected")

@@ -283,3 +283,15 @@ def test_refusal_of_what_is_not_in_question_is_nothing(given: Stages) -> None:
         story = given.at(stage)
         story.refuse()
         assert story.facts() == [], stage
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_refusal_of_a_create_that_was_given_up_is_nothing(given: Stages, attempts: int) -> None:
+    """Another call may be under way, or may still be sent."""
+    story = given.at("creating").not_created(1)
+    if attempts == 2:
+        story.create()
+    story.facts()
+    error = BatchProblem("billing_hard_limit_reached", "Billing hard limit has been reached.")
+    story.batch.record_refusal(error, create_attempt=1, request_id=None, stamp=story.stamp())
+    assert story.facts() == []

@@ -54,6 +54,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "no number": (lambda: response(temperature=float("nan")), "temperature: is nan"),
     "truth": (lambda: response(temperature=True), "temperature: is True"),
     "no tokens": (lambda: response(max_output_tokens=0), "max_output_tokens: is 0"),
+    "tokens of a truth": (
+        lambda: response(max_output_tokens=True),
+        "max_output_tokens: is True",
+    ),
     "half tokens": (lambda: response(max_output_tokens=1.5), r"max_output_tokens: is 1\.5"),
     "dimensions": (
         lambda: EmbeddingsRequest(model="m", input="x", dimensions=-1),
@@ -76,8 +80,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         r"extra\.text\.format: is set by a field",
     ),
     "extra is a list": (lambda: response(extra=["x"]), "extra: must be a mapping"),
+    "extra without names": (lambda: response(extra={5: "x"}), "extra: must be a mapping from"),
     "JSON unasked": (lambda: response(output="json"), "output: is 'json', and the prompt must"),
     "tools are one": (lambda: response(tools=F), "tools: must be a sequence"),
+    "tools are a text": (lambda: response(tools=""), "tools: must be a sequence"),
     "tools hold text": (lambda: response(tools=["f"]), "tools: holds str"),
     "tools twice": (lambda: response(tools=[F, F]), "tools: has two tools named 'f'"),
     "tool name": (lambda: Tool("a b"), r"tools\.name: is 'a b'"),
@@ -180,7 +186,7 @@ def test_neither_texts_nor_tokens(wrong: Any) -> None:
         CompletionsRequest(model="m", prompt=wrong)
 
 
-@pytest.mark.parametrize("given", ["a", ["a", "b"], [1, 2], [[1], [2, 3]], ("a",), ((1, 2),)])
+@pytest.mark.parametrize("given", ["a", ["a", "b"], [0, 1], [[1], [2, 0]], ("a",), ((1, 2),)])
 def test_texts_and_tokens(given: Any) -> None:
     """One of either kind, or several."""
     assert EmbeddingsRequest(model="m", input=given).body()["input"] == given
@@ -198,6 +204,11 @@ def test_input_may_stand_at_the_provider() -> None:
     """A stored prompt or an earlier response is input enough."""
     request = response(input=None, extra={"previous_response_id": "resp_1"})
     assert request.body() == {"model": "gpt-4.1", "previous_response_id": "resp_1"}
+
+
+def test_no_tool_may_be_forbidden() -> None:
+    """Where there are none, `none` asks for what happens anyway."""
+    assert response(tool_choice="none").body()["tool_choice"] == "none"
 
 
 def test_json_mode_may_be_asked_for_in_any_message() -> None:

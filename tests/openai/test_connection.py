@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from batchtrail.adapters.openai import OpenAISettings
 from batchtrail.adapters.openai.provider import OpenAIBatchProvider
@@ -318,8 +319,9 @@ async def test_a_proxy_of_the_environment_is_used(
     assert seen[0].headers["Proxy-Authorization"] == aiohttp.encode_basic_auth("me", "pw")
 
 
+@pytest.mark.parametrize("with_port", [False, True])
 async def test_no_proxy_is_heard(
-    serve: Serve, provider_for: Connect, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, provider_for: Connect, monkeypatch: pytest.MonkeyPatch, *, with_port: bool
 ) -> None:
     """Hosts inside the network are reached directly."""
 
@@ -327,8 +329,10 @@ async def test_no_proxy_is_heard(
         return web.Response(body=BATCH, content_type="application/json")
 
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    provider = await provider_for(await serve(answer))
+    base = await serve(answer)
+    url = URL(base)
+    monkeypatch.setenv("NO_PROXY", f"{url.host}:{url.port}" if with_port else "127.0.0.1")
+    provider = await provider_for(base)
     assert (await provider.create_batch(REQUEST)).id == "batch_1"
 
 

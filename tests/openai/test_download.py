@@ -108,6 +108,18 @@ async def test_a_file_that_is_called_a_page_is_the_file(
     assert await whole(await provider_for(await serve(answer))) == content
 
 
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "text/plain"])
+async def test_a_file_that_begins_like_a_page_is_the_file(
+    serve: Serve, provider_for: Connect, content_type: str
+) -> None:
+    """Nobody says that it is a page; what its lines are worth is for others to find out."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=b"<" + CONTENT, content_type=content_type)
+
+    assert await whole(await provider_for(await serve(answer))) == b"<" + CONTENT
+
+
 @pytest.mark.parametrize(
     "framing", [b"Content-Length: 999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e7\r\n"]
 )

@@ -10,6 +10,7 @@ from aiohttp import web
 from batchtrail.adapters.openai import wire
 from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import ProviderError, RefusedError
+from batchtrail.application.ports import CreateRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
@@ -43,6 +44,21 @@ async def test_a_cut_message_keeps_no_part_of_the_key(  # noqa: PLR0917 -- fixtu
         await provider.retrieve_batch("batch_1")
     shown = caplog.text + repr(caught.value) + str(vars(caught.value))
     assert [part for part in parts_of(key) if part in shown] == []
+
+
+async def test_a_cut_message_keeps_no_part_of_a_key_with_quotes(
+    serve: Serve, provider_for: Connect
+) -> None:
+    """In what is no JSON they stand as they are."""
+    key = 'sk-"0123456789"-0123456789'
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=400, body=f"{'x' * 280} {key} and so on".encode())
+
+    provider = await provider_for(await serve(answer), api_key=key)
+    with pytest.raises(RefusedError) as caught:
+        await provider.retrieve_batch("batch_1")
+    assert [part for part in parts_of(key) if part in str(caught.value)] == []
 
 
 @pytest.mark.parametrize("size", [4_096, 64 * 1024])
@@ -84,6 +100,48 @@ async def test_a_report_holds_no_key(
     assert found.report.errors[0].message == "Bearer [key]"
     assert found.report.raw_status == "stuck [key]"
     assert api_key not in f"{found} {caplog.text}"
+
+
+async def test_no_answer_holds_the_key(serve: Serve, provider_for: Connect, key: str) -> None:
+    """Whichever call a report answers."""
+    batch = {"id": "batch_1", "status": "in_progress", "model": f"model {key}"}
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({**batch, "data": [batch]})
+
+    provider = await provider_for(await serve(answer))
+    reports = [
+        await provider.create_batch(CreateRequest("file-1", "/v1/responses", "24h", {})),
+        await provider.retrieve_batch("batch_1"),
+        await provider.cancel_batch("batch_1"),
+        *[each async for each in provider.list_batches()],
+    ]
+    assert [each.report.model for each in reports] == ["model [key]"] * 4
+
+
+def page(text: str) -> str:
+    return f"<title>{''.join(f'&#{ord(each)};' for each in text)}</title>"
+
+
+def refusal(text: str) -> str:
+    escaped = "".join(f"\\u{ord(each):04x}" for each in text)
+    return f'{{"error": {{"message": "{escaped}", "code": "{escaped}", "param": "{escaped}"}}}}'
+
+
+@pytest.mark.parametrize("shape", [page, refusal])
+async def test_an_escape_hides_no_key(
+    serve: Serve, provider_for: Connect, key: str, shape: Callable[[str], str]
+) -> None:
+    """What is read of an answer is looked at once more."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=400, body=shape(key).encode())
+
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(RefusedError, match=r"\[key\]") as caught:
+        await provider.retrieve_batch("batch_1")
+    error = caught.value
+    assert key not in f"{error} {error.message} {error.code} {error.param}"
 
 
 @pytest.mark.parametrize("api_key", ["x", "test", "req", "emulator"])

@@ -144,6 +144,10 @@ def test_no_failure_ever_repeats_a_create_call(
         "input_file_id: file-abc does not exist",
         "File bGl0ZWxsbQ== could not be found",
         "Could not find the input file",
+        "Can't find the file file-abc",
+        "Unable to find an input file",
+        "The file object 'abc' was not found",
+        "file_id: bGl0ZWxsbQ== does not exist",
         "File not found",
     ],
 )
@@ -168,6 +172,7 @@ def test_an_input_file_that_is_not_visible_is_not_found(
         "The input file uses model 'gpt-9', which does not exist",
         "The input file file-abc uses model gpt-9, which does not exist or is not found",
         "The file's endpoint does not exist",
+        "The file endpoint does not exist",
         "The model of file file-abc does not support batches, project does not have access",
     ],
 )
@@ -175,6 +180,13 @@ def test_an_input_file_that_is_not_visible_is_not_found(
 def test_other_refusals_of_a_create_call_are_final(message: str, status: int) -> None:
     """To wait for what never comes would keep the batch pending for ever."""
     assert type(error_for(Operation.CREATE, Failure(message, status=status))) is RefusedError
+
+
+@pytest.mark.parametrize("status", [405, 413, 422])
+def test_a_refusal_with_another_number_is_final(status: int) -> None:
+    """Whatever its words are."""
+    failure = Failure("File not found", status=status, param="file_id")
+    assert type(error_for(Operation.CREATE, failure)) is RefusedError
 
 
 @pytest.mark.parametrize("param", ["model", "endpoint", "metadata"])

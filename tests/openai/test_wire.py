@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from batchtrail.adapters.openai import wire
 from batchtrail.adapters.openai.wire import UnexpectedAnswerError
@@ -311,6 +311,9 @@ def test_the_usual_error_envelope_is_read() -> None:
         (b'{"Message": "not authorized"}', "not authorized"),
         (b'{"errors": [{"message": "first"}, {"message": "second"}]}', "first; second"),
         (b'{"errors": ["a text"]}', "a text"),
+        (b'["1", "2", "3", "4", "5", "6"]', "1; 2; 3; 4; 5"),
+        (b'{"errors": [], "message": "it broke"}', "it broke"),
+        (b'{"detail": [{"msg": "where"}], "error": {"message": "why"}}', "why"),
         (b'{"error": null, "reason": "no such pool"}', "no such pool"),
         (b'{"error": "Bad Request", "message": ["no body"]}', "no body"),
         (b'{"statusCode": 400, "error": "Bad Request", "message": "no"}', "Bad Request: no"),
@@ -347,6 +350,7 @@ def test_codes_are_found_in_every_shape() -> None:
     st.sampled_from([(b'{"error":', b"}"), (b"[", b"]")]),
     st.integers(0, 2000),
 )
+@example(400, "no", (b"[", b"]"), 900)
 def test_any_json_error_gives_a_short_sentence(
     status: int, inner: Any, envelope: tuple[bytes, bytes], depth: int
 ) -> None:
@@ -370,6 +374,9 @@ def test_any_json_error_gives_a_short_sentence(
         ({"data": [{"id": "a"}], "has_more": "False"}, ["a"], None),
         ({"data": [{"id": "a"}], "has_more": ""}, ["a"], None),
         ({"data": [{"id": "a"}], "has_more": "true"}, ["a"], "a"),
+        ({"data": [{"id": "a"}], "has_more": "True"}, ["a"], "a"),
+        ({"data": [{"id": "a"}], "has_more": " true\n"}, ["a"], "a"),
+        ({"data": [{"id": "a"}] * 100, "has_more": "false"}, ["a"] * 100, None),
         ([{"id": "a"}], ["a"], None),
     ],
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -41,6 +42,13 @@ def test_reading_changes_nothing(path: Path, store: Batches) -> None:
     assert verify_store(reader, against=None, limit=9).is_good
     reader.close()
     assert hashlib.sha256(path.read_bytes()).digest() == before
+
+
+def copied(path: Path, to: Path) -> Path:
+    """Copy a database with its log, but without what processes share of it."""
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{to}{suffix}")
+    return to
 
 
 @pytest.fixture
@@ -102,9 +110,14 @@ def test_a_change_that_nobody_locked_out_is_told(
     reader.close()
 
 
-def test_a_log_that_is_left_is_read(path: Path, store: Batches, write_protected: None) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_log_that_is_left_is_read(
+    path: Path, store: Batches, write_protected: None, *, alone: bool
+) -> None:
     """The file alone would be an earlier state, without the commits beside it."""
     del write_protected
+    if alone:
+        path = copied(path, path.with_name("copy.db"))
     with read_only(path).recorder.reading() as log:
         assert log.last_position() == log.checkpoint() > 0
     store.close()
@@ -177,6 +190,17 @@ def test_a_change_is_told_to_who_looks_back(
     other.close()
     with pytest.raises(StoreError, match="another process changed"):
         reader.close()
+
+
+def test_a_file_that_somebody_goes_on_with(path: Path, store: Batches, author: Author) -> None:
+    """Whoever reads keeps what he sees, also where nobody had the file open when he began."""
+    store.close()
+    with read_only(path).recorder.reading() as reader:
+        last = reader.last_position()
+        with closing(SQLiteBatchFactory(path)) as factory:
+            Batches(factory).save_batch(author.draft([request_line("new")]))
+        assert Path(f"{path}-wal").exists()
+        assert reader.last_position() == reader.checkpoint() == last
 
 
 def test_one_moment(path: Path, store: Batches, author: Author) -> None:
