@@ -62,13 +62,13 @@ def _chat_prompt(body: dict[str, Any]) -> Prompt:
     messages = body.get("messages")
     texts, whole = _texts(messages)
     tools, own = _tools(body.get("tools"))
-    limit, answers = body.get("max_completion_tokens"), body.get("n")
+    limit = body.get("max_completion_tokens")
     return Prompt(
         texts=(*texts, *tools, *_json(body.get("functions")), *_json(body.get("response_format"))),
         messages=len(messages) if isinstance(messages, list) else 1,
         output_limit=_times(
             _count(body.get("max_tokens") if limit is None else limit),
-            1 if answers is None else _count(answers),
+            _answers(body, "n"),
         ),
         is_whole=whole and own and not body.get("web_search_options"),
     )
@@ -76,9 +76,15 @@ def _chat_prompt(body: dict[str, Any]) -> Prompt:
 
 def _completion_prompt(body: dict[str, Any]) -> Prompt:
     plain = _plain_prompt(body.get("prompt"))
-    answers = max(_count(body.get("n")) or 1, _count(body.get("best_of")) or 1)
-    limit = _times(_count(body.get("max_tokens")), answers * plain.inputs)
+    answers = _times(_answers(body, "n", "best_of"), plain.inputs)
+    limit = _times(_count(body.get("max_tokens")), answers)
     return Prompt(plain.texts, tokens=plain.tokens, inputs=plain.inputs, output_limit=limit)
+
+
+def _answers(body: dict[str, Any], *names: str) -> int | None:
+    """How many answers are asked for at most; None where that is no number."""
+    counts = [_count(1 if body.get(name) is None else body[name]) for name in names]
+    return None if None in counts else max(filter(None, counts), default=0)
 
 
 def _plain_prompt(given: object) -> Prompt:
