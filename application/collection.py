@@ -6,7 +6,7 @@ goes on behind the last line applied. No transaction is open during a network ca
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from uuid import UUID
 
@@ -34,7 +34,7 @@ from .result_lines import parse_result_line
 from .runtime import Runtime
 from .saving import Steps
 from .store import Batches, ChangeBodies, refuse_lost_requests
-from .watching import WatchFlow
+from .watching import EndTakenBackError, WatchFlow
 
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 6 << 20
@@ -129,7 +129,9 @@ class CollectionFlow:
         Safe to repeat. Raises `NotTerminalError` before the batch's end, and the `ProviderError`
         of a key that is wrong or an account without credit.
         """
-        batch = await self._watch.amend(_ended(await self._runtime.load(batch_id)))
+        batch = _ended(await self._runtime.load(batch_id))
+        with suppress(EndTakenBackError):
+            batch = await self._watch.amend(batch)
         lost: RequestProblem | None = None
         if batch.results_collected:
             return batch
@@ -411,8 +413,7 @@ def _names_no_file(batch: Batch) -> bool:
     return (
         report is not None
         and report.status in (BatchStatus.ENDED, BatchStatus.EXPIRED, BatchStatus.CANCELED)
-        and report.output_file_id is None
-        and report.error_file_id is None
+        and report.names_no_file
     )
 
 

@@ -20,6 +20,10 @@ NOT_FOUND_FOR = timedelta(hours=1)
 """What the provider says it does not have may only not be visible yet; for so long."""
 
 
+_LONGEST_PAUSE = timedelta(minutes=35)
+"""Between two looks: half an hour and a tenth. Behind a longer one the machine was asleep."""
+
+
 def first_poll(schedule: Sequence[float], batch_id: UUID) -> float:
     """Seconds after its submission at which a batch may have news."""
     return schedule[0] * _place(batch_id) - _ROUNDING
@@ -52,41 +56,42 @@ def _moment_after(past: float, schedule: Sequence[float], place: float) -> float
     return moment if moment > past else moment + last
 
 
+class Failing:
+    """For how long this process has seen something fail; what it slept through counts little."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._met: dict[Hashable, tuple[timedelta, datetime]] = {}
+
+    def lasts(self, what: Hashable) -> timedelta:
+        """The time between the failures of this kind, the one just met included."""
+        now = self._clock.now()
+        lasted, before = self._met.get(what, (timedelta(0), now))
+        lasted += min(now - before, _LONGEST_PAUSE)
+        self._met[what] = lasted, now
+        return lasted
+
+    def is_over(self, *whats: Hashable) -> None:
+        """It was answered; the next failure counts from its own beginning."""
+        for what in whats:
+            self._met.pop(what, None)
+
+
 class Patience:
     """How long the provider has been saying that it does not have what we ask for."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._since: datetime | None = None
+        self._failing = Failing(clock)
 
     def wait_after(self, error: ProviderError) -> float:
         """Seconds that the error asks for; raises it when it has lasted for an hour."""
         if not isinstance(error, NotFoundError):
             self.is_over()
             return error.retry_after or 0.0
-        self._since = self._since or self._clock.now()
-        if self._clock.now() - self._since > NOT_FOUND_FOR:
+        if self._failing.lasts(NotFoundError) > NOT_FOUND_FOR:
             raise error
         return 0.0
 
     def is_over(self) -> None:
         """Something else happened; the next time counts from its own beginning."""
-        self._since = None
-
-
-class Failing:
-    """For how long this process has seen something fail; what it slept through does not count."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._since: dict[Hashable, datetime] = {}
-
-    def lasts(self, what: Hashable) -> timedelta:
-        """The time since the first failure of this kind, the one just met included."""
-        now = self._clock.now()
-        return now - self._since.setdefault(what, now)
-
-    def is_over(self, *whats: Hashable) -> None:
-        """It was answered; the next failure counts from its own beginning."""
-        for what in whats:
-            self._since.pop(what, None)
+        self._failing.is_over(NotFoundError)

@@ -14,7 +14,6 @@ from .errors import (
     NotFoundError,
     ProviderError,
     RefusedError,
-    is_of_account,
     is_of_this_call,
 )
 from .ports import BatchProvider, ProviderBatch
@@ -226,8 +225,6 @@ class Reconciliation:
             except (RefusedError, NotFoundError) as error:
                 request_id = error.request_id  # it is over already
             except ProviderError as error:
-                if is_of_account(error):
-                    raise
                 _log.warning("the sibling %s could not be canceled yet: %s", sibling, error)
                 continue
             batch = await self._record_sibling_canceled(batch.id, sibling, request_id)

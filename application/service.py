@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from .estimation import Estimate
 
 
+_SIBLING_TRIES = 10
+"""So often is the cancellation of a second provider batch repeated once all results are there."""
+
+
 class BatchService(LogKeeper):
     """Runs batches, and goes on from what the log says; a repeat is safe unless a method denies it.
 
@@ -226,16 +230,20 @@ class BatchService(LogKeeper):
     async def wait(self, batch_id: UUID, on_progress: OnProgress = silent) -> BatchSummary:
         """Stay with a batch until every request has an outcome and its handler has run.
 
+        A second provider batch of it that cannot be canceled then is tried for some times more,
+        between the shortest polls, and otherwise left to a worker or the next wait: the summary's
+        `next_step` tells.
+
         An unreachable provider is waited for, and for an hour a batch or file that it says it
-        does not have. Interrupting the wait does not touch the batch.
-        Raises `NotSubmittedError` for a draft that nobody has submitted, and `HandlerError` when
-        the results are collected and the completion handler did not run to its end.
+        does not have. Interrupting the wait does not touch the batch. Raises `NotSubmittedError`
+        for a draft that nobody has submitted, and `HandlerError` when the results are collected
+        and the completion handler did not run to its end.
         """
         batch = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(batch)
         if batch.is_draft:
             raise NotSubmittedError(batch_id, "waiting for it")
-        patience = Patience(self._runtime.clock)
+        patience, tries_left = Patience(self._runtime.clock), _SIBLING_TRIES
         while True:
             try:
                 batch = await self._lifecycle.advance(batch_id, on_progress)
@@ -247,8 +255,10 @@ class BatchService(LogKeeper):
                 await self._record_handler_failed(batch_id, error)
                 raise
             else:
-                if batch.is_at_rest:
-                    return BatchSummary.of(batch)
+                if batch.results_collected and not batch.awaits_handler:
+                    if not (batch.siblings and tries_left):
+                        return BatchSummary.of(batch)
+                    tries_left -= 1
                 patience.is_over()
                 delay = self._lifecycle.delay(batch)
                 on_progress(_waiting(batch, delay))

@@ -30,6 +30,13 @@ _SHORTEST = 0.001
 _log = logging.getLogger(__name__)
 
 
+class EndTakenBackError(UnavailableError):
+    """The provider reports a batch as at work whose end it had reported: its results come later.
+
+    As one behind a confused gateway does.
+    """
+
+
 class WatchFlow:
     """Follows a submitted batch to its end.
 
@@ -180,18 +187,22 @@ class WatchFlow:
             if not self._was_patient(batch, error):
                 raise
             return await self._give_up(batch, str(error))
-        self._failing.is_over((batch.id, True), (batch.id, False))
+        self._failing.is_over(*_kinds(batch))
         if batch.status.is_terminal or batch.provider_batch_id is None:
             return batch
         return await self._cancel_and_give_up(batch)
 
     def _was_patient(self, batch: Batch, error: ProviderError) -> bool:
         """Whether this process has asked in vain for long enough."""
+        out_of_reach, unknown = _kinds(batch)
         if is_of_account(error) or isinstance(error, RateLimitedError):
+            self._failing.is_over(out_of_reach, unknown)  # it is there, and does not deny the batch
             return False
-        is_unknown = isinstance(error, NotFoundError)
-        patience = NOT_FOUND_FOR if is_unknown else timedelta(seconds=self.max_age)
-        return self._failing.lasts((batch.id, is_unknown)) >= patience
+        if isinstance(error, NotFoundError):
+            self._failing.is_over(out_of_reach)
+            return self._failing.lasts(unknown) >= NOT_FOUND_FOR
+        self._failing.is_over(unknown)
+        return self._failing.lasts(out_of_reach) >= timedelta(seconds=self.max_age)
 
     async def _cancel_and_give_up(self, batch: Batch) -> Batch:
         word = batch.report.raw_status if batch.report else batch.raw_status
@@ -227,9 +238,14 @@ class WatchFlow:
         return batch, over or self._seconds_since(batch.ended_at) >= self._late
 
     async def amend(self, batch: Batch) -> Batch:
-        """Look at a batch again after its end, if that can be done now."""
+        """Look at a batch again after its end, if that can be done now.
+
+        Raises `EndTakenBackError`.
+        """
         try:
             return await self.look_again(batch)
+        except EndTakenBackError:
+            raise
         except ProviderError as error:
             _log.warning("batch %s cannot be looked at again: %s", batch.id, error)
             return batch
@@ -237,9 +253,8 @@ class WatchFlow:
     async def look_again(self, batch: Batch) -> Batch:
         """Ask once more after the end: some servers show files and counts only later.
 
-        A repeat is safe. Raises `ProviderError`; also, until the maximum age, when the provider
-        takes back the end that it reported, as one behind a confused gateway does: its results
-        are still to come.
+        A repeat is safe. Raises `ProviderError`, and `EndTakenBackError` until the maximum age;
+        from then on such a batch is canceled, and what has come of it by then is taken.
         """
         if batch.provider_batch_id is None:
             return batch
@@ -250,14 +265,28 @@ class WatchFlow:
                 seen.id, seen.report, request_id=seen.request_id, stamp=stamp
             ),
         )
-        is_taken_back = not (seen.report.status.is_terminal or batch.given_up)
-        if is_taken_back and self._age(batch) < self.max_age:
+        if seen.report.status.is_terminal or batch.given_up:
+            return batch
+        if self._age(batch) < self.max_age:
             word = seen.report.raw_status
-            raise UnavailableError(
+            raise EndTakenBackError(
                 f"the provider reported the end of {seen.id}, and says {word} now",
                 request_id=seen.request_id,
             )
+        if not seen.report.is_canceling:
+            await self._cancel_what_nobody_waits_for(seen.id)
         return batch
+
+    async def _cancel_what_nobody_waits_for(self, provider_batch_id: str) -> None:
+        try:
+            await self._provider.cancel_batch(provider_batch_id)
+        except ProviderError as error:
+            _log.warning("%s could not be canceled: %s", provider_batch_id, error)
+
+
+def _kinds(batch: Batch) -> tuple[tuple[UUID, str], tuple[UUID, str]]:
+    """Failures of asking for a batch: the provider is out of reach, or does not have it."""
+    return (batch.id, "out of reach"), (batch.id, "unknown")
 
 
 def _wish_to_cancel(batch: Batch, stamp: Stamp) -> None:

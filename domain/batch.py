@@ -574,7 +574,12 @@ class Batch(Aggregate):
             self._trigger(events.ReportAmended, stamp, report=report, request_id=request_id)
 
     def _fits_end(self, report: StatusReport) -> bool:
-        return report.status is self.status or (self.given_up and report.status.is_terminal)
+        """Whether a report after the end is of this end, or of one that shows what it lacked."""
+        if report.status is self.status:
+            return True
+        shown = self.report if self.status is BatchStatus.ENDED else None
+        lacks_results = self.given_up or (shown is not None and shown.names_no_file)
+        return lacks_results and report.status.is_terminal
 
     def give_up(self, error: BatchProblem, *, max_age: float, stamp: Stamp) -> None:
         """End a batch that passed the maximum age (seconds); after any other end it is nothing."""

@@ -197,6 +197,11 @@ class StatusReport:
         return self.status is BatchStatus.FAILED and codes == {"token_limit_exceeded"}
 
     @property
+    def names_no_file(self) -> bool:
+        """Whether it says nothing of results."""
+        return self.output_file_id is None and self.error_file_id is None
+
+    @property
     def input_not_found(self) -> bool:
         """Whether the batch failed because its input file was not visible (yet)."""
         return self.status is BatchStatus.FAILED and any(

@@ -84,7 +84,7 @@ class HistoryOptions:
 async def show_history(what: HistoryOptions, place: Place) -> ExitStatus:
     """Print the events of a batch, or of one request."""
     what.check()
-    async with log_at(place) as log:
+    async with log_at(place, looks_on=what.follow) as log:
         batch_id = await log.find(what.batch)
         if what.request is not None:
             _show_lives(await log.request_history(batch_id, what.request), what)

@@ -41,11 +41,14 @@ class Place:
 
 
 @asynccontextmanager
-async def log_at(place: Place) -> AsyncIterator[LogReader]:
-    """The log alone; it needs no key and knows of no provider."""
+async def log_at(place: Place, *, looks_on: bool = False) -> AsyncIterator[LogReader]:
+    """The log alone; it needs no key and knows of no provider.
+
+    Who `looks_on` waits for what comes, which a file that may only be read never shows.
+    """
     with warnings_to_stderr():
         async with bootstrap.open_log(
-            place.settings(), actor=bootstrap.command_line_actor()
+            place.settings(), actor=bootstrap.command_line_actor(), looks_on=looks_on
         ) as log:
             yield log
 

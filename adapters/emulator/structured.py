@@ -56,11 +56,13 @@ class _Example:
                 return {
                     name: self.value(each, depth - 1)
                     for name, each in _field(schema, "properties", _NO_PROPERTIES).items()
+                    if each is not False
                 }
             case "array":
-                length = max(_field(schema, "minItems", 0), int(depth > 0))
                 items = schema.get("items", {})
-                return [self.value(items, depth - 1) for _ in range(min(length, _MOST_ITEMS))]
+                length = max(_field(schema, "minItems", 0), int(depth > 0))
+                length = 0 if items is False else min(length, _MOST_ITEMS)
+                return [self.value(items, depth - 1) for _ in range(length)]
             case "integer" | "number":
                 above = _number(schema, "exclusiveMinimum", -1)
                 low = _number(schema, "minimum", above + 1)

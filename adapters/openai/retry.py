@@ -128,7 +128,8 @@ def error_for(operation: Operation, failure: Failure) -> ProviderError:  # noqa:
         return _error(RateLimitedError, failure)
     # What a create call is in conflict with may be what it made itself on another way.
     is_own_conflict = operation is Operation.CREATE and status == HTTPStatus.CONFLICT
-    is_led_away = _may_follow(status) and not operation.is_repeatable
+    # Of an upload that was done all the same nobody pays, and more redirects would follow.
+    is_led_away = _may_follow(status) and operation in {Operation.CREATE, Operation.COMPLETE}
     if _is_trouble(status) or is_own_conflict or is_led_away:
         return _error(_lost(operation, failure), failure)
     if status == HTTPStatus.NOT_FOUND and operation.names_a_resource:

@@ -1,6 +1,6 @@
 """Makes the recorders of one SQLite database for the event store."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,6 +54,9 @@ class SQLiteBatchFactory(InfrastructureFactory[TrackingRecorder]):
         self._uri = None
         if str(path) != MEMORY:
             path = Path(path)
+            with suppress(OSError, RuntimeError):  # whoever opens it says what is wrong
+                # SQLite's log stands beside the file, and not beside a link to it.
+                path = path.resolve() if path.is_symlink() else path
             looks_back = may_only_read and not is_writable(path)
             if read_only or looks_back:
                 check_readable(path)

@@ -127,14 +127,17 @@ async def open_trail(
 
 
 @asynccontextmanager
-async def open_log(settings: Settings, *, actor: str) -> AsyncIterator[LogReader]:
+async def open_log(
+    settings: Settings, *, actor: str, looks_on: bool = False
+) -> AsyncIterator[LogReader]:
     """Open a database to read its log; nothing here knows of a provider or of prices.
 
+    A file that may only be read shows nothing that comes later, and is refused to who `looks_on`.
     Raises `StoreError` for a database that is not there or cannot be used, and `InputError` for
     its URL.
     """
     bodies = body_coding(settings)
-    factory = _factory(settings.database, makes_database=False, may_only_read=True)
+    factory = _factory(settings.database, makes_database=False, may_only_read=not looks_on)
     runtime = _runtime(Batches(factory, bodies=bodies), None, actor)
     try:
         yield LogReader(runtime)

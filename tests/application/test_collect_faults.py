@@ -1092,13 +1092,44 @@ async def test_an_end_that_is_taken_back(lab: Lab) -> None:
     await lab.assert_each_once(service, batch_id)
 
 
-@pytest.mark.parametrize("as_is", [True, False])
-async def test_an_end_that_is_taken_back_for_ever(lab: Lab, *, as_is: bool) -> None:
-    """Until the maximum age, or until somebody takes what there is."""
+async def test_an_end_with_a_file_that_is_taken_back(lab: Lab) -> None:
+    """What the file holds is applied; for the others the batch is waited for."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.provider.work(provider_id, finished=1)
+    seen, files = lab.provider.look(provider_id), lab.provider._account.files
+    early = evolve(seen.report, status=BatchStatus.ENDED, raw_status="completed")
+    files["file-early"] = b""
+    await service._lifecycle.watch.record_seen(
+        batch_id, evolve(seen, report=evolve(early, output_file_id="file-early"))
+    )
+    lab.clock.after(3_600, lab.complete_all)
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3
+    await lab.assert_each_once(service, batch_id)
+
+
+async def test_an_end_that_is_taken_back_and_collected_as_it_is(lab: Lab) -> None:
+    """Who says so waits for nothing; the rows can be asked for when they are there."""
     service, batch_id = await ended_too_early(lab)
-    if as_is:
-        summary = await service.collect(batch_id, as_is=True)
-    else:
-        summary = await service.wait(batch_id)
+    assert (await service.collect(batch_id, as_is=True)).totals.outcomes.missing == 3
+    assert lab.clock.elapsed < 60
+    lab.complete_all()
+    assert (await service.collect_again(batch_id)).totals.outcomes.succeeded == 3
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_end_that_is_taken_back_for_ever(lab: Lab, *, fails: bool) -> None:
+    """At the maximum age it is canceled, or nobody would; what has come of it is taken."""
+    service, batch_id = await ended_too_early(lab)
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.work(provider_id, finished=2)
+    if fails:
+        lab.provider.fail_next("cancel", RefusedError("not now"), times=1_000)
+    summary = await service.wait(batch_id)
     assert summary.totals.outcomes.missing == 3
-    assert (lab.clock.elapsed >= 93_600) is not as_is
+    assert lab.clock.elapsed >= 93_600
+    if fails:
+        return
+    assert lab.provider.count("cancel") == 1
+    lab.provider.finish_cancel(provider_id)
+    outcomes = (await service.collect_again(batch_id)).totals.outcomes
+    assert (outcomes.succeeded, outcomes.canceled) == (2, 1)

@@ -209,3 +209,33 @@ async def test_a_batch_that_the_provider_does_not_have(lab: Lab) -> None:
     assert summary.ended_at is not None
     after = (summary.ended_at - lab.clock.start).total_seconds() - MAX_AGE
     assert 3 * HOUR <= after < 4 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("error", "asleep"),
+    [
+        (UnavailableError("no network"), 30 * HOUR),
+        (UnavailableError("no network"), 300 * HOUR),
+        (NotFoundError("a page of a proxy"), 2 * HOUR),
+    ],
+)
+async def test_a_machine_that_was_asleep(lab: Lab, error: ProviderError, asleep: float) -> None:
+    """Two failures with a closed lid between them are no day on which nobody answered."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.provider.complete(provider_id)
+    lab.clock.pass_time(MAX_AGE + 1)
+    lab.provider.fail_always(error)
+    lab.clock.after(60, lambda: lab.clock.set_by(asleep))
+    lab.clock.after(2_400, lab.provider.heal)
+    summary = await service.wait(batch_id)
+    assert (summary.status, summary.totals.outcomes.succeeded) == (BatchStatus.ENDED, 3)
+
+
+async def test_too_many_calls_give_nothing_up(lab: Lab) -> None:
+    """However long: who says so is there, and may have the rows."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.provider.complete(provider_id)
+    lab.clock.pass_time(MAX_AGE + 1)
+    lab.provider.fail_always(RateLimitedError("slow down", http_status=429))
+    lab.clock.after(2 * MAX_AGE, lab.provider.heal)
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3

@@ -23,7 +23,7 @@ from batchtrail.application.errors import (
 from batchtrail.application.progress import Delayed, Searching
 from batchtrail.domain.errors import CreatesLostError
 from batchtrail.domain.events import CreateNotDone, SiblingCanceled, SubmissionFailed, Submitted
-from batchtrail.domain.status import BatchStatus
+from batchtrail.domain.status import BatchStatus, WorkStep
 from batchtrail.domain.values import BatchProblem
 
 if TYPE_CHECKING:
@@ -742,13 +742,28 @@ async def test_nobody_leaves_a_sibling_behind(lab: Lab) -> None:
     assert reasons == [f"{sibling}, a second provider batch of it, is not canceled yet"] * 3
 
 
-async def test_a_wrong_key_leaves_a_sibling_to_the_right_one(lab: Lab) -> None:
-    """It is told; to go on waiting would not help."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        QuotaError("no credit"),
+        UnauthorizedError("not yours", http_status=403),
+        RateLimitedError("slow down"),
+        UnavailableError("there is no cancellation here", http_status=501),
+    ],
+)
+async def test_a_sibling_that_cannot_be_canceled_keeps_nobody_from_the_results(
+    lab: Lab, error: ProviderError
+) -> None:
+    """They are there and paid; the sibling is tried for some minutes, and the next time again."""
     service, batch_id, sibling = await with_late_sibling(lab)
-    lab.provider.fail_next("cancel", UnauthorizedError("wrong key", http_status=401))
-    with pytest.raises(UnauthorizedError):
-        await service.wait(batch_id)
-    await lab.service().wait(batch_id)
+    lab.provider.fail_next("cancel", error, times=10_000)
+    before = lab.clock.elapsed
+    summary = await service.wait(batch_id)
+    assert summary.totals.outcomes.succeeded == 3
+    assert summary.next_step is WorkStep.SUBMISSION
+    assert lab.clock.elapsed - before == 600  # ten times the shortest interval
+    lab.provider.heal()
+    assert (await lab.service().wait(batch_id)).next_step is None
     assert lab.provider.look(sibling).report.is_canceling
 
 

@@ -297,7 +297,11 @@ class BatchMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.ours is not None or self.end is not None)
     @rule(word=st.sampled_from(ENDS))
     def reopen(self, word: str) -> None:
-        fits = report(word).status is self.end or self.story.batch.given_up
+        batch = self.story.batch
+        shown = batch.report if self.end is BatchStatus.ENDED else None
+        is_bare = shown is not None and shown.names_no_file
+        takes_any = batch.given_up or (is_bare and report(word).status.is_terminal)
+        fits = report(word).status is self.end or takes_any
         left = len(self.requests) > len(self.applied)
         allowed = self.is_collected and left and fits
         if self.given(lambda: self.story.reopen(word), allowed=allowed):

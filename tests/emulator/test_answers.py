@@ -323,6 +323,22 @@ async def test_a_reference_may_be_quoted(client: AsyncOpenAI) -> None:
     assert response.output_text == "1"
 
 
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "object", "properties": {"a": False, "b": {"const": 1}}}, '{"b": 1}'),
+        ({"type": "array", "items": False, "prefixItems": [{"type": "null"}]}, "[]"),
+    ],
+)
+async def test_a_part_that_nothing_fits_is_left_out(
+    client: AsyncOpenAI, schema: dict[str, Any], text: str
+) -> None:
+    """False is a schema as well."""
+    form: Any = {"type": "json_schema", "name": "x", "schema": schema}
+    response = await client.responses.create(model="gpt-5", input="x", text={"format": form})
+    assert json.loads(response.output_text) == json.loads(text)
+
+
 async def test_a_schema_that_branches_without_end_has_one(client: AsyncOpenAI) -> None:
     """Each level would have ten times the values of the one before."""
     branch = {"type": "object", "properties": {str(n): {"$ref": "#"} for n in range(10)}}

@@ -211,7 +211,7 @@ def test_a_refusal_about_something_else_is_final(param: str) -> None:
         (answered(423), OutcomeUnknownError, False),
         (answered(425), OutcomeUnknownError, False),
         (answered(499), OutcomeUnknownError, False),
-        (answered(303), OutcomeUnknownError, False),
+        (answered(303), RefusedError, False),
         (answered(307), RefusedError, False),
         (answered(409), RefusedError, False),
         (answered(400), RefusedError, False),

@@ -276,7 +276,7 @@ async def test_a_spent_generator_is_not_sent_as_an_empty_file(
         (lambda _r, _a: web.Response(status=503), OutcomeUnknownError),
         (lambda _r, _a: web.Response(status=400), RefusedError),
         (lambda _r, _a: web.Response(status=401), UnauthorizedError),
-        (lambda _r, _a: web.Response(status=303, headers={"Location": "/"}), OutcomeUnknownError),
+        (lambda _r, _a: web.Response(status=303, headers={"Location": "/"}), RefusedError),
         (lambda _r, _a: web.Response(status=307, headers={"Location": "/"}), RefusedError),
         (
             lambda _r, _a: web.Response(status=503, headers={"Retry-After": "900"}),

@@ -123,6 +123,25 @@ def test_a_log_that_is_left_is_read(
     store.close()
 
 
+def test_a_link_from_a_folder_that_nobody_may_change(
+    path: Path, store: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's log stands beside the file, so that what a writer has just recorded is seen."""
+    folder = path.with_name("links")
+    folder.mkdir()
+    link = folder / "link.db"
+    link.symlink_to(path)
+    allowed = os.access
+    monkeypatch.setattr(
+        "os.access", lambda where, mode: Path(where) != folder and allowed(where, mode)
+    )
+    looking = Batches(SQLiteBatchFactory(link, makes_database=False, may_only_read=True))
+    before = len(looking.views.summaries(limit=99))
+    store.save_batch(Author().draft([request_line("later")]))
+    assert len(looking.views.summaries(limit=99)) == before + 1
+    looking.close()
+
+
 @pytest.fixture(params=["the file", "its folder"])
 def auditor(
     request: pytest.FixtureRequest, path: Path, store: Batches, protect: Callable[[Path], None]
