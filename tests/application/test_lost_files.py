@@ -193,3 +193,23 @@ async def test_collected_while_it_is_being_pruned(lab: Lab) -> None:
     assert [each.line for each in await lab.completions(service, batch_id)] == [None] * 3
     assert await service.prunable(lab.clock.now()) == []
     assert (await service.verify()).differences == ()
+
+
+async def test_collected_twice_after_a_redaction(lab: Lab) -> None:
+    """What is removed already is not told to be removed once more."""
+    lab.provider.drop_line("c")
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.complete(provider_id)
+    await service.refresh(batch_id)
+    file_id = lab.provider.look(provider_id).report.output_file_id
+    withholding: Any = Withholding(lab.provider, GONE, file_id)
+    await lab.service(withholding).collect(batch_id, as_is=True)
+    await service.redact_request(batch_id, "a")
+    for _ in range(2):
+        assert (await service.collect_again(batch_id)).totals.outcomes.missing == 1
+    log = await lab.log(service, batch_id)
+    told = [event.versions for event in log if isinstance(event, RequestRedacted)]
+    assert len(told) == 2
+    assert set(told[0]).isdisjoint(told[1])

@@ -40,7 +40,9 @@ class _Round:
         else:
             self.seen[batch_id] = self.clock.now()
 
-    async def submit(self, count: int) -> list[str]:
+    async def submit(self, count: int, *, listed: bool = True) -> list[str]:
+        """Make batches; without `listed` the next list does not show them."""
+
         async def lines() -> object:
             yield _LINE
 
@@ -53,6 +55,8 @@ class _Round:
             )
             request = CreateRequest(file.id, "/v1/responses", "24h", {})
             made.append((await self.provider.create_batch(request)).id)
+        for batch_id in () if listed else made:
+            self.provider.hide_from_list(batch_id, times=1)
         return made
 
     async def ask(self, due: list[str], known: list[str]) -> timedelta:
@@ -163,9 +167,7 @@ async def test_an_outage_behind_another_begins_anew(polls: _Round) -> None:
 
 async def test_refusals_are_no_outage(polls: _Round) -> None:
     """Whoever refuses is there, however often in a row."""
-    made = await polls.submit(5)
-    for each in made:
-        polls.provider.hide_from_list(each, times=1)
+    made = await polls.submit(5, listed=False)
     polls.provider.fail_next("retrieve", RefusedError("Not this one."), times=4)
     await polls.ask(made, made)
     assert (list(polls.seen), polls.failed) == (made[4:], made[:4])
@@ -174,9 +176,7 @@ async def test_refusals_are_no_outage(polls: _Round) -> None:
 
 async def test_the_last_failure_says_how_long(polls: _Round) -> None:
     """It is the newest word of the provider."""
-    made = await polls.submit(2)
-    for each in made:
-        polls.provider.hide_from_list(each, times=1)
+    made = await polls.submit(2, listed=False)
     polls.provider.fail_next("retrieve", UnavailableError("500", retry_after=900))
     polls.provider.fail_next("retrieve", UnavailableError("503", retry_after=300))
     await polls.ask(made, made)
@@ -188,9 +188,7 @@ async def test_the_last_failure_says_how_long(polls: _Round) -> None:
 
 async def test_failures_between_answers_are_no_outage(polls: _Round) -> None:
     """Nor are three of them, if others are answered in between."""
-    made = await polls.submit(6)
-    for each in made:
-        polls.provider.hide_from_list(each, times=1)
+    made = await polls.submit(6, listed=False)
     retrieve = polls.provider.retrieve_batch
 
     async def showing(batch_id: str) -> ProviderBatch:

@@ -27,7 +27,7 @@ from batchtrail.domain.status import BatchStatus, WorkStep
 from batchtrail.domain.values import BatchProblem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -579,42 +579,46 @@ async def test_a_lost_create_without_a_list(lab: Lab, kind: type[ProviderError])
     assert lab.provider.count("create") == 1
 
 
-async def test_sibling_that_somebody_canceled_is_recorded(lab: Lab) -> None:
-    """It may have finished rows, which are paid for: the log knows of it."""
+async def waited_beside_a_sibling(
+    lab: Lab, end: Callable[[str], Awaitable[None]]
+) -> tuple[BatchService, UUID]:
+    """Bring a batch to its end whose lost sibling ends, and is shown, with the second create."""
     lab.provider.lose_next_answer("create")
     lab.provider.hide_from_list(times=10_000)
 
-    async def cancel(boundary: str) -> None:
+    async def show(boundary: str) -> None:
         if boundary == "after create" and lab.provider.count("create") == 2:
             lost = lab.provider.batch_ids[0]
-            lab.provider.advance(lost)
-            await lab.provider.cancel_batch(lost)
-            lab.provider.finish_cancel(lost, finished=1)
+            await end(lost)
             lab.provider.hide_from_list(lost, times=0)
 
-    service = lab.watched(cancel, reconcile_wait=10)
+    service = lab.watched(show, reconcile_wait=10)
     batch_id = await service.submit(lab.lines())
     lab.clock.after(3_000, lab.complete_all)
     await service.wait(batch_id)
+    return service, batch_id
+
+
+async def test_sibling_that_somebody_canceled_is_recorded(lab: Lab) -> None:
+    """It may have finished rows, which are paid for: the log knows of it."""
+
+    async def cancel(lost: str) -> None:
+        lab.provider.advance(lost)
+        await lab.provider.cancel_batch(lost)
+        lab.provider.finish_cancel(lost, finished=1)
+
+    service, batch_id = await waited_beside_a_sibling(lab, cancel)
     recorded = [e for e in await lab.log(service, batch_id) if isinstance(e, SiblingCanceled)]
     assert [each.provider_batch_id for each in recorded] == [lab.provider.batch_ids[0]]
 
 
 async def test_sibling_that_never_ran_is_left_alone(lab: Lab) -> None:
     """It costs nothing, so that nobody has to stop it."""
-    lab.provider.lose_next_answer("create")
-    lab.provider.hide_from_list(times=10_000)
 
-    async def fail(boundary: str) -> None:
-        if boundary == "after create" and lab.provider.count("create") == 2:
-            lost = lab.provider.batch_ids[0]
-            lab.provider.fail(lost)
-            lab.provider.hide_from_list(lost, times=0)
+    async def fail(lost: str) -> None:
+        lab.provider.fail(lost)
 
-    service = lab.watched(fail, reconcile_wait=10)
-    batch_id = await service.submit(lab.lines())
-    lab.clock.after(3_000, lab.complete_all)
-    await service.wait(batch_id)
+    service, batch_id = await waited_beside_a_sibling(lab, fail)
     assert "SiblingFound" not in await lab.facts(service, batch_id)
     assert lab.provider.count("cancel") == 0
 

@@ -173,5 +173,6 @@ def test_what_a_provider_wrote_does_not_drive_it(cli: Cli, format_: str) -> None
     assert result.status == 0
     shown = result.stderr.decode().replace("\r\n", "")
     assert shown.isprintable()
+    assert "\\r" not in shown  # which ends the lines of a CSV file
     for char in "\x1b\x9b\u202e":
         assert f"\\u{ord(char):04x}" in shown

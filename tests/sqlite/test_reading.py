@@ -9,12 +9,16 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from eventsourcing.persistence import PersistenceError
 from tests.sqlite.conftest import OpenFile, Query, read_only
 
+from batchtrail.adapters.cli.exits import ExitStatus
+from batchtrail.adapters.cli.history import HistoryOptions, Selection, show_history
+from batchtrail.adapters.cli.place import Place
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.store_contract import Author, request_line, save_all
-from batchtrail.application.errors import StoreError
+from batchtrail.application.errors import InputError, StoreError
 from batchtrail.application.replay import batch_after
 from batchtrail.application.store import Batches
 from batchtrail.application.verification import verify_store
@@ -124,22 +128,35 @@ def test_a_log_that_is_left_is_read(
 
 
 def test_a_link_from_a_folder_that_nobody_may_change(
-    path: Path, store: Batches, monkeypatch: pytest.MonkeyPatch
+    path: Path, store: Batches, protect: Callable[[Path], None]
 ) -> None:
     """SQLite's log stands beside the file, so that what a writer has just recorded is seen."""
     folder = path.with_name("links")
     folder.mkdir()
     link = folder / "link.db"
     link.symlink_to(path)
-    allowed = os.access
-    monkeypatch.setattr(
-        "os.access", lambda where, mode: Path(where) != folder and allowed(where, mode)
-    )
+    protect(folder)
     looking = Batches(SQLiteBatchFactory(link, makes_database=False, may_only_read=True))
     before = len(looking.views.summaries(limit=99))
     store.save_batch(Author().draft([request_line("later")]))
     assert len(looking.views.summaries(limit=99)) == before + 1
     looking.close()
+
+
+async def test_nobody_waits_at_a_file_that_may_only_be_read(
+    path: Path, store: Batches, protect: Callable[[Path], None]
+) -> None:
+    """It is read as what nobody changes, so that nothing would ever come."""
+    batch_id = str(store.views.summaries(limit=1)[0].id)
+    store.close()
+    protect(path)
+    once = HistoryOptions(
+        batch_id, None, Selection.parse((), (), None, None), every=False, follow=False, as_json=True
+    )
+    place = Place(f"sqlite:///{path}")
+    assert await show_history(once, place) is ExitStatus.OK
+    with pytest.raises(InputError, match="cannot be written"):
+        await show_history(evolve(once, follow=True), place)
 
 
 @pytest.fixture(params=["the file", "its folder"])
