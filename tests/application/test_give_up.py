@@ -239,3 +239,40 @@ async def test_too_many_calls_give_nothing_up(lab: Lab) -> None:
     lab.provider.fail_always(RateLimitedError("slow down", http_status=429))
     lab.clock.after(2 * MAX_AGE, lab.provider.heal)
     assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3
+
+
+DOWN, DENIED = UnavailableError("down"), NotFoundError("no such batch")
+TOO_MANY = RateLimitedError("slow down", http_status=429)
+
+
+@pytest.mark.parametrize(
+    ("first", "between", "hours"),
+    [(DOWN, TOO_MANY, 20.0), (DOWN, DENIED, 20.0), (DENIED, DOWN, 0.7), (DENIED, TOO_MANY, 0.7)],
+)
+async def test_another_answer_begins_the_time_anew(
+    lab: Lab, first: ProviderError, between: ProviderError, hours: float
+) -> None:
+    """Two times that are too short are not one that is long enough."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.provider.complete(provider_id)
+    lab.clock.pass_time(MAX_AGE + 1)
+    lab.provider.fail_always(first)
+    lab.clock.after(hours * HOUR, partial(lab.provider.fail_always, between))
+    lab.clock.after((hours + 0.6) * HOUR, partial(lab.provider.fail_always, first))
+    lab.clock.after((2 * hours + 0.6) * HOUR, lab.provider.heal)
+    summary = await service.wait(batch_id)
+    assert (summary.status, summary.totals.outcomes.succeeded) == (BatchStatus.ENDED, 3)
+
+
+async def test_a_wrong_key_for_longer_than_the_maximum_age(lab: Lab) -> None:
+    """However often somebody looks with it."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.provider.complete(provider_id)
+    lab.clock.pass_time(MAX_AGE + 1)
+    lab.provider.fail_always(UnauthorizedError("wrong key", http_status=401))
+    for _ in range(60):
+        with pytest.raises(UnauthorizedError):
+            await service.wait(batch_id)
+        lab.clock.pass_time(HOUR / 2)
+    lab.provider.heal()
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3

@@ -335,3 +335,15 @@ async def test_a_file_that_is_about_to_be_recorded(lab: Lab, clock: VirtualClock
     assert lab.provider.count("delete") == 0
     lab.complete_all()
     assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3
+
+
+async def test_two_lost_uploads_that_are_found_together(lab: Lab, clock: VirtualClock) -> None:
+    """One is used, and the other deleted."""
+    lab.provider = OddProvider(clock, blind_walks=1)
+    lab.provider.lose_next_answer("upload", times=2)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert lab.provider.count("upload") == 2
+    (used,) = inputs(lab)
+    (other,) = {"file-00000001", "file-00000002"} - {used}
+    assert await uploads(service, batch_id) == [(used, True), (other, None)]
