@@ -17,7 +17,7 @@ import pytest
 from attrs import define
 from psycopg.sql import SQL, Identifier
 
-GIVEN = os.environ.get("BATCHTRAIL_TEST_POSTGRES_URL")
+GIVEN = os.environ.get("TEST_POSTGRES_URL")
 """The URL of another server to use: one that allows to make schemas."""
 
 GUARDED, PASSWORD = "guarded", "pw-3f9c&%7e"
@@ -135,7 +135,7 @@ def running_server() -> Iterator[PostgresServer]:
 def postgres_server() -> Iterator[PostgresServer]:
     """The server of all tests of this process."""
     if GIVEN:
-        pytest.skip("the server is not ours to stop: BATCHTRAIL_TEST_POSTGRES_URL")
+        pytest.skip("the server is not ours to stop: TEST_POSTGRES_URL")
     with running_server() as server:
         yield server
 

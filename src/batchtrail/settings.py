@@ -4,7 +4,7 @@ import base64
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,10 @@ _POSTGRESQL = re.compile(
 """What its groups hold may be shown; of any other form, each part may be of a password."""
 
 _LONGEST = 365 * 86_400.0
+_PREFIX = "BATCHTRAIL_"
 _KEYS = "BATCHTRAIL_ENCRYPTION_KEYS"
+_DEBUG = "BATCHTRAIL_DEBUG"
+"""Read by the command itself, before there are settings."""
 _KEY_BYTES = 32
 _LONGEST_KEY_NAME = 32
 _AUTH = ("bearer", "api-key")
@@ -113,7 +116,8 @@ class Settings:
     ) -> "Settings":
         """The settings that the options, the environment and the `.env` file make together.
 
-        Raises `InputError` naming the setting that is malformed.
+        Raises `InputError` naming the setting that is malformed, or a name that looks like one of
+        ours and is none.
         """
         path = env_file or Path(".env")
         environment = os.environ if environ is None else environ
@@ -121,14 +125,16 @@ class Settings:
         if _KEYS in beside:
             raise InputError(f"{path} holds {_KEYS}; set it in the environment alone")
         found = {**beside, **environment}
+        known = {_DEBUG}
 
-        def get(name: str) -> str | None:
-            return (found.get(name) or "").strip() or None
+        def get(name: str, option: str | None = None) -> str | None:
+            known.add(name)
+            return option or (found.get(name) or "").strip() or None
 
-        return cls(
-            database=database or get("BATCHTRAIL_DB") or DEFAULT_DATABASE,
+        settings = cls(
+            database=get("BATCHTRAIL_DB", database) or DEFAULT_DATABASE,
             api_key=get("OPENAI_API_KEY"),
-            base_url=base_url or get("OPENAI_BASE_URL"),
+            base_url=get("OPENAI_BASE_URL", base_url),
             organization=get("OPENAI_ORG_ID"),
             project=get("OPENAI_PROJECT_ID"),
             api_version=get("OPENAI_API_VERSION"),
@@ -146,6 +152,28 @@ class Settings:
             or "none",
             encryption_keys=_keys(get(_KEYS)),
         )
+        _check_names(found, known)
+        return settings
+
+
+def _check_names(found: Mapping[str, str], known: Collection[str]) -> None:
+    """Refuse a setting that does not exist.
+
+    With a misspelt one, requests would go to another server, or be stored without encryption.
+    """
+    for name in sorted(found):
+        if name.startswith(_PREFIX) and name not in known and found[name].strip():
+            raise InputError(f"{name} is no setting{_meant(name, known)}")
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 (start-up time)
+
+    endings = {each.partition("_")[2]: each for each in known}
+    close = get_close_matches(name.removeprefix(_PREFIX), endings, n=1)
+    if close:
+        return f"; did you mean {endings[close[0]]}?"
+    return "; unset it, or write one of those that `batchtrail --help` lists"
 
 
 def _env_file(path: Path) -> dict[str, str]:

@@ -47,6 +47,35 @@ def test_what_cannot_be(made: dict[str, Any], loaded: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("BATCHTRAIL_ENCRYPTION_KEY", "; did you mean BATCHTRAIL_ENCRYPTION_KEYS?"),
+        ("BATCHTRAIL_BASE_URL", "; did you mean OPENAI_BASE_URL?"),
+        ("BATCHTRAIL_API_KEY", "; did you mean OPENAI_API_KEY?"),
+        ("BATCHTRAIL_COMPRESION", "; did you mean BATCHTRAIL_COMPRESSION?"),
+        ("BATCHTRAIL_", "; unset it, or write one of those that `batchtrail --help` lists"),
+        ("BATCHTRAIL_WEATHER", "; unset it, or write one of those that `batchtrail --help` lists"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_a_misspelt_name(name: str, words: str, place: str, tmp_path: Path) -> None:
+    """Is refused, wherever it stands, and what it holds is not told: it may be a key."""
+    file, environ = tmp_path / ".env", {name: "hidden"}
+    if place == "file":
+        file.write_text(f"{name}=hidden\n")
+        environ.clear()
+    with pytest.raises(InputError) as refused:
+        Settings.load(environ=environ, env_file=file)
+    assert str(refused.value) == f"{name} is no setting{words}"
+
+
+def test_names_that_are_not_ours() -> None:
+    """Nor is one that is known elsewhere, or says nothing."""
+    environ = {"BATCHTRAIL_DEBUG": "1", "BATCHTRAIL_WEATHER": " ", "MY_BATCHTRAIL_DB": "x"}
+    assert Settings.load(environ=environ, env_file=NO_FILE) == Settings()
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"database": Path("batches.db")},
