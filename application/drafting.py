@@ -24,12 +24,12 @@ from .input import (
     reread,
     spool,
 )
-from .request_lines import checked_chunks
+from .request_lines import CHUNK_BYTES, checked_chunks
 from .runtime import Runtime
 from .saving import Steps
 from .store import Batches
 
-_EVENTS_A_SAVE = 2
+_BYTES_A_SAVE = 2 * CHUNK_BYTES
 """Each save writes some pages of its own; with more chunks it gains little, and holds them."""
 
 
@@ -119,11 +119,14 @@ def _drop(runtime: Runtime, batch_id: UUID) -> None:
 
 
 def _add_requests(runtime: Runtime, batch: Batch, checked: CheckedInput, limits: Limits) -> None:
+    held = 0
     try:
         for chunk in checked.chunks(after=batch.request_count):
             batch.add_requests(chunk, limits, stamp=runtime.stamp())
-            if len(batch.pending_events) >= _EVENTS_A_SAVE:
+            held += len(chunk.lines)
+            if held >= _BYTES_A_SAVE:
                 runtime.batches.save_batch(batch)
+                held = 0
         runtime.batches.save_batch(batch)
     except (RequestRefusedError, OSError) as error:
         raise checked.changed() from error
