@@ -26,6 +26,9 @@ _PREFIX = "BATCHTRAIL_"
 _KEYS = "BATCHTRAIL_ENCRYPTION_KEYS"
 _DEBUG = "BATCHTRAIL_DEBUG"
 """Read by the command itself, before there are settings."""
+_OF_KUBERNETES = re.compile(r"\w*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_[A-Z]+(_[A-Z]+)?)?)")
+"""What it sets in each container where a service is named `batchtrail`."""
+_CLOSE = 0.75
 _KEY_BYTES = 32
 _LONGEST_KEY_NAME = 32
 _AUTH = ("bearer", "api-key")
@@ -161,8 +164,10 @@ def _check_names(found: Mapping[str, str], known: Collection[str]) -> None:
 
     With a misspelt one, requests would go to another server, or be stored without encryption.
     """
-    for name in sorted(found):
-        if name.startswith(_PREFIX) and name not in known and found[name].strip():
+    for name in sorted(found.keys() - known):
+        if not name.startswith(_PREFIX) or _OF_KUBERNETES.fullmatch(name):
+            continue
+        if found[name].strip():
             raise InputError(f"{name} is no setting{_meant(name, known)}")
 
 
@@ -170,7 +175,7 @@ def _meant(name: str, known: Collection[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 (start-up time)
 
     endings = {each.partition("_")[2]: each for each in known}
-    close = get_close_matches(name.removeprefix(_PREFIX), endings, n=1)
+    close = get_close_matches(name.removeprefix(_PREFIX), endings, n=1, cutoff=_CLOSE)
     if close:
         return f"; did you mean {endings[close[0]]}?"
     return "; unset it, or write one of those that `batchtrail --help` lists"

@@ -53,6 +53,7 @@ def test_what_cannot_be(made: dict[str, Any], loaded: dict[str, str]) -> None:
         ("BATCHTRAIL_BASE_URL", "; did you mean OPENAI_BASE_URL?"),
         ("BATCHTRAIL_API_KEY", "; did you mean OPENAI_API_KEY?"),
         ("BATCHTRAIL_COMPRESION", "; did you mean BATCHTRAIL_COMPRESSION?"),
+        ("BATCHTRAIL_DB_URL", "; unset it, or write one of those that `batchtrail --help` lists"),
         ("BATCHTRAIL_", "; unset it, or write one of those that `batchtrail --help` lists"),
         ("BATCHTRAIL_WEATHER", "; unset it, or write one of those that `batchtrail --help` lists"),
     ],
@@ -69,9 +70,19 @@ def test_a_misspelt_name(name: str, words: str, place: str, tmp_path: Path) -> N
     assert str(refused.value) == f"{name} is no setting{words}"
 
 
-def test_names_that_are_not_ours() -> None:
-    """Nor is one that is known elsewhere, or says nothing."""
-    environ = {"BATCHTRAIL_DEBUG": "1", "BATCHTRAIL_WEATHER": " ", "MY_BATCHTRAIL_DB": "x"}
+def test_other_names() -> None:
+    """Nor is one refused that is read elsewhere, says nothing, or that Kubernetes sets."""
+    environ = {
+        "BATCHTRAIL_DEBUG": "1",
+        "BATCHTRAIL_WEATHER": " ",
+        "MY_BATCHTRAIL_DB": "x",
+        "BATCHTRAIL_SERVICE_HOST": "10.0.0.11",
+        "BATCHTRAIL_SERVICE_PORT": "8080",
+        "BATCHTRAIL_SERVICE_PORT_HTTP": "8080",
+        "BATCHTRAIL_PORT": "tcp://10.0.0.11:8080",
+        "BATCHTRAIL_PORT_8080_TCP": "tcp://10.0.0.11:8080",
+        "BATCHTRAIL_DB_PORT_5432_TCP_ADDR": "10.0.0.12",
+    }
     assert Settings.load(environ=environ, env_file=NO_FILE) == Settings()
 
 
