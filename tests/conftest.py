@@ -1,4 +1,4 @@
-"""Shared by all tests: files in memory, a database server, assertions of the shipped suites."""
+"""Shared by all tests: files in memory, a database server, assertions of the contract suites."""
 
 import gc
 import os
@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite(
-    "batchtrail.adapters.fake.contract",
-    "batchtrail.adapters.store_contract",
-    "batchtrail.adapters.evidence_contract",
-    "batchtrail.adapters.moving_contract",
-)
+pytest.register_assert_rewrite("batchtrail.adapters.fake.contract", "tests.stores")
 pytest_plugins = [
     "tests.laboratory.commands",
     "tests.laboratory.store_processes",

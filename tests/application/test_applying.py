@@ -7,10 +7,10 @@ from operator import itemgetter
 from typing import Any
 
 from hypothesis import given, settings, strategies as st
+from tests.stores.store_contract import Author, raw_lines, request_line
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.sqlite.database import MEMORY
-from batchtrail.adapters.store_contract import Author, raw_lines, request_line
 from batchtrail.application.collection import Applier
 from batchtrail.application.runtime import Runtime
 from batchtrail.application.store import Batches

@@ -4,8 +4,8 @@ import pytest
 from eventsourcing.compressor import ZlibCompressor
 from hypothesis import given
 from hypothesis.strategies import binary, booleans
+from tests.stores.store_contract import Scramble
 
-from batchtrail.adapters.store_contract import Scramble
 from batchtrail.application.body_coding import AS_THEY_ARE, BodyCoding
 
 ALL = BodyCoding(ZlibCompressor(), Scramble(), compresses=True)

@@ -19,9 +19,7 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 from tests.application.conftest import Lab
-
-from batchtrail import Exported, Imported, InputError
-from batchtrail.adapters.moving_contract import (
+from tests.stores.moving_contract import (
     Move,
     exported,
     imported,
@@ -31,7 +29,9 @@ from batchtrail.adapters.moving_contract import (
     rewritten,
     sealed,
 )
-from batchtrail.adapters.store_contract import Author, request_line
+from tests.stores.store_contract import Author, request_line
+
+from batchtrail import Exported, Imported, InputError
 from batchtrail.application import export_file
 from batchtrail.application.sealing import Seal
 from batchtrail.bootstrap import no_provider

@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 from tests.application.conftest import Lab
 from tests.application.test_history import execute, many_lives
+from tests.stores.store_contract import Author, answer, request_line
 
 from batchtrail import BatchNotFoundError, BatchSummary, Completion, InputError, Outcome
-from batchtrail.adapters.store_contract import Author, answer, request_line
 from batchtrail.application.service import BatchService
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.requests import RequestIndex

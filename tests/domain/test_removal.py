@@ -1,8 +1,8 @@
 """Removing bodies: when it may be decided, and what is recorded."""
 
 import pytest
+from tests.stores.store_contract import Author, request_line
 
-from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.errors import UnfinishedError
 from batchtrail.domain.events import BodiesPruned, RequestRedacted

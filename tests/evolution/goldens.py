@@ -13,8 +13,8 @@ from uuid import UUID
 
 import attrs
 import msgspec
+from tests.stores.store_contract import Author
 
-from batchtrail.adapters.store_contract import Author
 from batchtrail.application.records import EventRecord
 from batchtrail.application.transcoding import BatchMapper, MsgpackTranscoder
 from batchtrail.domain.events import BatchEvent

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.stores.store_contract import Author, all_rows, save_all
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.adapters.store_contract import Author, all_rows, save_all
 from batchtrail.application.exporting import export_store
 from batchtrail.application.importing import import_into_store
 from batchtrail.application.store import Batches

@@ -9,8 +9,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-
-from batchtrail.adapters.store_contract import (
+from tests.stores.store_contract import (
     Author,
     answer,
     forget_snapshots,
@@ -20,6 +19,7 @@ from batchtrail.adapters.store_contract import (
     request_line,
     state_of,
 )
+
 from batchtrail.application.errors import ConflictError
 from batchtrail.application.store import Batches
 

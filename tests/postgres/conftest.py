@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from tests.laboratory.forks import Forks
 from tests.laboratory.store_processes import Spawn, spawning
+from tests.stores.store_contract import Author
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
-from batchtrail.adapters.store_contract import Author
 from batchtrail.application.store import Batches
 
 OpenURL = Callable[[str], Batches]

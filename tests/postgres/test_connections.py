@@ -11,10 +11,10 @@ import pytest
 from eventsourcing.persistence import OperationalError
 from tests.postgres.conftest import OpenURL, Query
 from tests.postgres_server import GUARDED, PASSWORD, PostgresServer
+from tests.stores.store_contract import Author, image_of, positions_of, request_line
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.postgres.recorder import PostgresBatchRecorder
-from batchtrail.adapters.store_contract import Author, image_of, positions_of, request_line
 from batchtrail.application.errors import DatabaseRefusedError, InputError
 from batchtrail.settings import Settings
 

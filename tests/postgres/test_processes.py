@@ -12,8 +12,8 @@ from tests.laboratory.store_processes import (
     start_together,
 )
 from tests.postgres.conftest import OpenURL, Query
+from tests.stores.store_contract import Author, StoreContract, request_line
 
-from batchtrail.adapters.store_contract import Author, StoreContract, request_line
 from batchtrail.domain import events
 
 

@@ -9,9 +9,7 @@ import pytest
 from attrs import evolve
 from tests.postgres.conftest import OpenURL, Query
 from tests.postgres_server import PostgresServer
-
-from batchtrail.adapters.postgres import PostgresBatchFactory, schema
-from batchtrail.adapters.store_contract import (
+from tests.stores.store_contract import (
     AWKWARD_IDS,
     LIMITS,
     Author,
@@ -20,6 +18,8 @@ from batchtrail.adapters.store_contract import (
     positions_of,
     request_line,
 )
+
+from batchtrail.adapters.postgres import PostgresBatchFactory, schema
 from batchtrail.application.errors import ConflictError, DatabaseRefusedError
 from batchtrail.application.request_lines import checked_chunks
 from batchtrail.application.store import Batches

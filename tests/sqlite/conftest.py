@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests.laboratory.forks import Forks
 from tests.laboratory.store_processes import Spawn, spawning
+from tests.stores.store_contract import Author
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.adapters.store_contract import Author
 from batchtrail.application.store import Batches
 
 OpenFile = Callable[[Path | str], Batches]

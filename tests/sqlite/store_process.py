@@ -14,9 +14,9 @@ from tests.laboratory.store_processes import (
     shared_batch,
     wait_for_start,
 )
+from tests.stores.store_contract import Author, answer, request_line
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.adapters.store_contract import Author, answer, request_line
 from batchtrail.application.store import Batches
 from batchtrail.domain.requests import RequestIndex
 

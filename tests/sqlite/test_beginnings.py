@@ -8,11 +8,8 @@ from uuid import UUID
 
 import pytest
 from tests.sqlite.conftest import OpenFile, Query, read_only
-
-from batchtrail.adapters.moving_contract import exported, imported
-from batchtrail.adapters.sqlite import reader
-from batchtrail.adapters.sqlite.older import add_missing
-from batchtrail.adapters.store_contract import (
+from tests.stores.moving_contract import exported, imported
+from tests.stores.store_contract import (
     Author,
     answer,
     cost_of,
@@ -21,6 +18,9 @@ from batchtrail.adapters.store_contract import (
     refusal,
     request_line,
 )
+
+from batchtrail.adapters.sqlite import reader
+from batchtrail.adapters.sqlite.older import add_missing
 from batchtrail.application.errors import StoreError
 from batchtrail.application.line_groups import line_groups
 from batchtrail.application.records import event_digest

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from tests.sqlite.conftest import OpenFile, Query
+from tests.stores.store_contract import Author, request_line
 
 from batchtrail import open_trail
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.adapters.sqlite import SQLiteBatchFactory, new_file
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION, problem_of
-from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.application.errors import StoreError
 from batchtrail.application.store import Batches
 

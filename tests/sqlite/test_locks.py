@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from eventsourcing.persistence import OperationalError
+from tests.stores.store_contract import Author, request_line
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory, database
-from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.application.errors import DatabaseRefusedError, StoreError
 from batchtrail.application.store import Batches
 

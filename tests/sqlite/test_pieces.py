@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.sqlite.conftest import OpenFile, Query, read_only
+from tests.stores.moving_contract import exported, imported, in_memory
+from tests.stores.store_contract import Author, answer, request_line
 
-from batchtrail.adapters.moving_contract import exported, imported, in_memory
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.sqlite.pieces import HEAD
-from batchtrail.adapters.store_contract import Author, answer, request_line
 from batchtrail.application.errors import StoreError
 from batchtrail.application.pruning import Prunable, prune
 from batchtrail.application.redacting import redact

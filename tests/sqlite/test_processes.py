@@ -14,8 +14,8 @@ from tests.laboratory.store_processes import (
     start_together,
 )
 from tests.sqlite.conftest import OpenFile, Query
+from tests.stores.store_contract import Author, request_line
 
-from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.domain import events
 from batchtrail.domain.batch import Batch
 

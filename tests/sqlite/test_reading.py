@@ -12,12 +12,12 @@ import pytest
 from attrs import evolve
 from eventsourcing.persistence import PersistenceError
 from tests.sqlite.conftest import OpenFile, Query, read_only
+from tests.stores.store_contract import Author, request_line, save_all
 
 from batchtrail.adapters.cli.exits import ExitStatus
 from batchtrail.adapters.cli.history import HistoryOptions, Selection, show_history
 from batchtrail.adapters.cli.place import Place
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.adapters.store_contract import Author, request_line, save_all
 from batchtrail.application.errors import InputError, StoreError
 from batchtrail.application.replay import batch_after
 from batchtrail.application.store import Batches

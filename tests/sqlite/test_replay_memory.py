@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.stores.store_contract import Author
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.adapters.store_contract import Author
 from batchtrail.application.store import Batches
 
 RESULTS = 20_000

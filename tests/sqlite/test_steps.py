@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from eventsourcing.sqlite import SQLiteCursor
 from tests.sqlite.conftest import OpenFile
+from tests.stores.store_contract import Author, request_line
 
-from batchtrail.adapters.store_contract import Author, request_line
 from batchtrail.application.records import EventColumns
 
 

@@ -9,9 +9,7 @@ from uuid import UUID
 import pytest
 from eventsourcing.persistence import DataError
 from tests.sqlite.conftest import OpenFile, Query
-
-from batchtrail.adapters.sqlite import completions, recorder
-from batchtrail.adapters.store_contract import (
+from tests.stores.store_contract import (
     AWKWARD_IDS,
     LIMITS,
     Author,
@@ -20,6 +18,8 @@ from batchtrail.adapters.store_contract import (
     positions_of,
     request_line,
 )
+
+from batchtrail.adapters.sqlite import completions, recorder
 from batchtrail.application.errors import ConflictError, DatabaseRefusedError
 from batchtrail.application.rebuilding import rebuild
 from batchtrail.application.request_lines import checked_chunks

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from typing import ClassVar
 
 import pytest
+from tests.stores.evidence_contract import EvidenceContract
+from tests.stores.moving_contract import MovingContract
+from tests.stores.store_contract import BatchStoreContract, OpenStore
 
-from batchtrail.adapters.evidence_contract import EvidenceContract
-from batchtrail.adapters.moving_contract import MovingContract
 from batchtrail.adapters.postgres import PostgresBatchFactory
-from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
 from batchtrail.application.store import Batches
 
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import pytest
 from tests.laboratory.databases import SQLITE_VIEWS
+from tests.stores.evidence_contract import EvidenceContract
+from tests.stores.moving_contract import MovingContract
+from tests.stores.store_contract import BatchStoreContract, OpenStore
 
-from batchtrail.adapters.evidence_contract import EvidenceContract
-from batchtrail.adapters.moving_contract import MovingContract
 from batchtrail.adapters.sqlite import SQLiteBatchFactory, completions
-from batchtrail.adapters.store_contract import BatchStoreContract, OpenStore
 from batchtrail.application.store import Batches
 
 
@@ -89,7 +89,7 @@ class TestSQLiteFileEvidence(_Tables, _OnFiles, EvidenceContract):
         columns = (
             "created_at, generation, provider, version, updated_at, may_have_siblings, summary"
         )
-        row = f"SELECT 9999, {batch_id}, {columns} FROM {{batches}} LIMIT 1"  # noqa: S608 (ours)
+        row = f"SELECT 9999, {batch_id}, {columns} FROM {{batches}} LIMIT 1"
         self.damage_and_heal(
             store, f"INSERT INTO {{batches}} (batch_no, batch_id, {columns}) {row}"
         )

@@ -16,22 +16,23 @@ import msgspec
 import pytest
 from attrs import evolve
 
-from ..application.differences import Difference
-from ..application.errors import DatabaseRefusedError, InputError, StoreError
-from ..application.inspection import Inspector
-from ..application.pruning import Prunable, prunable, prune
-from ..application.rebuilding import Rebuilt, rebuild
-from ..application.records import EventRecord, event_digest
-from ..application.redacting import redact
-from ..application.replay import batch_after
-from ..application.sealing import Seal, seal_store
-from ..application.store import Batches
-from ..application.verification import Verification, verify_store
-from ..domain.batch import Batch
-from ..domain.bodies import Lines
-from ..domain.errors import BodyRemovedError, UnfinishedError
-from ..domain.events import BodiesPruned
-from ..domain.requests import RequestIndex
+from batchtrail.application.differences import Difference
+from batchtrail.application.errors import DatabaseRefusedError, InputError, StoreError
+from batchtrail.application.inspection import Inspector
+from batchtrail.application.pruning import Prunable, prunable, prune
+from batchtrail.application.rebuilding import Rebuilt, rebuild
+from batchtrail.application.records import EventRecord, event_digest
+from batchtrail.application.redacting import redact
+from batchtrail.application.replay import batch_after
+from batchtrail.application.sealing import Seal, seal_store
+from batchtrail.application.store import Batches
+from batchtrail.application.verification import Verification, verify_store
+from batchtrail.domain.batch import Batch
+from batchtrail.domain.bodies import Lines
+from batchtrail.domain.errors import BodyRemovedError, UnfinishedError
+from batchtrail.domain.events import BodiesPruned
+from batchtrail.domain.requests import RequestIndex
+
 from .store_contract import (
     BODY_SIZES,
     SEALED_BODIES,
