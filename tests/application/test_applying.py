@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from hypothesis import given, settings, strategies as st
-from tests.stores.store_contract import Author, raw_lines, request_line
+from tests.laboratory.author import Author, raw_lines, request_line
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.sqlite.database import MEMORY

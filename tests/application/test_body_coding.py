@@ -4,7 +4,7 @@ import pytest
 from eventsourcing.compressor import ZlibCompressor
 from hypothesis import given
 from hypothesis.strategies import binary, booleans
-from tests.stores.store_contract import Scramble
+from tests.laboratory.stores import Scramble
 
 from batchtrail.application.body_coding import AS_THEY_ARE, BodyCoding
 

@@ -19,7 +19,8 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 from tests.application.conftest import Lab
-from tests.stores.moving_contract import (
+from tests.laboratory.author import Author, request_line
+from tests.laboratory.exports import (
     Move,
     exported,
     imported,
@@ -29,7 +30,6 @@ from tests.stores.moving_contract import (
     rewritten,
     sealed,
 )
-from tests.stores.store_contract import Author, request_line
 
 from batchtrail import Exported, Imported, InputError
 from batchtrail.application import export_file

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 from tests.application.conftest import Lab
 from tests.application.test_history import execute, many_lives
-from tests.stores.store_contract import Author, answer, request_line
+from tests.laboratory.author import Author, answer, request_line
 
 from batchtrail import BatchNotFoundError, BatchSummary, Completion, InputError, Outcome
 from batchtrail.application.service import BatchService

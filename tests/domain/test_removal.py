@@ -1,7 +1,7 @@
 """Removing bodies: when it may be decided, and what is recorded."""
 
 import pytest
-from tests.stores.store_contract import Author, request_line
+from tests.laboratory.author import Author, request_line
 
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.errors import UnfinishedError

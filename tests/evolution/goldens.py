@@ -13,7 +13,7 @@ from uuid import UUID
 
 import attrs
 import msgspec
-from tests.stores.store_contract import Author
+from tests.laboratory.author import Author
 
 from batchtrail.application.records import EventRecord
 from batchtrail.application.transcoding import BatchMapper, MsgpackTranscoder

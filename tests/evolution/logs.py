@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.stores.store_contract import Author, all_rows, save_all
+from tests.laboratory.author import Author
+from tests.laboratory.stores import all_rows, save_all
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.exporting import export_store

@@ -9,16 +9,8 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from tests.stores.store_contract import (
-    Author,
-    answer,
-    forget_snapshots,
-    forget_views,
-    image_of,
-    positions_of,
-    request_line,
-    state_of,
-)
+from tests.laboratory.author import Author, answer, request_line
+from tests.laboratory.stores import forget_snapshots, forget_views, image_of, positions_of, state_of
 
 from batchtrail.application.errors import ConflictError
 from batchtrail.application.store import Batches

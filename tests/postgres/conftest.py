@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.laboratory.author import Author
 from tests.laboratory.forks import Forks
 from tests.laboratory.store_processes import Spawn, spawning
-from tests.stores.store_contract import Author
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.application.store import Batches

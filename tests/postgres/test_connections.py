@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
+from tests.laboratory.author import Author, request_line
+from tests.laboratory.stores import image_of, positions_of
 from tests.postgres.conftest import OpenURL, Query
 from tests.postgres_server import GUARDED, PASSWORD, PostgresServer
-from tests.stores.store_contract import Author, image_of, positions_of, request_line
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.postgres.recorder import PostgresBatchRecorder

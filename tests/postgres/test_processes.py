@@ -4,6 +4,7 @@ import signal
 from collections import Counter
 
 import pytest
+from tests.laboratory.author import Author, request_line
 from tests.laboratory.store_processes import (
     SHARED,
     Spawn,
@@ -12,7 +13,7 @@ from tests.laboratory.store_processes import (
     start_together,
 )
 from tests.postgres.conftest import OpenURL, Query
-from tests.stores.store_contract import Author, StoreContract, request_line
+from tests.stores.store_contract import StoreContract
 
 from batchtrail.domain import events
 

@@ -7,17 +7,10 @@ from uuid import UUID
 import psycopg
 import pytest
 from attrs import evolve
+from tests.laboratory.author import AWKWARD_IDS, LIMITS, Author, request_line
+from tests.laboratory.stores import all_rows, image_of, positions_of
 from tests.postgres.conftest import OpenURL, Query
 from tests.postgres_server import PostgresServer
-from tests.stores.store_contract import (
-    AWKWARD_IDS,
-    LIMITS,
-    Author,
-    all_rows,
-    image_of,
-    positions_of,
-    request_line,
-)
 
 from batchtrail.adapters.postgres import PostgresBatchFactory, schema
 from batchtrail.application.errors import ConflictError, DatabaseRefusedError

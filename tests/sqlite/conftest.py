@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.laboratory.author import Author
 from tests.laboratory.forks import Forks
 from tests.laboratory.store_processes import Spawn, spawning
-from tests.stores.store_contract import Author
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.store import Batches

@@ -5,6 +5,7 @@ import signal
 import sys
 from typing import Any
 
+from tests.laboratory.author import Author, answer, request_line
 from tests.laboratory.store_processes import (
     IDS,
     SHARED,
@@ -14,7 +15,6 @@ from tests.laboratory.store_processes import (
     shared_batch,
     wait_for_start,
 )
-from tests.stores.store_contract import Author, answer, request_line
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.store import Batches

@@ -7,9 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from tests.sqlite.conftest import OpenFile, Query, read_only
-from tests.stores.moving_contract import exported, imported
-from tests.stores.store_contract import (
+from tests.laboratory.author import (
     Author,
     answer,
     cost_of,
@@ -18,6 +16,8 @@ from tests.stores.store_contract import (
     refusal,
     request_line,
 )
+from tests.laboratory.exports import exported, imported
+from tests.sqlite.conftest import OpenFile, Query, read_only
 
 from batchtrail.adapters.sqlite import reader
 from batchtrail.adapters.sqlite.older import add_missing

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.laboratory.author import Author, request_line
 from tests.sqlite.conftest import OpenFile, Query
-from tests.stores.store_contract import Author, request_line
 
 from batchtrail import open_trail
 from batchtrail.adapters.fake import FakeBatchProvider

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from eventsourcing.persistence import OperationalError
-from tests.stores.store_contract import Author, request_line
+from tests.laboratory.author import Author, request_line
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory, database
 from batchtrail.application.errors import DatabaseRefusedError, StoreError

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.laboratory.author import Author, answer, request_line
+from tests.laboratory.exports import exported, imported, in_memory
 from tests.sqlite.conftest import OpenFile, Query, read_only
-from tests.stores.moving_contract import exported, imported, in_memory
-from tests.stores.store_contract import Author, answer, request_line
 
 from batchtrail.adapters.sqlite.database import SCHEMA_VERSION
 from batchtrail.adapters.sqlite.pieces import HEAD

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.laboratory.author import Author, request_line
 from tests.laboratory.databases import SQLITE_VIEWS
 from tests.laboratory.store_processes import (
     SHARED,
@@ -14,7 +15,6 @@ from tests.laboratory.store_processes import (
     start_together,
 )
 from tests.sqlite.conftest import OpenFile, Query
-from tests.stores.store_contract import Author, request_line
 
 from batchtrail.domain import events
 from batchtrail.domain.batch import Batch

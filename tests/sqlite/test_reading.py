@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from eventsourcing.persistence import PersistenceError
+from tests.laboratory.author import Author, request_line
+from tests.laboratory.stores import save_all
 from tests.sqlite.conftest import OpenFile, Query, read_only
-from tests.stores.store_contract import Author, request_line, save_all
 
 from batchtrail.adapters.cli.exits import ExitStatus
 from batchtrail.adapters.cli.history import HistoryOptions, Selection, show_history

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.stores.store_contract import Author
+from tests.laboratory.author import Author
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.store import Batches

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from eventsourcing.sqlite import SQLiteCursor
+from tests.laboratory.author import Author, request_line
 from tests.sqlite.conftest import OpenFile
-from tests.stores.store_contract import Author, request_line
 
 from batchtrail.application.records import EventColumns
 

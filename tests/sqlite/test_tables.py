@@ -8,16 +8,9 @@ from uuid import UUID
 
 import pytest
 from eventsourcing.persistence import DataError
+from tests.laboratory.author import AWKWARD_IDS, LIMITS, Author, answer, request_line
+from tests.laboratory.stores import image_of, positions_of
 from tests.sqlite.conftest import OpenFile, Query
-from tests.stores.store_contract import (
-    AWKWARD_IDS,
-    LIMITS,
-    Author,
-    answer,
-    image_of,
-    positions_of,
-    request_line,
-)
 
 from batchtrail.adapters.sqlite import completions, recorder
 from batchtrail.application.errors import ConflictError, DatabaseRefusedError

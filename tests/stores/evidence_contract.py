@@ -15,6 +15,17 @@ from uuid import UUID
 import msgspec
 import pytest
 from attrs import evolve
+from tests.laboratory.author import Author, answer, request_line
+from tests.laboratory.stores import (
+    SEALED_BODIES,
+    all_rows,
+    code_bodies,
+    forget_snapshots,
+    image_of,
+    run_sql,
+    save_all,
+    save_without_views,
+)
 
 from batchtrail.application.differences import Difference
 from batchtrail.application.errors import DatabaseRefusedError, InputError, StoreError
@@ -33,22 +44,7 @@ from batchtrail.domain.errors import BodyRemovedError, UnfinishedError
 from batchtrail.domain.events import BodiesPruned
 from batchtrail.domain.requests import RequestIndex
 
-from .store_contract import (
-    BODY_SIZES,
-    SEALED_BODIES,
-    Author,
-    OpenStore,
-    StoreContract,
-    all_rows,
-    answer,
-    code_bodies,
-    forget_snapshots,
-    image_of,
-    request_line,
-    run_sql,
-    save_all,
-    save_without_views,
-)
+from .store_contract import BODY_SIZES, OpenStore, StoreContract
 
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 FAR = datetime(2027, 1, 1, tzinfo=UTC)
