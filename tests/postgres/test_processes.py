@@ -13,7 +13,7 @@ from tests.laboratory.store_processes import (
     start_together,
 )
 from tests.postgres.conftest import OpenURL, Query
-from tests.stores.store_contract import StoreContract
+from tests.stores.base import StoreContract
 
 from batchtrail.domain import events
 

@@ -5,9 +5,8 @@ from contextlib import ExitStack
 from typing import ClassVar
 
 import pytest
-from tests.stores.evidence_contract import EvidenceContract
-from tests.stores.moving_contract import MovingContract
-from tests.stores.store_contract import BatchStoreContract, OpenStore
+from tests.stores.base import OpenStore
+from tests.stores.contract import BatchStoreContract, EvidenceContract, MovingContract
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.application.store import Batches
@@ -17,6 +16,7 @@ class _OnAServer:
     """Each store has connections of its own to one database."""
 
     table_prefix: ClassVar[str] = "batchtrail_"
+    bytes_literal: ClassVar[str] = "'\\x{}'"
 
     @pytest.fixture
     def open_store(self, postgres_url: str) -> Iterator[OpenStore]:
@@ -38,7 +38,6 @@ class TestPostgresEvidence(_OnAServer, EvidenceContract):
     """A server as evidence."""
 
     position_column: ClassVar[str] = "notification_id"
-    bytes_literal: ClassVar[str] = "'\\x{}'"
 
 
 class TestPostgresMoving(_OnAServer, MovingContract):

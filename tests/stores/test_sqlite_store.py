@@ -7,9 +7,8 @@ from typing import ClassVar
 
 import pytest
 from tests.laboratory.databases import SQLITE_VIEWS
-from tests.stores.evidence_contract import EvidenceContract
-from tests.stores.moving_contract import MovingContract
-from tests.stores.store_contract import BatchStoreContract, OpenStore
+from tests.stores.base import OpenStore
+from tests.stores.contract import BatchStoreContract, EvidenceContract, MovingContract
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory, completions
 from batchtrail.application.store import Batches

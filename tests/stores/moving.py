@@ -1,8 +1,4 @@
-"""The tests that every event store must pass for logs that move: export and import.
-
-Run it as `store_contract` is run: inherit as `Test...` and override the fixture `open_store`. The
-other side of each move is a SQLite database in memory.
-"""
+"""Logs that move: what is exported from one store and imported into another is the same log."""
 
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
@@ -39,12 +35,12 @@ from batchtrail.application.sealing import Seal, seal_store
 from batchtrail.application.store import Batches
 from batchtrail.application.verification import verify_store
 
-from .evidence_contract import spoiled, traced
-from .store_contract import BODY_SIZES, OpenStore, StoreContract
+from .base import BODY_SIZES, OpenStore, StoreContract, traced
+from .tampering import spoiled
 
 
 class MovingContract(StoreContract):
-    """Inherit as `Test...` and override `open_store`; say how the tables are called."""
+    """There and back; the other side is a SQLite database in memory."""
 
     def test_there_and_back(self, store: Batches) -> None:
         """Into this store and back: the same seal, states and views, and the same bytes."""
@@ -71,7 +67,7 @@ class MovingContract(StoreContract):
         draft = author.draft([request_line("a")], identity="a-file", generation=3)
         with pytest.raises(ConflictError):
             store.save_batch(draft)
-        assert store.views.latest_generation("a-file") == 3
+        assert store.views.latest_generation("a-file") == 3  # as the author made it
         batch = author.finished(store, ["x", "y"])
         with store.recorder.reading() as reader:
             (first, *_) = reader.stream_page(batch.id, after=0, max_bytes=0)
@@ -203,9 +199,7 @@ class MovingContract(StoreContract):
         bodies = [event.text for event in store.history(batch.id, bodies=True) if event.body]
         assert bodies[-8:] == [*odd, answer("b", "✓\u2028")]
         assert b'"body":""' in export
-        assert export.count(b'"body_base64"') == 2
-
-    # -- refusals --------------------------------------------------------------------------
+        assert export.count(b'"body_base64"') == 2  # of the seven
 
     @pytest.mark.parametrize("column", ["state", "body", "digest", "topic", "originator_version"])
     def test_a_damaged_log_is_not_exported(self, store: Batches, column: str) -> None:
@@ -227,16 +221,14 @@ class MovingContract(StoreContract):
     def change(self, store: Batches, record: EventRecord, column: str) -> None:
         """Change a column of an event."""
         value = spoiled(getattr(record, column))
-        shown = self.literal(value) if isinstance(value, bytes) else repr(value)
         where = (
             f"topic='{record.topic}' AND originator_version={record.originator_version} "
             f"AND digest={self.literal(record.digest)}"
         )
-        run_sql(store, f"UPDATE {self.table_prefix}events SET {column}={shown} WHERE {where}")
-
-    def literal(self, value: bytes) -> str:
-        """Bytes in SQL."""
-        return f"'\\x{value.hex()}'" if self.table_prefix else f"x'{value.hex()}'"
+        run_sql(
+            store,
+            f"UPDATE {self.table_prefix}events SET {column}={self.literal(value)} WHERE {where}",
+        )
 
     def test_a_log_with_a_gap_is_not_exported(self, store: Batches) -> None:
         """Within the log or at its end: what is missing is named."""
