@@ -1,6 +1,7 @@
 """The use cases: draft, submit, wait, cancel, and read what came of it."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,13 @@ from .collection import cut_ends
 from .completions import check_outcomes
 from .correlation import one_chain
 from .drafting import add_requests, checked_input, identity_of, input_digest, record_input
-from .errors import BatchNotFoundError, HandlerError, InputError, problem_text
+from .errors import (
+    BatchNotFoundError,
+    HandlerError,
+    InputError,
+    ProviderError,
+    problem_text,
+)
 from .handlers import NoHandlers, check_reference
 from .input import CheckedInput, Requests, copy_stream, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
@@ -92,27 +99,25 @@ class BatchService(LogKeeper):
         begun with, and another is refused. Its metadata and description stay as well. Returns
         the batch id.
 
-        With `max_cost`, in USD, an input that was not submitted before is refused when its
-        estimate's upper end is above it, or when it has none.
+        With `max_cost`, in USD, an input of which no batch may exist yet at the provider is refused
+        when its estimate's upper end is above it, or when it has none.
 
         Who cancels this during the create call waits for the answer, ten seconds at most: a call
         that is broken off may have made a batch, which is then searched for.
 
-        Raises `InputError` before anything is recorded or sent.
+        Raises `InputError` before anything is recorded or sent, and a `ProviderError` behind
+        that: the batch is recorded then, and a worker or the same call goes on with it.
         """
         check_reference(completion_handler)
         if endpoint is not None:
             check_text("endpoint", endpoint)
-        if max_cost is not None:
-            _check_amount(max_cost)
+        _check_amount(max_cost)
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:
             if endpoint not in {None, checked.endpoint}:
                 raise InputError(
                     f"{checked.name}: line 1, field url: is {checked.endpoint!r}, "
                     f"and the batch is for {endpoint!r}"
                 )
-            if max_cost is not None:
-                await self._runtime.in_store(self._check_cost, checked, max_cost, new)
             draft = NewBatch(
                 provider=self._provider.name,
                 endpoint=checked.endpoint,
@@ -121,8 +126,8 @@ class BatchService(LogKeeper):
                 completion_handler=completion_handler,
                 identity=identity_of(self._provider.name, checked),
             )
-            batch_id = await self._record_input(checked, draft, new=new)
-        await self._lifecycle.submit(batch_id, on_progress)
+            batch_id = await self._record_input(checked, draft, new=new, max_cost=max_cost)
+        await self._hand_over(batch_id, on_progress)
         return batch_id
 
     async def estimate(self, requests: Requests | Path) -> "Estimate":
@@ -138,32 +143,51 @@ class BatchService(LogKeeper):
 
         return estimate(checked, self._prices, self._counter_of)
 
-    def _check_cost(self, checked: CheckedInput, max_cost: Decimal, new: bool) -> None:
-        """Raise `InputError` for an input that may cost too much and was not submitted yet."""
+    def _check_cost(self, checked: CheckedInput, max_cost: Decimal, batch: Batch | None) -> None:
+        """Raise `InputError` for an input that may cost too much; `batch` is its, if it has one."""
         from .estimation import check_cost  # noqa: PLC0415 (start-up time)
 
-        identity = identity_of(self._provider.name, checked)
-        if not self._is_submitted(identity, self._generation(identity, new)):
-            check_cost(checked.name, self._estimate(checked), max_cost)
-
-    def _is_submitted(self, identity: str, generation: int) -> bool:
-        """Whether there is such a batch, and more than a draft of it."""
         try:
-            batch = self._runtime.batches.get(Batch.id_for(identity, generation))
-        except BatchNotFoundError:
-            return False
-        return batch.submission is not None
+            check_cost(checked.name, self._estimate(checked), max_cost)
+        except InputError as error:
+            if batch is None or batch.is_draft:
+                raise
+            raise InputError(
+                f"{error}; it was recorded before, as batch {batch.id}, which a worker would "
+                f"submit all the same: `cancel {batch.id}` ends it"
+            ) from None
 
-    async def _record_input(self, checked: CheckedInput, draft: NewBatch, *, new: bool) -> UUID:
+    def _recorded(self, identity: str, generation: int) -> Batch | None:
+        """What the log has of an input."""
+        with suppress(BatchNotFoundError):
+            return self._runtime.batches.get(Batch.id_for(identity, generation))
+        return None
+
+    async def _record_input(
+        self, checked: CheckedInput, draft: NewBatch, *, new: bool, max_cost: Decimal | None
+    ) -> UUID:
         """Record a checked input under the id that it has, or a new one."""
         assert draft.identity is not None
-        generation = await self._runtime.in_store(self._generation, draft.identity, new)
-        if not await self._runtime.in_store(self._is_submitted, draft.identity, generation):
+        in_store = self._runtime.in_store
+        generation = await in_store(self._generation, draft.identity, new)
+        batch = await in_store(self._recorded, draft.identity, generation)
+        if max_cost is not None and (batch is None or batch.is_unpaid):
+            await in_store(self._check_cost, checked, max_cost, batch)
+        if batch is None or batch.submission is None:
             self._lifecycle.check_can_call()
         draft = evolve(draft, generation=generation)
-        return await self._runtime.in_store(
-            record_input, self._runtime, draft, checked, self._provider.limits
-        )
+        return await in_store(record_input, self._runtime, draft, checked, self._provider.limits)
+
+    async def _hand_over(self, batch_id: UUID, on_progress: OnProgress) -> None:
+        """Submit what was recorded; an error then says that it is, as a worker would go on."""
+        try:
+            await self._lifecycle.submit(batch_id, on_progress)
+        except ProviderError as error:
+            error.add_note(
+                f"batch {batch_id} is recorded: a worker goes on with it as well, and "
+                f"`cancel {batch_id}` ends it"
+            )
+            raise
 
     def _generation(self, identity: str, new: bool) -> int:
         """Which batch of an identity is meant: the newest that was not dropped as a draft."""
@@ -339,6 +363,7 @@ class BatchService(LogKeeper):
         *,
         only: Collection[Outcome] | None = None,
         new: bool = False,
+        max_cost: Decimal | None = None,
         on_progress: OnProgress = silent,
     ) -> UUID:
         """Submit the requests of a batch that are worth it once more, as a batch of their own.
@@ -346,11 +371,13 @@ class BatchService(LogKeeper):
         Those that expired, were canceled or are missing, and those that failed for the server's
         sake (HTTP 408, 429, 5xx); `only` takes every request with one of these outcomes instead.
         The same retry continues the batch that it made before, unless `new` asks for another.
-        Returns the new batch's id; both batches name each other in their history.
+        Returns the new batch's id; both batches name each other in their history. `max_cost` is
+        that of `submit`.
 
-        Raises `NotCollectedError` while requests may still get their result, and
-        `NothingToRetryError`.
+        Raises `NotCollectedError` while requests may still get their result,
+        `NothingToRetryError`, and what `submit` raises.
         """
+        _check_amount(max_cost)
         if only is not None:
             check_outcomes(only)
         parent = await self._runtime.load(batch_id)
@@ -368,8 +395,8 @@ class BatchService(LogKeeper):
                 identity=f"{identity_of(parent.provider, checked)}\nretry of {parent.id}",
                 retry_of=parent.id,
             )
-            retry_id = await self._record_input(checked, draft, new=new)
-        await self._lifecycle.submit(retry_id, on_progress)
+            retry_id = await self._record_input(checked, draft, new=new, max_cost=max_cost)
+        await self._hand_over(retry_id, on_progress)
         return retry_id
 
     @one_chain
@@ -427,6 +454,8 @@ class BatchService(LogKeeper):
 
 def _check_amount(max_cost: Any) -> None:
     """Raise `InputError` for what is no sum of money; a float is one, though not an exact one."""
+    if max_cost is None:
+        return
     is_number = isinstance(max_cost, Decimal | int | float) and not isinstance(max_cost, bool)
     if not is_number or not Decimal(max_cost).is_finite() or max_cost < 0:
         raise InputError(f"max_cost is {max_cost!r}; give an amount of USD as a Decimal")

@@ -184,6 +184,13 @@ class Batch(Aggregate):
         return self.status is BatchStatus.PENDING and self.submission is not None
 
     @property
+    def is_unpaid(self) -> bool:
+        """Whether its first create call is yet to be begun: so far it costs nothing."""
+        if self.submission is None:
+            return self.is_draft
+        return self.is_submitting and self.submission.create_attempt == 0
+
+    @property
     def invisible_inputs(self) -> int:
         """How many provider batches failed for want of their input file."""
         left = self.submission.left_batch_ids if self.submission is not None else ()

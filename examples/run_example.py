@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -31,12 +31,22 @@ def main() -> int:
         left.unlink()
     with emulator() as base_url:
         environment = {
-            **os.environ,
+            **without_settings(os.environ),
             "OPENAI_API_KEY": "emulator",
             "OPENAI_BASE_URL": base_url,
             "BATCHTRAIL_POLL_SCHEDULE": "0.5",
         }
         return run("emulator", environment)
+
+
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what is meant for batches at OpenAI, or for the way there."""
+    ours = ("BATCHTRAIL_", "OPENAI_")
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(ours) and not name.lower().endswith("_proxy")
+    }
 
 
 @contextmanager

@@ -317,6 +317,7 @@ def collect(
     help="Make another batch (and pay for it), even if the same requests were retried before. To "
     "go on with the newest retry, leave this out.",
 )
+@options.max_cost
 @options.place
 @options.as_json
 def retry(
@@ -324,6 +325,7 @@ def retry(
     batch: str,
     only: Sequence[str],
     new: bool,
+    max_cost: str | None,
     database: str | None,
     base_url: str | None,
     as_json: bool,
@@ -336,10 +338,11 @@ def retry(
 
         batchtrail retry 3f2a
     """
-    from .batches import retry_batch  # noqa: PLC0415
+    from .batches import RetryOptions, retry_batch  # noqa: PLC0415
     from .place import Place  # noqa: PLC0415
 
-    return _run(retry_batch(batch, Place(database, base_url), only=only, new=new, as_json=as_json))
+    what = RetryOptions(batch, only, new, max_cost)
+    return _run(retry_batch(what, Place(database, base_url), as_json=as_json))
 
 
 @app.command()

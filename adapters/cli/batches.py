@@ -16,7 +16,7 @@ from ...domain.status import BatchStatus
 from .costs import parse_max_cost
 from .exits import ExitStatus
 from .output import check_input_path, check_output_path, check_standard_output, write_lines
-from .place import Place, trail_at
+from .place import Place, new_file, trail_at
 from .progress import showing_progress
 from .render import json_text, summary_data
 from .results import outcomes_of
@@ -55,6 +55,16 @@ class SubmitOptions:
                 raise InputError(f"{text!r} is not valid text; write it in UTF-8") from None
 
 
+@frozen
+class RetryOptions:
+    """What to submit once more."""
+
+    batch: str
+    only: Sequence[str]
+    new: bool
+    max_cost: str | None = None
+
+
 async def run_batch(
     what: SubmitOptions, place: Place, output: Path | None, *, as_json: bool
 ) -> ExitStatus:
@@ -66,9 +76,10 @@ async def run_batch(
     if output is not None:
         check_output_path(output, {what.path: "the input", **place.taken()})
     allow_modules_here()
-    async with trail_at(place, makes_database=True) as trail:
+    new_database = new_file(place.settings())
+    async with trail_at(place, needs_key=False, makes_database=True) as trail:
+        batch_id = await _submit(trail, what, new_database)
         with showing_progress() as on_progress:
-            batch_id = await _submit(trail, what, on_progress)
             summary, failed = await _waited(trail, batch_id, on_progress)
         if output is not None or not as_json:
             await write_lines(trail.result_lines(batch_id), output)
@@ -104,14 +115,19 @@ async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> E
     """Submit and print the batch id."""
     what.check()
     check_input_path(what.path, place.taken())
-    began = datetime.now(UTC)
-    async with trail_at(place, makes_database=True) as trail:
-        with showing_progress() as on_progress:
-            batch_id = await _submit(trail, what, on_progress)
+    began, new_database = datetime.now(UTC), new_file(place.settings())
+    async with trail_at(place, needs_key=False, makes_database=True) as trail:
+        batch_id = await _submit(trail, what, new_database)
         summary = await trail.status(batch_id)
     if (before := _submitted_before(began, summary)) is not None:
         say(f"this input {before}")
+        if summary.status in _WITHOUT_ANSWERS:
+            say(f"it is {summary.status.value}; --new submits all of it once more")
     return _show_submitted(summary, as_json=as_json)
+
+
+_WITHOUT_ANSWERS = (BatchStatus.CANCELED, BatchStatus.EXPIRED)
+"""Ends at which some requests had no turn."""
 
 
 def _submitted_before(began: datetime, summary: BatchSummary) -> str | None:
@@ -125,19 +141,26 @@ def _submitted_before(began: datetime, summary: BatchSummary) -> str | None:
 def _show_submitted(summary: BatchSummary, *, as_json: bool) -> ExitStatus:
     print(json_text(summary_data(summary)) if as_json else summary.id)
     show_errors(summary)
+    if summary.status in _WITHOUT_ANSWERS:
+        say(f"`retry {summary.id}` submits once more what had no answer")
+        return ExitStatus.INCOMPLETE
     return ExitStatus.BAD_INPUT if summary.status is BatchStatus.FAILED else ExitStatus.OK
 
 
-async def retry_batch(
-    batch: str, place: Place, *, only: Sequence[str], new: bool, as_json: bool
-) -> ExitStatus:
+async def retry_batch(what: RetryOptions, place: Place, *, as_json: bool) -> ExitStatus:
     """Submit once more what had no success, and print the new batch's id."""
-    outcomes = outcomes_of(only) or None
+    outcomes, max_cost = outcomes_of(what.only) or None, parse_max_cost(what.max_cost)
     began = datetime.now(UTC)
     async with trail_at(place) as trail:
-        batch_id = await trail.find(batch)
+        batch_id = await trail.find(what.batch)
         with showing_progress() as on_progress:
-            retry_id = await trail.retry(batch_id, only=outcomes, new=new, on_progress=on_progress)
+            retry_id = await trail.retry(
+                batch_id,
+                only=outcomes,
+                new=what.new,
+                max_cost=max_cost,
+                on_progress=on_progress,
+            )
         summary = await trail.status(retry_id)
     if (before := _submitted_before(began, summary)) is not None:
         say(f"this retry of batch {batch_id} {before}")
@@ -146,16 +169,20 @@ async def retry_batch(
     return _show_submitted(summary, as_json=as_json)
 
 
-async def _submit(trail: BatchService, what: SubmitOptions, on_progress: OnProgress) -> UUID:
-    return await trail.submit(
-        what.path,
-        metadata=what.labels(),
-        description=what.why,
-        completion_handler=what.handler,
-        new=what.new,
-        max_cost=parse_max_cost(what.max_cost),
-        on_progress=on_progress,
-    )
+async def _submit(trail: BatchService, what: SubmitOptions, new_database: Path | None) -> UUID:
+    with showing_progress() as on_progress:
+        batch_id = await trail.submit(
+            what.path,
+            metadata=what.labels(),
+            description=what.why,
+            completion_handler=what.handler,
+            new=what.new,
+            max_cost=parse_max_cost(what.max_cost),
+            on_progress=on_progress,
+        )
+    if new_database is not None:
+        say(f"new database: {new_database}")
+    return batch_id
 
 
 async def collect_batch(batch: str, place: Place, *, as_is: bool, as_json: bool) -> ExitStatus:

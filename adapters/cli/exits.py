@@ -10,6 +10,7 @@ from ...application.errors import (
     BatchtrailError,
     HandlerError,
     InputError,
+    NotFoundError,
     ProviderError,
     RefusedError,
     StoreError,
@@ -57,7 +58,7 @@ def exiting_on_errors(*, new: bool = False, interrupted: str = "interrupted") ->
         sys.exit(ExitStatus.ERROR)
     except BatchtrailError as error:
         hint = _hint_after_new(error) if new else _hint(error)
-        say(f"{error}{hint}")
+        say("; ".join((f"{error}{hint}", *getattr(error, "__notes__", ()))))
         sys.exit(_status_of(error))
     except Exception as error:
         if os.environ.get("BATCHTRAIL_DEBUG"):
@@ -78,6 +79,8 @@ def _hint(error: Exception) -> str:
     """What a user can do about an error that has no remedy in its own sentence."""
     if isinstance(error, UnauthorizedError):
         return "; check OPENAI_API_KEY"
+    if isinstance(error, NotFoundError):
+        return "; check that OPENAI_API_KEY and OPENAI_BASE_URL are those it was submitted with"
     if isinstance(error, ProviderError) and _status_of(error) is ExitStatus.ERROR:
         return "; the same command goes on"
     return ""

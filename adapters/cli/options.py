@@ -67,11 +67,11 @@ _handler = click.option(
     "package for the command or worker that calls it. A batch that was begun before keeps the "
     "class that it has, and another one is refused.",
 )
-_max_cost = click.option(
+max_cost = click.option(
     "--max-cost",
     metavar="USD",
-    help="Refuse an input that may cost more than this, or for which no highest cost is known; "
-    "see `estimate`. An input that was submitted before goes on.",
+    help="Refuse what may cost more than this, or for which no highest cost is known; see "
+    "`estimate`. Of what was submitted before, that goes on for which a batch may exist already.",
 )
 
 
@@ -82,4 +82,4 @@ def place(command: Command) -> Command:
 
 def submission(command: Command) -> Command:
     """What to note about a submission: `new`, `why`, `metadata`, `handler` and `max_cost`."""
-    return _new(_why(_metadata(_handler(_max_cost(command)))))
+    return _new(_why(_metadata(_handler(max_cost(command)))))

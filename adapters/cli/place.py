@@ -75,7 +75,8 @@ async def trail_at(
     from ...application.correlation import correlated  # noqa: PLC0415 (start-up time)
 
     settings = place.settings()
-    if needs_key and settings.api_key is None:
+    is_new = makes_database and new_file(settings) is not None
+    if settings.api_key is None and (needs_key or is_new):
         raise InputError(bootstrap.NO_KEY)
     with warnings_to_stderr(), correlated():
         async with bootstrap.open_trail(
@@ -84,3 +85,14 @@ async def trail_at(
             makes_database=makes_database,
         ) as trail:
             yield trail
+
+
+def new_file(settings: Settings) -> Path | None:
+    """The full path of a database that is not there yet; on a server nobody can tell.
+
+    To be told when one was made, as somebody may believe to be where his old one is.
+    """
+    if is_postgresql(settings.database):
+        return None
+    path = Path(sqlite_path(settings.database)).absolute()
+    return None if path.exists() else path

@@ -12,7 +12,7 @@ from ...application.errors import InputError
 from .batches import allow_modules_here
 from .exits import ExitStatus
 from .logs import logging_to_stderr
-from .place import Place
+from .place import Place, new_file
 
 _LONGEST_STOP = 15.0
 """Seconds. A create call that was sent gets ten of them to be answered."""
@@ -32,7 +32,10 @@ async def run_worker(
     # would wait for a database that another process keeps.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with logging_to_stderr(as_json=log_json, verbose=verbose):
+        new_database = new_file(settings)
         async with bootstrap.open_trail(settings=settings, actor=bootstrap.worker_actor()) as trail:
+            if new_database is not None:
+                _log.warning("new database: %s", new_database)
             stop = _stopped_by_signals()
             left = await trail.worker(parallel=parallel).run(stop=stop, until_idle=until_idle)
     return ExitStatus.ERROR if until_idle and left and not stop.is_set() else ExitStatus.OK

@@ -116,8 +116,12 @@ class OpenAISettings:
     @property
     def is_unencrypted(self) -> bool:
         """Whether the key and all requests can be read on the way to another machine."""
-        url = URL(self.base_url)
-        return url.scheme == "http" and not _is_this_machine(url.host or "")
+        return URL(self.base_url).scheme == "http" and not self.is_on_this_machine
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether the server is an emulator, or something else that is tried out here."""
+        return _is_this_machine(URL(self.base_url).host or "")
 
     def credentials(self) -> dict[str, str]:
         """Return the headers that must never reach another origin."""

@@ -36,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 _LEAST_CREATE_TIMEOUT = 1.0
 
+_WINDOW = 86_400.0
+"""Seconds: the completion window of every batch."""
+
 NO_KEY = (
     "no API key: set OPENAI_API_KEY in the environment or in a .env file; to try without one, "
     "start `batchtrail emulator --port 8080` and set OPENAI_API_KEY=emulator "
@@ -306,6 +309,13 @@ async def _openai(settings: Settings) -> AsyncIterator["BatchProvider"]:
         return
     if openai.is_unencrypted:
         _log.warning("%s is not encrypted: others can read the key; use https", openai.base_url)
+    if (settings.max_age or _WINDOW) < _WINDOW and not openai.is_on_this_machine:
+        _log.warning(
+            "BATCHTRAIL_MAX_AGE is %g seconds: a batch that takes longer is canceled, and may take "
+            "%g",
+            settings.max_age,
+            _WINDOW,
+        )
     async with connect(openai) as provider:
         yield provider
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from tests.application.conftest import Lab
 
 from batchtrail.adapters.prices import GenaiPrices
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.application.errors import InputError
+from batchtrail.application.errors import InputError, UnauthorizedError
 from batchtrail.application.estimation import Estimate, estimate
 from batchtrail.application.input import check_file
 from batchtrail.application.ports import OPENAI_LIMITS
@@ -19,6 +19,7 @@ from batchtrail.application.runtime import Runtime
 from batchtrail.application.service import BatchService
 from batchtrail.application.store import Batches
 from batchtrail.domain.batch import Batch
+from batchtrail.domain.status import Outcome
 
 D = Decimal
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -231,6 +232,45 @@ async def test_what_was_submitted_goes_on(lab: Lab) -> None:
     with pytest.raises(InputError, match="may cost up to"):
         await trail.submit(requests, new=True, max_cost=D(0))
     assert lab.provider.count("create") == 1
+
+
+async def test_what_was_recorded_but_not_sent_is_refused(lab: Lab) -> None:
+    """No batch can exist yet; and as a worker would make one, the batch is named."""
+    trail = priced(lab)
+    lab.provider.fail_next("upload", UnauthorizedError("wrong key", http_status=401))
+    with pytest.raises(UnauthorizedError) as wrong_key:
+        await trail.submit([limited(lab)])
+    (batch,) = await trail.batches()
+    (note,) = wrong_key.value.__notes__
+    assert note.startswith(f"batch {batch.id} is recorded: a worker goes on with it")
+    with pytest.raises(InputError, match=f"may cost up to .* as batch {batch.id}, which a worker"):
+        await trail.submit([limited(lab)], max_cost=D(0))
+    assert lab.provider.count("create") == 0
+    assert await trail.submit([limited(lab)], max_cost=MOST) == batch.id
+
+
+async def test_what_may_have_been_created_goes_on(lab: Lab) -> None:
+    """A create call without an answer may be paid for already."""
+    trail = priced(lab)
+    lab.provider.lose_next_answer("create")
+    batch_id = await trail.submit([limited(lab)])
+    assert await trail.submit([limited(lab)], max_cost=D(0)) == batch_id
+
+
+async def test_a_retry_below_the_limit(lab: Lab) -> None:
+    """The limit is for what is asked once more, not for the whole batch again."""
+    trail = priced(lab)
+    batch_id = await trail.submit([limited(lab), limited(lab, "b")])
+    await trail.wait(batch_id)
+    only = [Outcome.FAILED, Outcome.SUCCEEDED]
+    with pytest.raises(InputError, match=r"the requests may cost up to \$0\.0004052, more than"):
+        await trail.retry(batch_id, only=only, max_cost=MOST)
+    with pytest.raises(InputError, match=r"^max_cost is"):
+        await trail.retry(batch_id, only=only, max_cost=cast("Decimal", "1"))
+    assert len(await trail.batches()) == 1
+    retry_id = await trail.retry(batch_id, only=only, max_cost=2 * MOST)
+    assert await trail.retry(batch_id, only=only, max_cost=D(0)) == retry_id
+    assert lab.provider.count("create") == 2
 
 
 async def test_a_draft_that_broke_off_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

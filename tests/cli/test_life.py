@@ -92,6 +92,47 @@ def test_submit_then_run(cli: Cli, emulator: Emulator) -> None:
     assert emulator.applied("create") == 1
 
 
+def test_a_new_database_is_told(cli: Cli) -> None:
+    """Whoever is in another directory than he believes would pay again; told once."""
+    path = cli.write()
+    told = f"batchtrail: new database: {cli.home / 'batchtrail.db'}\n"
+    assert cli("submit", path).err.endswith(told)
+    assert "new database" not in cli("submit", path).err + cli("run", path).err
+    (cli.home / "batchtrail.db").unlink()
+    assert told in cli("run", path, "--new").err
+    (cli.home / "batchtrail.db").unlink()
+    assert f"new database: {cli.home / 'batchtrail.db'}\n" in cli("worker", "--until-idle").err
+    assert "new database" not in cli("worker", "--until-idle").err
+
+
+def test_without_a_key(cli: Cli) -> None:
+    """What is over is written once more; what is not, cannot be asked for, and nothing is made."""
+    path, other = cli.write(), cli.write(2, name="other.jsonl")
+    assert "no API key" in sentence(cli("run", path, OPENAI_API_KEY=None))
+    assert not (cli.home / "batchtrail.db").exists()
+    done = cli("run", path)
+    again = cli("run", path, OPENAI_API_KEY=None)
+    assert (again.status, again.stdout) == (0, done.stdout)
+    assert cli("submit", path, OPENAI_API_KEY=None).status == 0
+    assert "no API key" in sentence(cli("run", other, OPENAI_API_KEY=None))
+    assert len(cli.batches()) == 1
+    assert cli("submit", other).status == 0
+    assert "no API key" in sentence(cli("run", other, OPENAI_API_KEY=None))
+
+
+def test_submit_of_what_was_canceled(slow_cli: Cli, slow: Emulator) -> None:
+    """Nobody will answer it, so that it was submitted is no success."""
+    path = slow_cli.write()
+    batch = slow_cli("submit", path).out.strip()
+    slow_cli("cancel", batch)
+    assert slow_cli("run", path).status == 3
+    again = slow_cli("submit", path)
+    assert (again.status, again.out) == (3, f"{batch}\n")
+    assert "nothing was sent\nbatchtrail: it is canceled; --new submits all of it" in again.err
+    assert again.err.endswith(f"`retry {batch}` submits once more what had no answer\n")
+    assert slow.applied("create") == 1
+
+
 def test_submit_then_results(slow_cli: Cli, slow: Emulator) -> None:
     """`results` of a batch in progress says so, leaves no file, and asks only once."""
     path = slow_cli.write()

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import KEY, Cli, Emulator, custom_ids, finish, sentence
 
 from batchtrail.adapters.cli.exits import exiting_on_errors
-from batchtrail.application.errors import HandlerError, InputError, StoreError
+from batchtrail.application.errors import HandlerError, InputError, NotFoundError, StoreError
 
 Hostile = Callable[[int, dict[str, Any]], str]
 NOBODY = "http://127.0.0.1:9/v1"
@@ -171,20 +171,31 @@ def test_advice_after_an_outage(cli: Cli, hostile: Hostile, command: str) -> Non
     url = hostile(429, {"message": "No credit.", "code": "insufficient_quota"})
     path = cli.write()
     result = cli(command, path, OPENAI_BASE_URL=url)
-    assert result.status == 1, result
-    assert result.err.endswith("; the same command goes on\n")
+    (first,) = cli.batches()
+    assert result.status == 1
+    assert result.err.endswith(f"; the same command goes on; {recorded(first)}\n")
     result = cli(command, path, "--new", OPENAI_BASE_URL=url)
-    assert result.status == 1, result
-    assert result.err.endswith("; the same command, without --new, goes on\n")
+    second = next(each for each in cli.batches() if each != first)
+    assert result.status == 1
+    assert result.err.endswith(f"; the same command, without --new, goes on; {recorded(second)}\n")
     cli(command, path, OPENAI_BASE_URL=url)
     assert len(cli.batches()) == 2
+
+
+def recorded(batch: dict[str, Any]) -> str:
+    """What is said of a batch that a command has begun and not submitted."""
+    name = batch["id"]
+    return (
+        f"batch {name} is recorded: a worker goes on with it as well, and `cancel {name}` ends it"
+    )
 
 
 def test_advice_after_a_wrong_key(cli: Cli) -> None:
     """The batch is there and waits for the right key; --new would make another one."""
     result = cli("run", cli.write(), "--new", OPENAI_API_KEY="sk-invalid-x")
-    assert result.err.endswith("; check OPENAI_API_KEY; the same command, without --new, goes on\n")
-    assert len(cli.batches()) == 1
+    (batch,) = cli.batches()
+    advice = "; check OPENAI_API_KEY; the same command, without --new, goes on; "
+    assert result.err.endswith(f"{advice}{recorded(batch)}\n")
 
 
 @pytest.mark.parametrize(
@@ -305,6 +316,30 @@ def test_plain_http_to_another_machine_is_warned_of(cli: Cli) -> None:
     said = cli("cancel", "0000", OPENAI_BASE_URL="http://gateway.invalid:9/v1").err
     assert "http://gateway.invalid:9/v1 is not encrypted: others can read the key" in said
     assert "not encrypted" not in cli("cancel", "0000").err
+
+
+def test_an_age_below_the_window_is_warned_of(cli: Cli) -> None:
+    """A batch may take a day, and would be canceled before; at an emulator here it does not."""
+    assert cli("worker", "--until-idle").status == 0  # which makes the database
+    away, words = (
+        "https://gateway.invalid/v1",
+        "a batch that takes longer is canceled, and may take",
+    )
+    said = cli("cancel", "0000", OPENAI_BASE_URL=away, BATCHTRAIL_MAX_AGE="26").err
+    assert f"BATCHTRAIL_MAX_AGE is 26 seconds: {words} 86400\n" in said
+    assert words not in cli("cancel", "0000", OPENAI_BASE_URL=away, BATCHTRAIL_MAX_AGE="86400").err
+    assert words not in cli("cancel", "0000", OPENAI_BASE_URL=away).err
+    assert words not in cli("cancel", "0000", BATCHTRAIL_MAX_AGE="26").err
+
+
+def test_a_batch_of_another_key(capsys: pytest.CaptureFixture[str]) -> None:
+    """That the provider does not have it, no repeat mends."""
+    with pytest.raises(SystemExit) as left, exiting_on_errors():
+        raise NotFoundError("No batch found with id 'batch_1'.", http_status=404)
+    assert left.value.code == 1
+    assert capsys.readouterr().err.endswith(
+        "; check that OPENAI_API_KEY and OPENAI_BASE_URL are those it was submitted with\n"
+    )
 
 
 def test_a_queue_without_room(cli: Cli, emulator: Emulator) -> None:

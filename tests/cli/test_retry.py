@@ -50,6 +50,16 @@ def test_retry(cli: Cli, emulator: Emulator) -> None:
     assert f"retry of batch {parent}" in cli("history", retry).out
 
 
+def test_max_cost(cli: Cli, emulator: Emulator) -> None:
+    """The one guard of those that pay: of what may cost more, nothing is sent."""
+    cli("run", cli.write())
+    (batch,) = cli.batches()
+    retry = ("retry", batch["id"], "--only", "succeeded", "--max-cost")
+    assert "cannot be promised to cost at most $0.01" in sentence(cli(*retry, "0.01"))
+    assert "is no amount" in sentence(cli(*retry, "much"))
+    assert emulator.applied("create") == len(cli.batches()) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
