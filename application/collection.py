@@ -81,7 +81,7 @@ class CollectionFlow:
         """
         batch = _ended(await self._runtime.load(batch_id))
         attempt, rereads = _Attempt(self._short_delays), False
-        if _names_no_file(batch):  # a list may show less than the batch itself
+        if _shows_no_results(batch):  # a list may show less than the batch itself
             batch = await self._look_again(batch, attempt, on_progress)
         while not batch.results_collected:
             before = _positions(batch)
@@ -111,7 +111,7 @@ class CollectionFlow:
         Where it has named no file yet, a look that fails is repeated, or its error raised: nobody
         knows whether there is one.
         """
-        while _names_no_file(batch):
+        while _shows_no_results(batch):
             try:
                 return await self._watch.look_again(batch)
             except ProviderError as error:
@@ -407,10 +407,10 @@ def _may_have_missed(batch: Batch) -> bool:
     return not _has_all(batch) and batch.totals.skipped_lines > 0
 
 
-def _names_no_file(batch: Batch) -> bool:
-    """Whether a report of the end of a batch that ran says nothing of its results."""
+def _shows_no_results(batch: Batch) -> bool:
+    """Whether the last report says nothing of the results of a batch that ran, or runs on."""
     report = batch.report
-    return (
+    return batch.end_taken_back or (
         report is not None
         and report.status in (BatchStatus.ENDED, BatchStatus.EXPIRED, BatchStatus.CANCELED)
         and report.names_no_file

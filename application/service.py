@@ -404,18 +404,22 @@ class BatchService(LogKeeper):
         """Ask for a batch's end; finished requests keep their results.
 
         A batch that was never submitted is canceled at once, without a call. Refused after the
-        end, and for a batch whose cancellation the provider knows of already.
+        end, unless the provider shows the batch as at work again, and for a batch whose
+        cancellation the provider knows of already.
         """
         batch = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(batch)
-        if batch.submission is not None and not batch.status.is_terminal:
+        may_be_taken_back = batch.provider_batch_id is not None and not batch.results_collected
+        if batch.submission is not None and (may_be_taken_back or not batch.is_over):
             self._lifecycle.check_can_call()  # its end is the provider's to make
-        if batch.is_canceling or not batch.cancel_requested or batch.status.is_terminal:
+        if batch.status.is_terminal and may_be_taken_back:
+            batch = await self._lifecycle.watch.see_again(batch)
+        if batch.is_canceling or not batch.cancel_requested or batch.is_over:
             await self._runtime.command(
                 batch_id, lambda batch, stamp: batch.request_cancel(stamp=stamp)
             )
         batch = await self._lifecycle.submit(batch_id, on_progress)
-        if batch.provider_batch_id is not None and not batch.status.is_terminal:
+        if batch.provider_batch_id is not None and not batch.is_over:
             batch = await self._lifecycle.watch.send_cancel(batch)
         if batch.provider_batch_id is None and batch.status.is_terminal:
             batch = await self._lifecycle.collection.settle(batch_id)

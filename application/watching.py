@@ -163,15 +163,16 @@ class WatchFlow:
         answer was lost may be under way. Raises the `ProviderError` of one that may succeed later.
         """
         assert batch.provider_batch_id is not None
+        record = self._amend_seen if batch.status.is_terminal else self.record_seen
         try:
             seen = await self._provider.cancel_batch(batch.provider_batch_id)
         except ProviderError as error:
             seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-            batch = await self.record_seen(batch.id, seen)
-            if batch.status.is_terminal or batch.is_canceling or isinstance(error, RefusedError):
+            batch = await record(batch.id, seen)
+            if batch.is_over or batch.is_canceling or isinstance(error, RefusedError):
                 return batch
             raise
-        return await self.record_seen(batch.id, seen, after_call=True)
+        return await record(batch.id, seen, after_call=True)
 
     async def poll_or_give_up(self, batch: Batch) -> Batch:
         """Poll; a batch past the maximum age that is not over even so is canceled and given up.
@@ -254,34 +255,54 @@ class WatchFlow:
         """Ask once more after the end: some servers show files and counts only later.
 
         A repeat is safe. Raises `ProviderError`, and `EndTakenBackError` until the maximum age;
-        from then on such a batch is canceled, and what has come of it by then is taken.
+        from then on such a batch is canceled, and what has come of it by then is taken. One whose
+        cancellation somebody wishes for is canceled at once.
+        """
+        batch = await self.see_again(batch)
+        if not batch.end_taken_back:
+            return batch
+        is_aged = self._age(batch) >= self.max_age
+        if (is_aged or batch.cancel_requested) and not batch.is_canceling:
+            batch = await self._cancel_what_runs_on(batch)
+        if batch.end_taken_back and not is_aged:
+            raise EndTakenBackError(
+                f"the provider reported the end of {batch.provider_batch_id}, "
+                f"and says {batch.raw_status} now"
+            )
+        return batch
+
+    async def see_again(self, batch: Batch) -> Batch:
+        """Ask once more after the end and record what the provider shows then.
+
+        A repeat is safe. Raises `ProviderError`.
         """
         if batch.provider_batch_id is None:
             return batch
         seen = await self._provider.retrieve_batch(batch.provider_batch_id)
-        batch = await self._runtime.command(
-            batch.id,
+        return await self._amend_seen(batch.id, seen)
+
+    async def _amend_seen(
+        self, batch_id: UUID, seen: ProviderBatch, *, after_call: bool = False
+    ) -> Batch:
+        return await self._runtime.command(
+            batch_id,
             lambda batch, stamp: batch.amend_report(
-                seen.id, seen.report, request_id=seen.request_id, stamp=stamp
+                seen.id,
+                seen.report,
+                request_id=seen.request_id,
+                stamp=stamp,
+                after_call=after_call,
             ),
         )
-        if seen.report.status.is_terminal or batch.given_up:
-            return batch
-        if self._age(batch) < self.max_age:
-            word = seen.report.raw_status
-            raise EndTakenBackError(
-                f"the provider reported the end of {seen.id}, and says {word} now",
-                request_id=seen.request_id,
-            )
-        if not seen.report.is_canceling:
-            await self._cancel_what_nobody_waits_for(seen.id)
-        return batch
 
-    async def _cancel_what_nobody_waits_for(self, provider_batch_id: str) -> None:
+    async def _cancel_what_runs_on(self, batch: Batch) -> Batch:
+        assert batch.provider_batch_id is not None
         try:
-            await self._provider.cancel_batch(provider_batch_id)
+            seen = await self._provider.cancel_batch(batch.provider_batch_id)
         except ProviderError as error:
-            _log.warning("%s could not be canceled: %s", provider_batch_id, error)
+            _log.warning("%s could not be canceled: %s", batch.provider_batch_id, error)
+            return batch
+        return await self._amend_seen(batch.id, seen, after_call=True)
 
 
 def _kinds(batch: Batch) -> tuple[tuple[UUID, str], tuple[UUID, str]]:

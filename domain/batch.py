@@ -219,6 +219,17 @@ class Batch(Aggregate):
         )
 
     @property
+    def end_taken_back(self) -> bool:
+        """Whether the provider shows it as at work after the end that it had reported."""
+        is_shown_at_work = self.report is not None and not self.report.status.is_terminal
+        return self.status.is_terminal and not self.given_up and is_shown_at_work
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is at work at the provider, as far as its last report says."""
+        return self.status.is_terminal and not self.end_taken_back
+
+    @property
     def is_canceling(self) -> bool:
         """Whether the provider is at a cancellation, as far as its last report says."""
         return self.report is not None and self.report.is_canceling
@@ -565,28 +576,30 @@ class Batch(Aggregate):
         *,
         request_id: str | None,
         stamp: Stamp,
+        after_call: bool = False,
     ) -> None:
-        """Record files or counts that the provider shows only after the end.
+        """Record what the provider shows only after the end: files, counts, or a batch at work.
 
         The status stays what it was; a repeat is nothing, and so is anything after the results
-        were collected. A batch that was given up takes any end that the provider reports.
+        were collected, unless it answers a call that changed something (`after_call`). A batch
+        that was given up takes any end that the provider reports, and so does one whose end was
+        taken back.
         """
         if not self.status.is_terminal or provider_batch_id != self.provider_batch_id:
             return
-        if (
-            self._fits_end(report)
-            and not self.results_collected
-            and report.in_brief() != self.report
-        ):
+        is_news = report.in_brief() != self.report and not self.results_collected
+        takes_back = not report.status.is_terminal and not self.given_up
+        if (is_news or after_call) and (takes_back or self._fits_end(report)):
             self._trigger(events.ReportAmended, stamp, report=report, request_id=request_id)
 
     def _fits_end(self, report: StatusReport) -> bool:
         """Whether a report after the end is of this end, or of one that shows what it lacked."""
-        if report.status is self.status:
-            return True
-        shown = self.report if self.status is BatchStatus.ENDED else None
-        lacks_results = self.given_up or (shown is not None and shown.names_no_file)
-        return lacks_results and report.status.is_terminal
+        if not report.status.is_terminal:
+            return False
+        shown = self.report
+        is_known = report.status in (self.status, shown and shown.status)
+        is_bare = self.status is BatchStatus.ENDED and shown is not None and shown.names_no_file
+        return is_known or is_bare or self.given_up or self.end_taken_back
 
     def give_up(self, error: BatchProblem, *, max_age: float, stamp: Stamp) -> None:
         """End a batch that passed the maximum age (seconds); after any other end it is nothing."""
@@ -597,8 +610,11 @@ class Batch(Aggregate):
         self._trigger(events.GivenUp, stamp, max_age=max_age, error=error)
 
     def request_cancel(self, *, stamp: Stamp) -> None:
-        """Record the wish to cancel; a batch that was never submitted is canceled with it."""
-        if self.status.is_terminal:
+        """Record the wish to cancel; a batch that was never submitted is canceled with it.
+
+        Raises `BatchFinishedError` after the end, unless the provider has taken it back.
+        """
+        if self.is_over:
             raise BatchFinishedError(self.id, self.status, "a cancellation")
         if self.cancel_requested:
             raise AlreadyCancelingError(self.id)

@@ -345,14 +345,14 @@ class TokenLimitReached(BatchEvent):
 
 
 class ReportAmended(BatchEvent):
-    """After the end the provider shows other files or counts than it did before."""
+    """After the end the provider shows other files or counts, or a batch that is at work again."""
 
     TOPIC: ClassVar[str] = "batchtrail.batch.report_amended"
     report: StatusReport
     request_id: str | None
 
     def apply(self, aggregate: "Batch") -> None:
-        """Remember the files; the status stays as it was."""
+        """Remember the report; the status stays as it was."""
         _take_report(aggregate, self.report)
 
 

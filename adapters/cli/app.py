@@ -392,7 +392,8 @@ def cancel(*, batch: str, database: str | None, base_url: str | None, as_json: b
     """Ask the provider to stop a batch.
 
     Finished requests keep their results, and have to be paid. The provider may take ten minutes. A
-    batch that was never submitted is canceled at once.
+    batch that was never submitted is canceled at once, and one that is over not at all, unless the
+    provider shows it as at work again.
 
         batchtrail cancel 3f2a
     """

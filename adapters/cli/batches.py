@@ -18,7 +18,7 @@ from .exits import ExitStatus
 from .output import check_input_path, check_output_path, check_standard_output, write_lines
 from .place import Place, new_file, trail_at
 from .progress import showing_progress
-from .render import json_text, summary_data
+from .render import json_text, status_text, summary_data
 from .results import outcomes_of
 from .summing_up import exit_status, show_errors, sum_up
 from .text import moment_text, say
@@ -208,7 +208,7 @@ async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus
     if as_json:
         print(json_text(summary_data(summary)))
     elif summary.status.is_terminal:
-        print(f"batch {batch_id} is {summary.status.value}")
+        print(f"batch {batch_id} is {status_text(summary)}")
     else:
         print(f"batch {batch_id} is being canceled; finished requests keep their results")
     return ExitStatus.OK

@@ -84,9 +84,7 @@ def summary_data(summary: BatchSummary) -> dict[str, Any]:
 def summary_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     """A batch for people: what, and its value."""
     yield "batch", str(summary.id)
-    raw = f" (the provider says {summary.raw_status})" if summary.raw_status else ""
-    wish = ", canceling" if summary.cancel_requested and not summary.status.is_terminal else ""
-    yield "status", f"{summary.status.value}{wish}{clean(raw)}"
+    yield "status", status_text(summary)
     yield "provider", clean(f"{summary.provider} {summary.provider_batch_id or ''}".strip())
     yield "endpoint", clean(f"{summary.endpoint}  model {summary.model}")
     yield from _origin_lines(summary)
@@ -109,6 +107,13 @@ def summary_lines(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     yield "log", f"events: {summary.version:,}, the last at {moment_text(summary.updated_at)}"
     for error in summary.errors:
         yield "error", error_text(error)
+
+
+def status_text(summary: BatchSummary) -> str:
+    """Where a batch stands, and the provider's own word for it."""
+    raw = f" (the provider says {summary.raw_status})" if summary.raw_status else ""
+    wish = ", canceling" if summary.cancel_requested and not summary.status.is_terminal else ""
+    return f"{summary.status.value}{wish}{clean(raw)}"
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:

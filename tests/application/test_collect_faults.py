@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
 from attrs import evolve
+from tests.application.test_give_up import Prompt
 
 from batchtrail.application import collection
 from batchtrail.application.errors import (
@@ -19,7 +21,12 @@ from batchtrail.application.errors import (
     UnavailableError,
 )
 from batchtrail.application.progress import Delayed
-from batchtrail.domain.errors import NothingToCollectError, NotTerminalError
+from batchtrail.domain.errors import (
+    AlreadyCancelingError,
+    BatchFinishedError,
+    NothingToCollectError,
+    NotTerminalError,
+)
 from batchtrail.domain.events import ResultApplied, ResultsCollected, ResultSkipped
 from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason, WorkStep
 from batchtrail.domain.values import BatchProblem, RequestCounts, RequestProblem
@@ -1114,6 +1121,96 @@ async def test_an_end_that_is_taken_back_and_collected_as_it_is(lab: Lab) -> Non
     assert lab.clock.elapsed < 60
     lab.complete_all()
     assert (await service.collect_again(batch_id)).totals.outcomes.succeeded == 3
+
+
+async def test_an_end_that_is_taken_back_is_canceled(lab: Lab) -> None:
+    """What runs costs money: the wish is recorded and told, and what has come of it is kept."""
+    service, batch_id = await ended_too_early(lab)
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.work(provider_id, finished=2)
+    summary = await service.cancel(batch_id)
+    assert (summary.status, summary.raw_status) == (BatchStatus.ENDED, "cancelling")
+    assert summary.cancel_requested
+    lab.clock.after(600, partial(lab.provider.finish_cancel, provider_id))
+    outcomes = (await service.wait(batch_id)).totals.outcomes
+    assert (outcomes.succeeded, outcomes.canceled) == (2, 1)
+    assert (lab.provider.count("cancel"), lab.clock.elapsed < 7_200) == (1, True)
+    await lab.assert_each_once(service, batch_id)
+    facts = await lab.facts(service, batch_id)
+    after_wish = facts[facts.index("CancelRequested") + 1 :]
+    assert after_wish[:2] == ["ReportAmended", "ReportAmended"]
+
+
+async def test_a_cancellation_of_an_end_taken_back_that_fails(lab: Lab) -> None:
+    """The error is told, and whoever looks at the batch next cancels it, once."""
+    service, batch_id = await ended_too_early(lab)
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.fail_next("cancel", UnavailableError("down"), times=2)
+    with pytest.raises(UnavailableError, match="down"):
+        await service.cancel(batch_id)
+    with pytest.raises(UnavailableError, match="down"):
+        await service.cancel(batch_id)
+    assert (await lab.facts(service, batch_id)).count("CancelRequested") == 1
+    worker = service.worker()
+    lab.clock.after(60, partial(lab.provider.finish_cancel, provider_id))
+    assert await worker.run(until_idle=True) == 0
+    assert lab.provider.count("cancel") == 3
+    assert (await service.status(batch_id)).raw_status == "cancelled"
+
+
+async def test_a_cancellation_of_an_end_taken_back_that_is_answered_at_once(lab: Lab) -> None:
+    """There is nothing more to wait for."""
+    service, batch_id = await ended_too_early(lab)
+    lab.provider.fail_next("cancel", UnavailableError("down"))
+    with pytest.raises(UnavailableError):
+        await service.cancel(batch_id)
+    prompt: Any = Prompt(lab.provider)
+    told: list[Progress] = []
+    summary = await lab.service(prompt).collect(batch_id, told.append)
+    assert (summary.raw_status, summary.results_collected) == ("cancelled", True)
+    reasons = [each.reason for each in told if isinstance(each, Delayed)]
+    assert not [reason for reason in reasons if "reported the end" in reason]
+
+
+async def test_a_cancel_that_finds_an_end_not_taken_back(lab: Lab) -> None:
+    """It is too late then, as after any end."""
+    service, batch_id = await ended_too_early(lab)
+    lab.complete_all()
+    with pytest.raises(BatchFinishedError, match="too late"):
+        await service.cancel(batch_id)
+    assert lab.provider.count("cancel") == 0
+
+
+async def test_a_second_cancel_of_an_end_that_is_taken_back(lab: Lab) -> None:
+    """The first one is under way."""
+    service, batch_id = await ended_too_early(lab)
+    await service.cancel(batch_id)
+    with pytest.raises(AlreadyCancelingError):
+        await service.cancel(batch_id)
+    assert lab.provider.count("cancel") == 1
+
+
+async def test_an_end_that_is_taken_back_and_canceled_after_it_was_collected_as_it_is(
+    lab: Lab,
+) -> None:
+    """Who waits for nothing more has a running batch even so; its rows can be asked for."""
+    service, batch_id = await ended_too_early(lab)
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.work(provider_id, finished=1)
+    await service.collect(batch_id, as_is=True)
+    assert (await service.cancel(batch_id)).raw_status == "cancelling"
+    lab.provider.finish_cancel(provider_id)
+    outcomes = (await service.collect_again(batch_id)).totals.outcomes
+    assert (outcomes.succeeded, outcomes.canceled) == (1, 2)
+
+
+async def test_an_end_that_is_taken_back_while_the_provider_is_out_of_reach(lab: Lab) -> None:
+    """Nobody knows what has come of it: its rows are not settled meanwhile."""
+    service, batch_id = await ended_too_early(lab)
+    lab.clock.after(5, lambda: lab.provider.fail_always(UnavailableError("down")))
+    lab.clock.after(20 * 3_600, lab.provider.heal)
+    lab.clock.after(20 * 3_600, lab.complete_all)
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -131,6 +131,20 @@ async def test_collect_does_not_run_ahead_of_the_cancellation(lab: Lab) -> None:
     assert (await service.collect_again(batch_id)).totals.outcomes.succeeded == 2
 
 
+async def test_a_batch_that_was_given_up_is_no_end_taken_back(lab: Lab) -> None:
+    """Whatever the maximum age is for whoever looks for its rows: its end is ours."""
+    service, batch_id, provider_id = await stuck(lab)
+    lab.clock.after(MAX_AGE + 2, lambda: lab.provider.fail_always(lab.Crash()))
+    with pytest.raises(lab.Crash):
+        await service.wait(batch_id)
+    lab.provider.heal()
+    patient = lab.service(max_age=2 * MAX_AGE)
+    with pytest.raises(InputError, match="still being canceled"):
+        await patient.collect(batch_id)
+    lab.provider.finish_cancel(provider_id)
+    assert (await patient.collect(batch_id)).totals.outcomes.succeeded == 2
+
+
 async def test_a_provider_out_of_reach(lab: Lab) -> None:
     """What nobody can ask about may be over and paid for: it gets twice the maximum age."""
     service, batch_id, provider_id = await stuck(lab)

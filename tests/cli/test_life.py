@@ -4,9 +4,15 @@ import json
 import re
 import signal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from tests.cli.conftest import FAST, Cli, Emulator, custom_ids, emulating, request, sentence
+
+from batchtrail import open_trail
+from batchtrail.domain.status import BatchStatus
+from batchtrail.domain.values import StatusReport
+from batchtrail.settings import Settings
 
 
 def provider_lines(emulator: Emulator, batch: str) -> dict[str, bytes]:
@@ -197,6 +203,25 @@ def test_cancel(slow_cli: Cli, slow: Emulator) -> None:
     assert answered.count(True) == outcomes["succeeded"]
     text = sentence(slow_cli("cancel", batch))
     assert text == f"batch {batch} is canceled already; a cancellation is too late"
+    assert slow.applied("cancel") == 1
+
+
+async def test_cancel_of_an_end_that_is_taken_back(slow_cli: Cli, slow: Emulator) -> None:
+    """The log has an end, the provider a batch at work: it is canceled, and the words say both."""
+    batch = UUID(slow_cli("submit", slow_cli.write(5)).out.strip())
+    database = f"sqlite:///{slow_cli.home / 'batchtrail.db'}"
+    end = StatusReport(BatchStatus.ENDED, "completed")
+    async with open_trail(settings=Settings(database=database)) as trail:
+        provider_id = (await trail.status(batch)).provider_batch_id
+        assert provider_id
+        await trail._runtime.command(
+            batch,
+            lambda batch, stamp: batch.record_status(
+                provider_id, end, request_id=None, stamp=stamp
+            ),
+        )
+    canceled = slow_cli("cancel", str(batch))
+    assert canceled.out == f"batch {batch} is ended (the provider says cancelling)\n"
     assert slow.applied("cancel") == 1
 
 

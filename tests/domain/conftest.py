@@ -255,12 +255,13 @@ class Story:
         self.batch.give_up(error, max_age=93_600.0, stamp=self.stamp())
         return self
 
-    def amend(self, raw: str, **also: Any) -> "Story":
+    def amend(self, raw: str, *, after_call: bool = False, **also: Any) -> "Story":
         self.batch.amend_report(
             self.batch.provider_batch_id or "batch_1",
             report(raw, **also),
             request_id="req-poll",
             stamp=self.stamp(),
+            after_call=after_call,
         )
         return self
 

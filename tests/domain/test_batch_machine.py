@@ -102,6 +102,12 @@ class BatchMachine(RuleBasedStateMachine):
     def is_submitting(self) -> bool:
         return self.is_pending and self.is_started
 
+    @property
+    def is_at_work_again(self) -> bool:
+        batch = self.story.batch
+        is_open = batch.report is not None and batch.raw_status in OPEN_WORDS
+        return self.end is not None and is_open and not batch.given_up
+
     def ended(self, raw: str) -> None:
         """Take note of an end in a report about our batch."""
         self.end = {
@@ -222,7 +228,8 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        allowed = self.end is None and not self.is_wished_away
+        is_over = self.end is not None and not self.is_at_work_again
+        allowed = not is_over and not self.is_wished_away
         if self.given(self.story.cancel, allowed=allowed):
             self.is_wished_away = True
             if not self.is_started:
@@ -244,10 +251,13 @@ class BatchMachine(RuleBasedStateMachine):
     # After the end
 
     @precondition(lambda self: self.ours is not None or self.end is not None)
-    @rule(word=words, output=st.booleans())
-    def amend(self, word: str, output: bool) -> None:
+    @rule(word=words, output=st.booleans(), after_call=st.booleans())
+    def amend(self, word: str, output: bool, after_call: bool) -> None:
         file_id = "file-out" if output else None
-        self.given(lambda: self.story.amend(word, output_file_id=file_id), allowed=True)
+        self.given(
+            lambda: self.story.amend(word, output_file_id=file_id, after_call=after_call),
+            allowed=True,
+        )
 
     @precondition(lambda self: self.end is not None)
     @rule(rows=results, file=files)
@@ -298,10 +308,11 @@ class BatchMachine(RuleBasedStateMachine):
     @rule(word=st.sampled_from(ENDS))
     def reopen(self, word: str) -> None:
         batch = self.story.batch
-        shown = batch.report if self.end is BatchStatus.ENDED else None
-        is_bare = shown is not None and shown.names_no_file
-        takes_any = batch.given_up or (is_bare and report(word).status.is_terminal)
-        fits = report(word).status is self.end or takes_any
+        shown = batch.report
+        is_bare = shown is not None and shown.names_no_file and self.end is BatchStatus.ENDED
+        takes_any = batch.given_up or is_bare or self.is_at_work_again
+        is_shown = shown is not None and report(word).status is shown.status
+        fits = report(word).status is self.end or is_shown or takes_any
         left = len(self.requests) > len(self.applied)
         allowed = self.is_collected and left and fits
         if self.given(lambda: self.story.reopen(word), allowed=allowed):

@@ -60,6 +60,41 @@ def test_wish_after_the_end_is_refused(given: Stages) -> None:
         assert story.facts() == [], stage
 
 
+@pytest.mark.parametrize("stage", ["ended", "expired"])
+def test_wish_after_an_end_that_was_taken_back(given: Stages, stage: str) -> None:
+    """What is at work costs money, whatever was told of it before; it is asked for once."""
+    story = given.at(stage).amend("in_progress")
+    status = story.batch.status
+    story.facts()
+    assert story.cancel().facts() == [("CancelRequested", {})]
+    assert (story.batch.status, story.batch.is_over) == (status, False)
+    with pytest.raises(AlreadyCancelingError):
+        story.cancel()
+    story.amend("cancelled", output_file_id="file-out")
+    assert (story.batch.status, story.batch.is_over) == (status, True)
+    assert story.batch.report is not None
+    assert story.batch.report.output_file_id == "file-out"
+    with pytest.raises(BatchFinishedError):
+        story.cancel()
+
+
+def test_end_that_was_taken_back_and_comes_bit_by_bit(given: Stages) -> None:
+    """Another end than the first one is known from then on: what it shows later is its own."""
+    story = given.at("ended").amend("in_progress").amend("cancelled", output_file_id="file-out")
+    story.amend("cancelled", output_file_id="file-out", error_file_id="file-errors")
+    assert story.batch.report is not None
+    assert story.batch.report.error_file_id == "file-errors"
+    assert story.news()[-3:] == ["ReportAmended"] * 3
+
+
+def test_answer_to_a_cancellation_after_the_collection(given: Stages) -> None:
+    """Its request id belongs in the log; what is merely seen then does not."""
+    story = given.at("ended").amend("in_progress").collect()
+    story.facts()
+    assert story.amend("finalizing").facts() == []
+    assert story.amend("cancelling", after_call=True).news() == ["ReportAmended"]
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
