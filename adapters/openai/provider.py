@@ -141,7 +141,10 @@ class OpenAIBatchProvider:
         problem = None
         try:
             uploaded = await self._transport.fetch(
-                request, lambda a: wire.read_file(a.body, sent=size, request_id=a.request_id)
+                request,
+                lambda a: wire.read_file(
+                    a.body, sent=size, request_id=a.request_id, redact=self._settings.redact
+                ),
             )
         except WrongSizeError as error:
             problem = str(error)
@@ -185,7 +188,7 @@ class OpenAIBatchProvider:
                 lambda: JsonBody(content),
                 total=self._settings.create_timeout,
             ),
-            lambda answer: wire.read_batch(answer.body, answer.request_id),
+            self._read_batch,
         )
 
     async def retrieve_batch(self, batch_id: str) -> ProviderBatch:
@@ -235,7 +238,7 @@ class OpenAIBatchProvider:
         operation: Operation,
         resource: str,
         query: dict[str, str],
-        read: Callable[[bytes, str | None], wire.Page[T]],
+        read: Callable[[bytes, str | None, wire.Redact], wire.Page[T]],
     ) -> AsyncGenerator[T, None]:
         seen: set[str] = set()
         while True:
@@ -243,7 +246,8 @@ class OpenAIBatchProvider:
                 operation, HTTPMethod.GET, self._settings.url(resource).update_query(query)
             )
             page = await self._transport.fetch(
-                request, lambda answer: read(answer.body, answer.request_id)
+                request,
+                lambda answer: read(answer.body, answer.request_id, self._settings.redact),
             )
             fresh = [item for item in page.items if item.id not in seen]
             for item in fresh:
@@ -323,13 +327,16 @@ class OpenAIBatchProvider:
             read,
         )
 
+    def _read_batch(self, answer: Answer) -> ProviderBatch:
+        return wire.read_batch(answer.body, answer.request_id, self._settings.redact)
+
     async def _fetch_batch(
         self, operation: Operation, method: HTTPMethod, batch_id: str, *action: str
     ) -> ProviderBatch:
         url = self._settings.url("batches", _segment(batch_id), *action)
         found = await self._transport.fetch(
             Request(operation, method, url),
-            lambda answer: wire.read_batch(answer.body, answer.request_id),
+            self._read_batch,
         )
         if found.id == batch_id:
             return found

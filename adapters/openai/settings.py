@@ -1,7 +1,8 @@
 """How to reach an OpenAI-compatible server: address, key, time limits."""
 
-import json
+import re
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -145,31 +146,22 @@ class OpenAISettings:
         )
 
     def redact(self, text: str) -> str:
-        """`text` without the key, which some servers repeat in their error messages.
+        """`text` without the key, which some servers repeat in their answers.
 
-        A word that stands for a key stays: without it the text would lose what it says.
+        For a text that is not cut yet: one that is may keep a part of the key. A word that stands
+        for a key stays: without it the text would lose what it says.
         """
-        return text.replace(self.api_key, "[key]") if self._is_secret else text
-
-    def redact_body(self, body: bytes) -> bytes:
-        """An answer without the key, as it is and as JSON writes it.
-
-        For an answer from which texts are taken: one that is cut first may keep a part of the key.
-        """
-        if self._is_secret:
-            for spelling in _json_spellings(self.api_key):
-                body = body.replace(spelling.encode(), b"[key]")
-        return body
+        return _spellings(self.api_key).sub("[key]", text) if self._is_secret else text
 
     @property
     def _is_secret(self) -> bool:
         return len(self.api_key) >= _SHORTEST_SECRET
 
 
-def _json_spellings(text: str) -> set[str]:
-    """How JSON writes a text; some servers escape its slashes as well."""
-    escaped = json.dumps(text)[1:-1]
-    return {text, escaped, escaped.replace("/", r"\/")}
+@lru_cache(maxsize=8)
+def _spellings(key: str) -> re.Pattern[str]:
+    """A key as it is, or with any of its characters escaped as in JSON that nobody could decode."""
+    return re.compile("".join(rf"(?:\\?{re.escape(c)}|(?i:\\u{ord(c):04x}))" for c in key))
 
 
 def _is_this_machine(host: str) -> bool:

@@ -142,7 +142,7 @@ class Transport:
             async with asyncio.timeout(request.total), AsyncExitStack() as stack:
                 result = await self._open(stack, request, body)
                 if not isinstance(result, Failure):
-                    result = await self._read(request.operation, result, body)
+                    result = await self._read(result, body)
         except failures.TRANSPORT_ERRORS as error:
             # Only noted here: raised inside, our error would carry aiohttp's as its context,
             # whose repr may show headers.
@@ -224,23 +224,19 @@ class Transport:
                 received += piece
         except failures.TRANSPORT_ERRORS:
             pass  # the status says what matters
-        error = read_error(response.status, self._settings.redact_body(bytes(received)))
-        # Once more: an escape of HTML or JSON may have hidden it.
-        redact = self._settings.redact
+        error = read_error(response.status, bytes(received), self._settings.redact)
         return Failure(
-            redact(error.message),
+            error.message,
             status=response.status,
-            code=redact(error.code) if error.code else None,
-            param=redact(error.param) if error.param else None,
+            code=error.code,
+            param=error.param,
             kind=error.kind,
             request_id=self._request_id(response),
             retry_after=retry_after(response.headers, datetime.now(UTC)),
             should_retry=should_retry(response.headers),
         )
 
-    async def _read(
-        self, operation: Operation, response: aiohttp.ClientResponse, body: Body | None
-    ) -> Answer | Failure:
+    async def _read(self, response: aiohttp.ClientResponse, body: Body | None) -> Answer | Failure:
         request_id = self._request_id(response)
         received = bytearray()
         while piece := await self._next(response):
@@ -255,10 +251,7 @@ class Transport:
                 status=response.status,
                 request_id=request_id,
             )
-        answer = bytes(received)
-        if operation is not Operation.COMPLETE:  # what a model answered is the caller's, as it is
-            answer = self._settings.redact_body(answer)
-        return Answer(response.status, answer, request_id)
+        return Answer(response.status, bytes(received), request_id)
 
     async def _piece(self, response: aiohttp.ClientResponse) -> bytes | Failure:
         try:

@@ -63,6 +63,14 @@ _WORDS = ("message", "Message", "detail", "error_description", "reason", "msg", 
 _DATE_DIGITS = 8  # `20260819` is a date, a longer row of digits counts seconds
 
 
+Redact = Callable[[str], str]
+"""What takes the key out of a text."""
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
 class UnexpectedAnswerError(ValueError):
     """A success by its status whose body is not what the call promises; holds none of it."""
 
@@ -97,28 +105,35 @@ def _unknown(word: str) -> BatchStatus:
     return BatchStatus.IN_PROGRESS
 
 
-def read_batch(body: bytes, request_id: str | None = None) -> ProviderBatch:
+def read_batch(
+    body: bytes, request_id: str | None = None, redact: Redact = _as_it_is
+) -> ProviderBatch:
     """Read a batch object; all that it must have is an id. Raises `UnexpectedAnswerError`."""
-    return _batch(_decoded(body), request_id)
+    return _batch(_decoded(body, redact), request_id)
 
 
-def read_batches(body: bytes, request_id: str | None = None) -> Page[ProviderBatch]:
+def read_batches(
+    body: bytes, request_id: str | None = None, redact: Redact = _as_it_is
+) -> Page[ProviderBatch]:
     """Read a page of batches. Raises `UnexpectedAnswerError`."""
-    return _page(body, lambda entry: _batch(entry, request_id), PAGE_SIZE)
+    answer = _decoded(body, redact)
+    return _page(answer, lambda entry: _batch(entry, request_id), PAGE_SIZE)
 
 
-def read_files(body: bytes, request_id: str | None = None) -> Page[StoredFile]:
+def read_files(
+    body: bytes, request_id: str | None = None, redact: Redact = _as_it_is
+) -> Page[StoredFile]:
     """Read a page of files. Raises `UnexpectedAnswerError`."""
-    return _page(body, lambda entry: _file(entry, request_id), FILES_PAGE_SIZE)
+    answer = _decoded(body, redact)
+    return _page(answer, lambda entry: _file(entry, request_id), FILES_PAGE_SIZE)
 
 
-def _page(body: bytes, read: Callable[[Any], T_co], full: int) -> Page[T_co]:
+def _page(answer: Any, read: Callable[[Any], T_co], full: int) -> Page[T_co]:
     """Read a page of a list, which holds `full` items where more may follow.
 
     An entry that cannot be read fails the page: a search that skips it might miss the one that
     it looks for. Some compatible servers answer with a bare array, which is the whole list.
     """
-    answer = _decoded(body)
     entries = answer if isinstance(answer, list) else _object(answer).get("data")
     if not isinstance(entries, list):
         raise UnexpectedAnswerError("a list has no `data`")
@@ -148,13 +163,15 @@ def _file(entry: Any, request_id: str | None) -> StoredFile:
     )
 
 
-def read_file(body: bytes, *, sent: int, request_id: str | None = None) -> UploadedFile:
+def read_file(
+    body: bytes, *, sent: int, request_id: str | None = None, redact: Redact = _as_it_is
+) -> UploadedFile:
     """Read a file object; where it names no size, what was `sent` stands for it.
 
     A size of 0 is none either: gateways send it of a file that they only pass on. Raises
     `UnexpectedAnswerError`.
     """
-    answer = _object(_decoded(body))
+    answer = _object(_decoded(body, redact))
     size = max(_integer(answer.get("bytes")) or 0, 0)
     return UploadedFile(_id(answer), size or sent, moment(answer.get("created_at")), request_id)
 
@@ -184,18 +201,18 @@ def create_body(request: CreateRequest) -> bytes:
     return msgspec.json.encode(body)
 
 
-def read_error(status: int, body: bytes) -> ErrorBody:
+def read_error(status: int, body: bytes, redact: Redact = _as_it_is) -> ErrorBody:
     """Read what an error answer says, in one of the shapes that servers have for it.
 
     JSON of another shape is shown as it is, and what is no JSON as a cleaned sentence; each short.
     """
     try:
-        answer = _decoded(body)
+        answer = _decoded(body, redact)
     except UnexpectedAnswerError:
-        return ErrorBody(_sentence(status, _page_text(body)))
+        return ErrorBody(_sentence(status, _page_text(body, redact)))
     errors = _unwrapped(answer)
     words = "; ".join(filter(None, map(_error_words, errors)))
-    as_it_is = body.decode(errors="replace") if answer else ""
+    as_it_is = redact(body.decode(errors="replace")) if answer else ""
     first = next((error for error in errors if isinstance(error, dict)), {})
     return ErrorBody(
         _shortened(words) if words else _sentence(status, as_it_is),
@@ -324,13 +341,14 @@ def _batch_error(entry: Any) -> BatchProblem:
     )
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytes, redact: Redact = _as_it_is) -> Any:
+    """What an answer holds, without the key: no escape hides it now, and no text is cut yet."""
     try:
-        return msgspec.json.decode(body)
+        return _with_texts(msgspec.json.decode(body), redact)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return _decoded_leniently(body)
+        return _with_texts(_decoded_leniently(body), redact)
     except (ValueError, RecursionError):
         raise UnexpectedAnswerError("the answer is not JSON or was cut off") from None
 
@@ -342,17 +360,18 @@ def _decoded_leniently(body: bytes) -> Any:
     the same, and a reason that nobody can read would be waited for. Raises `ValueError` and
     `RecursionError`.
     """
-    return _storable(read_json(body.decode(errors="replace").encode()))
+    return _with_texts(read_json(body.decode(errors="replace").encode()), storable)
 
 
-def _storable(value: Any) -> Any:
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A decoded value with each of its texts changed, names as well."""
     match value:
         case str():
-            return storable(value)
+            return change(value)
         case list():
-            return [_storable(item) for item in value]
+            return [_with_texts(item, change) for item in value]
         case dict():
-            return {storable(key): _storable(item) for key, item in value.items()}
+            return {change(key): _with_texts(item, change) for key, item in value.items()}
         case _:
             return value
 
@@ -415,11 +434,14 @@ def _sentence(status: int, text: str) -> str:
     return f"the server answered {phrase}" + (f": {words}" if words and words != phrase else "")
 
 
-def _page_text(body: bytes) -> str:
-    """What a proxy's page or plain text says, without its markup."""
+def _page_text(body: bytes, redact: Redact) -> str:
+    """What a proxy's page or plain text says, without its markup, and without the key.
+
+    Redacted before anything is cut, which may leave a part of it, and once it is unescaped.
+    """
     from html import unescape  # noqa: PLC0415 (start-up time)
 
-    page = body[:_LONGEST_PAGE].decode(errors="replace")
+    page = redact(body.decode(errors="replace"))[:_LONGEST_PAGE]
     title = re.search(r"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
     page = title[1] if title else re.sub(r"(?is)<(script|style).*?</\1[^>]*>|<[^>]*>?", " ", page)
-    return unescape(page)
+    return redact(unescape(page))

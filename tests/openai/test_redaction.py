@@ -123,9 +123,17 @@ def page(text: str) -> str:
     return f"<title>{''.join(f'&#{ord(each)};' for each in text)}</title>"
 
 
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(each):04x}" for each in text)
+
+
 def refusal(text: str) -> str:
-    escaped = "".join(f"\\u{ord(each):04x}" for each in text)
-    return f'{{"error": {{"message": "{escaped}", "code": "{escaped}", "param": "{escaped}"}}}}'
+    words = escaped(text)
+    return f'{{"error": {{"message": "{words}", "code": "{words}", "param": "{words}"}}}}'
+
+
+def cut_off(text: str) -> str:
+    return refusal(f"{text} {text.upper()}").partition("code")[0]
 
 
 @pytest.mark.parametrize("shape", [page, refusal])
@@ -142,6 +150,82 @@ async def test_an_escape_hides_no_key(
         await provider.retrieve_batch("batch_1")
     error = caught.value
     assert key not in f"{error} {error.message} {error.code} {error.param}"
+
+
+async def test_an_escape_in_what_is_cut_off_hides_no_key(
+    serve: Serve, provider_for: Connect, key: str
+) -> None:
+    """It is shown as it came, because nobody can decode it."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=400, body=cut_off(key).encode())
+
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(RefusedError, match=r"\[key\]") as caught:
+        await provider.retrieve_batch("batch_1")
+    assert escaped(key) not in str(caught.value)
+
+
+@pytest.mark.parametrize("position", [280, 290, 299])
+@pytest.mark.parametrize("shape", [page, refusal])
+async def test_a_cut_message_keeps_no_part_of_a_key_that_was_escaped(
+    serve: Serve,
+    provider_for: Connect,
+    key: str,
+    position: int,
+    shape: Callable[[str], str],
+) -> None:
+    """It is looked for in what was decoded, before that is shortened."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=400, body=shape(f"{'x' * (position - 1)} {key}").encode())
+
+    provider = await provider_for(await serve(answer))
+    with pytest.raises(RefusedError) as caught:
+        await provider.retrieve_batch("batch_1")
+    shown = repr(caught.value) + str(vars(caught.value))
+    assert [part for part in parts_of(key) if part in shown] == []
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+async def test_an_escape_in_a_report_hides_no_key(
+    serve: Serve, provider_for: Connect, key: str, case: Callable[[str], str]
+) -> None:
+    """Any JSON may spell any letter as a number; what is stored was decoded."""
+    spelled = escaped(key).replace("\\u00", "?").swapcase() if case is str.upper else escaped(key)
+    spelled = spelled.replace("?", "\\u00")
+    batch = {
+        "id": "batch_1",
+        "status": "stuck KEY",
+        "errors": {"data": [{"code": "KEY", "message": "Bearer KEY", "param": "KEY"}]},
+        "model": "KEY",
+        "metadata": {"KEY": "KEY"},
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        whole = {"data": [batch]} if request.path.endswith("batches") else batch
+        return web.Response(body=json.dumps(whole).replace("KEY", spelled).encode())
+
+    provider = await provider_for(await serve(answer))
+    listed = [each async for each in provider.list_batches()]
+    for found in (await provider.retrieve_batch("batch_1"), *listed):
+        assert found.report.raw_status == "stuck [key]"
+        assert found.metadata == {"[key]": "[key]"}
+        assert key not in str(found)
+
+
+async def test_an_escape_in_a_file_hides_no_key(
+    serve: Serve, provider_for: Connect, key: str
+) -> None:
+    """Names of files are compared, and ids go into the log."""
+
+    async def answer(_: web.Request) -> web.Response:
+        file = f'{{"id": "file-{escaped(key)}", "filename": "{escaped(key)}"}}'
+        return web.Response(body=f'{{"data": [{file}]}}'.encode())
+
+    provider = await provider_for(await serve(answer))
+    (found,) = [each async for each in provider.list_files()]
+    assert (found.id, found.filename) == ("file-[key]", "[key]")
 
 
 @pytest.mark.parametrize("api_key", ["x", "test", "req", "emulator"])
