@@ -15,7 +15,7 @@ from ..domain.requests import RequestCheck
 from ..domain.values import Limits, RequestChunk
 from .encoding import encoded
 from .errors import InputError
-from .request_lines import blocks, checked_chunks
+from .request_lines import blocks, checked_chunks, half_refusal
 
 Requests = (
     Iterable[bytes | str | Mapping[str, Any]] | AsyncIterable[bytes | str | Mapping[str, Any]]
@@ -154,6 +154,8 @@ def request_bytes(number: int, request: object) -> bytes:
         if isinstance(request, (dict, Mapping)):  # the first is found in no time
             return encoded(request) + b"\n"
         raw = request.encode() if isinstance(request, str) else request
+    except UnicodeEncodeError as error:
+        raise InputError(f"the requests: {half_refusal(number, request) or error}") from error
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise InputError(f"the requests: line {number}: cannot be JSON ({error})") from error
     if not isinstance(raw, bytes):

@@ -1,5 +1,6 @@
 """Request lines: from bytes to checked chunks, with one clear sentence for what is wrong."""
 
+import json
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import IO, Any
@@ -9,6 +10,7 @@ import msgspec
 from ..domain.errors import RequestRefusedError
 from ..domain.requests import RequestCheck
 from ..domain.values import Limits, RequestChunk, RequestLine
+from .texts import halves
 
 CHUNK_BYTES = 1 << 20
 """Request lines are recorded in events of about so many bytes; one longer line stands alone."""
@@ -136,6 +138,8 @@ def _refusal(number: int, raw: bytes) -> RequestRefusedError:
             line=number,
         )
     except (msgspec.MsgspecError, RecursionError) as error:
+        if half := _half_refusal(number, raw):
+            return half
         problem = f"is not valid JSON ({error}); write each request whole, on a line of its own"
         return RequestRefusedError(problem, line=number)
     if not isinstance(line, dict):
@@ -144,6 +148,25 @@ def _refusal(number: int, raw: bytes) -> RequestRefusedError:
             line=number,
         )
     return _field_refusal(number, line)
+
+
+def _half_refusal(number: int, raw: bytes) -> RequestRefusedError | None:
+    """The error of a line that would be JSON but for half of a surrogate pair."""
+    try:
+        return half_refusal(number, json.loads(raw))
+    except (ValueError, RecursionError):
+        return None
+
+
+def half_refusal(number: int, request: object) -> RequestRefusedError | None:
+    """The error of a request in which a character is cut in half; None when there is none."""
+    for field, half in halves(request):
+        problem = (
+            f"holds {half}, half of a surrogate pair, as a text does that was cut within a "
+            "character; write the whole character, or leave it out"
+        )
+        return RequestRefusedError(problem, line=number, field=field or None)
+    return None
 
 
 def _field_refusal(number: int, line: dict[str, Any]) -> RequestRefusedError:

@@ -128,6 +128,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "no JSON": ([b"A", b"{"], "line 2: is not valid JSON"),
     "no object": ([b"[]"], "line 1: is not a JSON object"),
     "no UTF-8": ([b'{"custom_id": "\xff"}'], "line 1: is not UTF-8"),
+    "half": (
+        [b"A", rb'{"custom_id": "x", "body": {"input": "\ud800"}}'],
+        r"line 2, field body.input: holds .ud800, half of a surrogate pair",
+    ),
     "custom_id missing": ([b'{"method":"POST"}'], "line 1, field custom_id: is missing"),
     "custom_id number": ([{"custom_id": 1}], "line 1, field custom_id: must be a string"),
     "custom_id blank": ([{"custom_id": " "}], "line 1, field custom_id: is blank"),
@@ -195,6 +199,22 @@ async def test_bad_input_leaves_nothing(
     assert "\n" not in str(refused.value)
     assert await service.batches() == []
     assert lab.provider.calls == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        ({"body": {"input": [("text", "\ud800")]}}, r"2, field body.input\[0\]\[1\]: holds .ud800"),
+        ({"body": {"\ud800": 1}}, r"2, field body..ud800: holds .ud800, half of"),
+        ('{"custom_id": "\ud800"}', "2: holds .ud800, half of a surrogate pair"),
+    ],
+)
+async def test_half_of_a_character_in_python(lab: Lab, request_: Any, told: str) -> None:
+    """A mapping or a text that no bytes can be made of is told as a line of a file would be."""
+    service = lab.service()
+    with pytest.raises(InputError, match=f"the requests: line {told}"):
+        await service.submit([lab.line("a"), request_])
+    assert await service.batches() == []
 
 
 async def test_limits(lab: Lab) -> None:

@@ -142,9 +142,6 @@ def test_line_that_is_no_object_is_refused(value: bytes) -> None:
         with_value(b'"\x1f"'),
         with_value(rb'"\q"'),
         with_value(rb'"\u12"'),
-        with_value(rb'"\ud83d"'),
-        with_value(rb'"\ude00 and so on, for a while"'),
-        with_value(rb'"\ud83dA and so on, for a while"'),
         b"[" * NESTED,
         b'{"a":' * NESTED,
         with_value(b"[" * NESTED + b"]" * NESTED),
@@ -158,6 +155,41 @@ def test_line_that_is_not_json_is_refused(line: bytes) -> None:
     assert error.field is None
     assert error.problem.startswith("is not valid JSON (")
     assert error.problem.endswith("; write each request whole, on a line of its own")
+
+
+@pytest.mark.parametrize(
+    ("value", "half"),
+    [
+        (rb'"\ud83d"', "ud83d"),
+        (rb'"\ude00 and so on, for a while"', "ude00"),
+        (rb'"\ud83dA and so on, for a while"', "ud83d"),
+        (rb'"\uD83D\ud83d\ude00"', "ud83d"),
+    ],
+)
+def test_half_of_a_character_is_refused(value: bytes, half: str) -> None:
+    """Whoever cuts texts by UTF-16 makes such; the sentence names the field and the remedy."""
+    error = refusal(with_value(value))
+    assert error.problem == (
+        f"holds \\{half}, half of a surrogate pair, as a text does that was cut within a "
+        "character; write the whole character, or leave it out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("a", r"\ud83d", "custom_id"),
+        ("gpt-5-nano", r"\ud83d", "body.model"),
+        ("Say hi.", r"\ud83d", "body.messages[0].content"),
+        ("content", r"\ud83d", r"body.messages[0].\ud83d"),
+    ],
+)
+def test_half_of_a_character_is_found(old: str, new: str, field: str) -> None:
+    """In any field, and in the name of one."""
+    body = {"model": "gpt-5-nano", "messages": [{"role": "user", "content": "Say hi."}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    raw = json.dumps(line).replace(f'"{old}"', f'"{new}"').encode()
+    assert refusal(raw).field == field
 
 
 @pytest.mark.parametrize(
