@@ -19,8 +19,6 @@ from .token_counting import CounterOf, by_bytes
 TOKENS_PER_MESSAGE = 4
 MOST_EMBEDDING_INPUTS = 50_000
 """Over all requests of a batch (OpenAI's API reference, 2026)."""
-MOST_INPUTS_PER_REQUEST = 2_048
-"""Of an embeddings request (OpenAI's API reference, 2026)."""
 
 
 class _Line(msgspec.Struct):
@@ -95,7 +93,6 @@ class _Sum:
     most: Decimal = FREE
     is_priced: bool = True
     inputs: int = 0
-    most_inputs: int = 0
 
     def add(self, prompt: Prompt, tokens: int, costing: BatchCosting) -> None:
         """Count one request; its price tier is chosen by its own tokens."""
@@ -104,7 +101,6 @@ class _Sum:
         self.without_maximum += prompt.output_limit is None
         self.not_text += not prompt.is_whole
         self.inputs += prompt.inputs
-        self.most_inputs = max(self.most_inputs, prompt.inputs)
         least = costing.cost_of(None, TokenUsage(input=tokens))
         most = costing.cost_of(None, TokenUsage(input=tokens, output=prompt.output_limit or 0))
         if least is None or most is None:
@@ -158,11 +154,6 @@ def _exceeded(endpoint: str, total: _Sum) -> Iterator[str]:
         return
     if total.inputs > MOST_EMBEDDING_INPUTS:
         yield f"{total.inputs:,} texts to embed; one batch takes {MOST_EMBEDDING_INPUTS:,}"
-    if total.most_inputs > MOST_INPUTS_PER_REQUEST:
-        yield (
-            f"{total.most_inputs:,} texts in one request; a request takes "
-            f"{MOST_INPUTS_PER_REQUEST:,}"
-        )
 
 
 def check_cost(name: str, found: Estimate, max_cost: Decimal) -> None:

@@ -78,8 +78,9 @@ OPENAI_LIMITS = Limits(
         }
     ),
     endpoints_without_model=frozenset({"/v1/moderations"}),
+    max_inputs=2_048,
 )
-"""What OpenAI takes in one batch (API reference, 2026), and most servers like it."""
+"""What OpenAI takes in one batch and of one request (API reference, 2026), and most like it."""
 
 
 CREATE_TIMEOUT = 60.0

@@ -44,13 +44,14 @@ class Stamp:
 class Limits:
     """What a provider takes in one batch; of metadata so many pairs, keys and values so long.
 
-    Sizes are in bytes, lengths in characters.
+    Sizes are in bytes, lengths in characters; `max_inputs` is of one request for embeddings.
     """
 
     max_requests: int
     max_bytes: int
     endpoints: frozenset[str]
     endpoints_without_model: frozenset[str] = frozenset()
+    max_inputs: int = 2_048
     max_metadata: int = 16
     max_metadata_key: int = 64
     max_metadata_value: int = 512
@@ -75,7 +76,8 @@ class Limits:
 class RequestLine(NamedTuple):
     """One request of a batch: a JSONL line without its newline, and the fields the rules need.
 
-    `number` is the 1-based position in the batch's input, which providers call the line.
+    `number` is the 1-based position in the batch's input, which providers call the line. `inputs`
+    is how many vectors a request for embeddings asks for.
     """
 
     number: int
@@ -85,6 +87,7 @@ class RequestLine(NamedTuple):
     model: str | None
     stream: bool
     raw: bytes
+    inputs: int = 1
 
 
 @frozen

@@ -39,6 +39,13 @@ _DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 _NO_DEPLOYMENTS: Final[Mapping[str, str]] = {}
 _PICTURE_TOKENS: Final = 272
 _MOST_PICTURES: Final = 10
+_MOST_INPUTS: Final = 2_048
+"""Of one request for embeddings (OpenAI's API reference, 2026)."""
+_INPUT_INVALID: Final = (
+    "'$.input' is invalid. Please check the API reference: "
+    "https://platform.openai.com/docs/api-reference."
+)
+"""OpenAI's words for too many inputs (an issue report of 2024)."""
 _CLIP_LIFE: Final = 86_400
 """Seconds for which the clip of a video can be fetched (OpenAI's batch guide, 2026)."""
 _LIMITS: Final = ("max_output_tokens", "max_completion_tokens", "max_tokens")
@@ -81,7 +88,7 @@ def answer(
     """Return the answer to a request body, or the failure that it asks for or deserves.
 
     A model that names a deployment is answered by the model behind it. A schema that cannot be
-    used and a limit of no tokens are answered with 400.
+    used, a limit of no tokens and too many inputs to embed are answered with 400.
 
     Raises msgspec.DecodeError or UnicodeDecodeError for a body that is no JSON object.
     """
@@ -140,6 +147,8 @@ def _completions(question: _Question) -> Answer:
 
 def _embeddings(question: _Question) -> Answer:
     inputs = _inputs(question.body.get("input"))
+    if len(inputs) > _MOST_INPUTS:
+        raise ApiError(400, _INPUT_INVALID)
     wanted = question.body.get("dimensions")
     most = dimensions_of(question.model)
     dimensions = min(wanted, most) if isinstance(wanted, int) and wanted > 0 else most

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
+from ...application.ports import OPENAI_LIMITS
 from ...domain.values import RequestProblem, TokenUsage
 from .input_file import InputRequest
 
@@ -30,13 +31,28 @@ class Answer:
         return self.error is None and 200 <= self.status_code < 300  # noqa: PLR2004 (the HTTP success range)
 
 
+_INPUT_INVALID = {
+    "error": {
+        "message": "'$.input' is invalid. Please check the API reference: "
+        "https://platform.openai.com/docs/api-reference.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+}
+"""OpenAI's answer (an issue report of 2024)."""
+
 Answering = Callable[[InputRequest], Answer]
 """Decides the answer to each request."""
 
 
-def plain_answer(_request: InputRequest) -> Answer:
-    """Answer every request with success."""
-    return Answer()
+def plain_answer(request: InputRequest) -> Answer:
+    """Answer every request with success, but one for more embeddings than OpenAI makes at once."""
+    inputs = request.body.get("input")
+    if request.endpoint != "/v1/embeddings" or not isinstance(inputs, list):
+        return Answer()
+    is_too_much = len(inputs) > OPENAI_LIMITS.max_inputs and not isinstance(inputs[0], int)
+    return Answer(400, _INPUT_INVALID) if is_too_much else Answer()
 
 
 def body_of(answer: Answer, request: InputRequest, created: int) -> Mapping[str, Any]:

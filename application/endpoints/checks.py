@@ -6,6 +6,7 @@ from typing import Any
 from attrs import Attribute
 
 from ...domain.errors import RequestRefusedError
+from ..ports import OPENAI_LIMITS
 
 _HOTTEST = 2
 
@@ -60,6 +61,13 @@ def texts_or_tokens(instance: object, attribute: "Attribute[Any]", value: Any) -
             attribute.name,
             "holds what is no text, or an empty one; give texts, or sequences of token numbers",
         )
+
+
+def several(_: object, attribute: "Attribute[Any]", value: Sequence[Any]) -> None:
+    """Refuse more texts, or sequences of token numbers, than OpenAI takes in one request."""
+    most = OPENAI_LIMITS.max_inputs
+    if not isinstance(value, str) and not isinstance(value[0], int) and len(value) > most:
+        raise refused(attribute.name, f"holds {len(value):,} inputs; give at most {most:,}")
 
 
 def _are_texts(values: Sequence[Any]) -> bool:

@@ -22,13 +22,13 @@ class EmbeddingsRequest(EndpointRequest):
     """A request to `/v1/embeddings`.
 
     `input` is a text, several texts, or one or several sequences of token numbers; each one
-    gets a vector, of `dimensions` numbers where the model can shorten it.
+    gets a vector, of `dimensions` numbers where the model can shorten it. 2,048 at most.
     """
 
     endpoint: ClassVar[str] = "/v1/embeddings"
     model: str = field(validator=checks.given)
     input: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] = field(
-        validator=checks.texts_or_tokens
+        validator=[checks.texts_or_tokens, checks.several]
     )
     dimensions: int | None = field(default=None, validator=checks.positive)
 

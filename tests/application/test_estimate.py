@@ -150,13 +150,12 @@ def test_unknown_model(tmp_path: Path) -> None:
     ("inputs", "exceeded"),
     [
         ([2_048], []),
-        ([2_049, 1], ["2,049 texts in one request; a request takes 2,048"]),
         ([2_000] * 25, []),
         ([2_000] * 25 + [1], ["50,001 texts to embed; one batch takes 50,000"]),
     ],
 )
 def test_limits_of_embeddings(tmp_path: Path, inputs: list[int], exceeded: list[str]) -> None:
-    """How many texts a request and a batch may have."""
+    """How many texts a batch may have."""
     bodies = [{"model": "text-embedding-3-small", "input": ["x"] * number} for number in inputs]
     assert list(estimated(tmp_path, EMBEDDINGS, *bodies).exceeded) == exceeded
 
@@ -164,13 +163,15 @@ def test_limits_of_embeddings(tmp_path: Path, inputs: list[int], exceeded: list[
 def test_endpoint_without_its_version(tmp_path: Path) -> None:
     """As Azure writes it: the same rules, the same prices."""
     limits = evolve(OPENAI_LIMITS, endpoints=frozenset({"/embeddings"}))
-    body = {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_049}
+    body = {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_048}
     line = {"custom_id": "a", "method": "POST", "url": "/embeddings", "body": body}
     path = tmp_path / "in.jsonl"
     path.write_bytes(msgspec.json.encode(line))
     found = estimate(check_file(path, limits), GenaiPrices())
-    assert found.most == D("0.002049")  # 204,900 tokens at 0.01 for a million
-    assert len(found.exceeded) == 1
+    assert found.most == D("0.002048")  # 204,800 tokens at 0.01 for a million
+    path.write_bytes(msgspec.json.encode({**line, "body": {**body, "input": ["x"] * 2_049}}))
+    with pytest.raises(InputError, match=r"line 1, field body\.input: holds 2,049 inputs"):
+        check_file(path, limits)
 
 
 def priced(lab: Lab) -> BatchService:

@@ -434,6 +434,22 @@ async def test_synchronous_endpoints_refuse_what_fails_a_batch(
     assert "Batch" not in error["message"]
 
 
+async def test_too_many_inputs_to_embed(client: AsyncOpenAI) -> None:
+    """A call is refused in OpenAI's words; as many as it takes get a vector each."""
+    model = "text-embedding-3-small"
+    found = await client.embeddings.create(model=model, input=["x"] * 2_048, dimensions=1)
+    assert len(found.data) == 2_048
+    with pytest.raises(BadRequestError) as refused:
+        await client.embeddings.create(model=model, input=["x"] * 2_049)
+    assert refused.value.body == {
+        "message": "'$.input' is invalid. Please check the API reference: "
+        "https://platform.openai.com/docs/api-reference.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+
+
 async def test_ordinary_users_ask_for_nothing(client: AsyncOpenAI) -> None:
     """A `user` that is no wish is just a user."""
     response = await client.responses.create(model="gpt-5", input="x", user="emulator")

@@ -64,6 +64,14 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         "dimensions: is -1",
     ),
     "no texts": (lambda: EmbeddingsRequest(model="m", input=[]), "input: is empty"),
+    "too many texts": (
+        lambda: EmbeddingsRequest(model="m", input=["x"] * 2_049),
+        "input: holds 2,049 inputs; give at most 2,048",
+    ),
+    "too many sequences": (
+        lambda: EmbeddingsRequest(model="m", input=[[1]] * 2_049),
+        "input: holds 2,049 inputs",
+    ),
     "no prompt": (lambda: CompletionsRequest(model="m", prompt=""), "prompt: is empty"),
     "odd moderation": (
         lambda: ModerationsRequest(input=[1]),  # type: ignore[list-item]

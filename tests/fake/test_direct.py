@@ -1,5 +1,6 @@
 """Synchronous requests to the fake, and the errors that a script gives them."""
 
+import msgspec
 import pytest
 
 from batchtrail.adapters.fake import Call, FakeBatchProvider, Operation
@@ -64,6 +65,17 @@ async def test_a_request_needs_a_model(provider: FakeBatchProvider) -> None:
     with pytest.raises(RefusedError, match="model"):
         await provider.complete_request(CHAT, b"{}")
     assert (await provider.complete_request("/v1/moderations", b"{}")).status_code == 200
+
+
+async def test_too_many_inputs_to_embed_are_refused(provider: FakeBatchProvider) -> None:
+    """As by OpenAI, which takes as many token numbers as the model does."""
+    for inputs in ([1] * 2_049, ["x"] * 2_048):
+        body = msgspec.json.encode({"model": "m", "input": inputs})
+        assert (await provider.complete_request("/v1/embeddings", body)).status_code == 200
+    body = msgspec.json.encode({"model": "m", "input": ["x"] * 2_049})
+    with pytest.raises(RefusedError, match="input' is invalid") as refused:
+        await provider.complete_request("/v1/embeddings", body)
+    assert refused.value.http_status == 400
 
 
 async def test_only_the_models_that_are_named_exist() -> None:
