@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..domain.batch import Batch
+from ..domain.checks import is_schedule, is_seconds, is_wait, own_tuple
 from ..domain.values import RequestProblem
 from .collection import SHORT_FETCHES, CollectionFlow
 from .errors import InputError, NotFoundError
@@ -38,14 +39,17 @@ class ServiceSettings:
     `reconcile_wait` is how long a create without an answer is searched for before it is made
     again; `create_timeout` is after how long the provider adapter gives a create call up;
     `max_age` is how long after its submission a batch is given up; `lease` is how long a process
-    may be silent before another one takes over what it was doing.
+    may be silent before another one takes over what it was doing. Raises `InputError` for a value
+    that cannot be: only `reconcile_wait` may be 0.
     """
 
-    poll_schedule: Sequence[float] = DEFAULT_SCHEDULE
-    reconcile_wait: float = RECONCILE_WAIT
-    create_timeout: float = CREATE_TIMEOUT
-    max_age: float = DEFAULT_MAX_AGE
-    lease: float = DEFAULT_LEASE
+    poll_schedule: tuple[float, ...] = field(
+        default=DEFAULT_SCHEDULE, converter=own_tuple, validator=is_schedule
+    )
+    reconcile_wait: float = field(default=RECONCILE_WAIT, validator=is_wait)
+    create_timeout: float = field(default=CREATE_TIMEOUT, validator=is_seconds)
+    max_age: float = field(default=DEFAULT_MAX_AGE, validator=is_seconds)
+    lease: float = field(default=DEFAULT_LEASE, validator=is_seconds)
 
 
 class Lifecycle:

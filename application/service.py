@@ -10,7 +10,7 @@ from uuid import UUID
 from attrs import evolve
 
 from ..domain.batch import Batch
-from ..domain.checks import check_number, check_seconds, check_text
+from ..domain.checks import check_number, check_seconds, check_text, check_type
 from ..domain.errors import NotCollectedError, NothingToCollectError, NotSubmittedError
 from ..domain.status import BatchStatus, Outcome, WorkStep
 from ..domain.values import NewBatch, Stamp
@@ -67,7 +67,12 @@ class BatchService(LogKeeper):
         prices: PriceBook | None = None,
         counter_of: CounterOf = by_bytes,
     ) -> None:
-        """Without `prices` no cost is known; `counter_of` counts the tokens of estimates."""
+        """Without `prices` no cost is known; `counter_of` counts the tokens of estimates.
+
+        Raises `InputError` for what are no settings.
+        """
+        if settings is not None:
+            check_type("settings", settings, ServiceSettings, "ServiceSettings")
         super().__init__(runtime)
         self._provider = provider
         self._prices = prices

@@ -4,7 +4,6 @@ The log is only ever added to: what can be written but not be read again stays i
 way of everybody who reads it.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
@@ -16,6 +15,9 @@ from .errors import InputError
 
 _MOST = 2**31 - 1
 """What the databases take for a whole number."""
+
+_LONGEST = 365 * 86_400.0
+"""Seconds. Nobody means to wait longer."""
 
 
 def check_type(name: str, value: object, kind: type, wanted: str) -> None:
@@ -51,15 +53,44 @@ def check_number(name: str, value: object, *, least: int = 1) -> None:
         raise InputError(f"{name} is {value!r}; give a whole number from {least} to {_MOST:,}")
 
 
-def check_seconds(name: str, value: Any) -> None:
-    """Raise `InputError` for what is no time that passes."""
-    if not is_real(value) or not 0 < value < math.inf:
-        raise InputError(f"{name} is {value!r}; give a number of seconds above 0")
+def check_wait(name: str, seconds: object, shown: object = None) -> None:
+    """Raise `InputError` for what is no time to wait; none at all is one.
+
+    `shown` is how the value was written, where that was as a text.
+    """
+    if not is_real(seconds) or not 0 <= seconds <= _LONGEST:
+        raise InputError(
+            f"{name} is {shown or seconds!r}; write a number of seconds, at most a year, "
+            "for example 120"
+        )
+
+
+def check_seconds(name: str, seconds: object, shown: object = None) -> None:
+    """Raise `InputError` for what is no time that passes; `shown` as above."""
+    check_wait(name, seconds, shown)
+    if seconds == 0:
+        raise InputError(f"{name} is {shown or seconds!r}; write a number of seconds above 0")
+
+
+def check_schedule(name: str, schedule: object, shown: object = None) -> None:
+    """Raise `InputError` for what are no times between polls; `shown` as above."""
+    shown = shown or schedule
+    if not isinstance(schedule, tuple) or not schedule:
+        raise InputError(f"{name} is {shown!r}; give a tuple of seconds, for example (60.0, 120.0)")
+    for seconds in cast("tuple[object, ...]", schedule):
+        check_wait(name, seconds, shown)
+    if not all(schedule):
+        raise InputError(f"{name} is {shown!r}; write seconds above 0, for example 60,120,300")
 
 
 def is_real(value: object) -> TypeGuard[float]:
     """Whether a value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def own_tuple(value: Any) -> Any:
+    """A list of a caller's as it is now; what is no list is left to the validator."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def own_copy(value: Any) -> Any:
@@ -83,6 +114,21 @@ def is_texts(_: object, field: "Attribute[Any]", value: object) -> None:
 def is_number(_: object, field: "Attribute[Any]", value: object) -> None:
     """Validate a field that counts from 1."""
     check_number(field.name, value)
+
+
+def is_wait(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that is a time to wait, or none at all, in seconds."""
+    check_wait(field.name, value)
+
+
+def is_seconds(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that is a time above 0, in seconds."""
+    check_seconds(field.name, value)
+
+
+def is_schedule(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that is the times between polls, in seconds."""
+    check_schedule(field.name, value)
 
 
 def is_a(kind: type, wanted: str) -> Callable[[object, "Attribute[Any]", object], None]:

@@ -12,7 +12,19 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from .application.errors import InputError
-from .domain.checks import check_type, is_a, is_real, is_text, own_copy
+from .domain.checks import (
+    check_schedule,
+    check_seconds,
+    check_type,
+    check_wait,
+    is_a,
+    is_schedule,
+    is_seconds,
+    is_text,
+    is_wait,
+    own_copy,
+    own_tuple,
+)
 
 DEFAULT_DATABASE = "sqlite:///batchtrail.db"
 _MEMORY = ":memory:"
@@ -21,7 +33,6 @@ _POSTGRESQL = re.compile(
 )
 """What its groups hold may be shown; of any other form, each part may be of a password."""
 
-_LONGEST = 365 * 86_400.0
 _PREFIX = "BATCHTRAIL_"
 _KEYS = "BATCHTRAIL_ENCRYPTION_KEYS"
 _DEBUG = "BATCHTRAIL_DEBUG"
@@ -34,23 +45,6 @@ _LONGEST_KEY_NAME = 32
 _AUTH = ("bearer", "api-key")
 _DIALECTS = ("auto", "openai", "azure")
 _COMPRESSIONS = ("none", "zstd")
-
-
-def _own_tuple(value: Any) -> Any:
-    """A list as it is now; what is no list is left to the validator."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _is_length(_: object, field: "Attribute[Any]", value: object) -> None:
-    _check_seconds(field.name, value)
-
-
-def _is_above_zero(_: object, field: "Attribute[Any]", value: object) -> None:
-    _check_above_zero(field.name, value)
-
-
-def _is_schedule(_: object, field: "Attribute[Any]", value: object) -> None:
-    _check_schedule(field.name, value)
 
 
 def _is_one_of(*words: str | None) -> Any:
@@ -91,12 +85,12 @@ class Settings:
     auth: str | None = field(default=None, validator=_is_one_of(None, *_AUTH))
     dialect: str = field(default="auto", validator=_is_one_of(*_DIALECTS))
     poll_schedule: tuple[float, ...] | None = field(
-        default=None, converter=_own_tuple, validator=optional(_is_schedule)
+        default=None, converter=own_tuple, validator=optional(is_schedule)
     )
-    reconcile_wait: float | None = field(default=None, validator=optional(_is_length))
-    max_age: float | None = field(default=None, validator=optional(_is_above_zero))
-    lease: float | None = field(default=None, validator=optional(_is_above_zero))
-    handlers: tuple[str, ...] = field(default=(), converter=_own_tuple, validator=_are_packages)
+    reconcile_wait: float | None = field(default=None, validator=optional(is_wait))
+    max_age: float | None = field(default=None, validator=optional(is_seconds))
+    lease: float | None = field(default=None, validator=optional(is_seconds))
+    handlers: tuple[str, ...] = field(default=(), converter=own_tuple, validator=_are_packages)
     prices: Path | None = field(default=None, validator=optional(is_a(Path, "a Path")))
     compression: str = field(default="none", validator=_is_one_of(*_COMPRESSIONS))
     encryption_keys: Mapping[str, bytes] | None = field(
@@ -219,30 +213,16 @@ def _seconds(name: str, text: str | None) -> float | None:
     if text is None:
         return None
     seconds = _number(text)
-    _check_seconds(name, seconds, text)
+    check_wait(name, seconds, text)
     return seconds
-
-
-def _check_seconds(name: str, seconds: object, shown: object = None) -> None:
-    if not is_real(seconds) or not 0 <= seconds <= _LONGEST:
-        raise InputError(
-            f"{name} is {shown or seconds!r}; write a number of seconds, at most a year, "
-            "for example 120"
-        )
 
 
 def _above_zero(name: str, text: str | None) -> float | None:
     if text is None:
         return None
     seconds = _number(text)
-    _check_above_zero(name, seconds, text)
+    check_seconds(name, seconds, text)
     return seconds
-
-
-def _check_above_zero(name: str, seconds: object, shown: object = None) -> None:
-    _check_seconds(name, seconds, shown)
-    if seconds == 0:
-        raise InputError(f"{name} is {shown or seconds!r}; write a number of seconds above 0")
 
 
 def _packages(text: str | None) -> tuple[str, ...]:
@@ -306,18 +286,8 @@ def _schedule(text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     schedule = tuple(_number(part) for part in text.split(","))
-    _check_schedule("BATCHTRAIL_POLL_SCHEDULE", schedule, text)
+    check_schedule("BATCHTRAIL_POLL_SCHEDULE", schedule, text)
     return schedule
-
-
-def _check_schedule(name: str, schedule: object, shown: object = None) -> None:
-    shown = shown or schedule
-    if not isinstance(schedule, tuple) or not schedule:
-        raise InputError(f"{name} is {shown!r}; give a tuple of seconds, for example (60.0, 120.0)")
-    for seconds in schedule:
-        _check_seconds(name, seconds, shown)
-    if not all(schedule):
-        raise InputError(f"{name} is {shown!r}; write seconds above 0, for example 60,120,300")
 
 
 def is_postgresql(url: str) -> bool:

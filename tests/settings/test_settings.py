@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from batchtrail import InputError, Settings, open_trail
 from batchtrail.adapters.fake import FakeBatchProvider
+from batchtrail.application.lifecycle import ServiceSettings
+from batchtrail.application.service import BatchService
 
 NO_FILE = Path("there/is/none")
 KEY = bytes(range(32))
@@ -116,6 +119,54 @@ def test_a_wrong_type(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"^{name}") as refused:
         Settings(**wrong)
     assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"poll_schedule": ()},
+        {"poll_schedule": 60.0},
+        {"poll_schedule": ("60",)},
+        {"poll_schedule": [60.0, 0.0]},
+        {"poll_schedule": (-1.0,)},
+        {"poll_schedule": None},
+        {"reconcile_wait": "120"},
+        {"reconcile_wait": -1.0},
+        {"create_timeout": 0.0},
+        {"create_timeout": None},
+        {"max_age": 0},
+        {"max_age": float("nan")},
+        {"max_age": timedelta(hours=26)},
+        {"lease": True},
+        {"lease": 4e7},
+    ],
+)
+def test_settings_of_a_service_that_cannot_be(wrong: dict[str, Any]) -> None:
+    """Whoever makes a service has them refused as early, and by their names."""
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"^{name} is ") as refused:
+        ServiceSettings(**wrong)
+    assert "\n" not in str(refused.value)
+
+
+async def test_settings_of_another_kind() -> None:
+    """A service has its own, and `open_trail` those of a whole run."""
+    wrong: Any = ServiceSettings()
+    with pytest.raises(InputError, match=r"^settings is of the type ServiceSettings"):
+        async with open_trail("sqlite:///:memory:", settings=wrong):
+            pass
+    other: Any = Settings()
+    async with open_trail("sqlite:///:memory:", provider=FakeBatchProvider()) as trail:
+        with pytest.raises(InputError, match=r"^settings is of the type Settings; give Service"):
+            BatchService(trail._runtime, FakeBatchProvider(), other)
+
+
+def test_settings_of_a_service_are_kept() -> None:
+    """A list is taken as it is now; no wait at all is one."""
+    schedule: Any = [1, 2.5]
+    settings = ServiceSettings(schedule, reconcile_wait=0)
+    schedule.clear()
+    assert (settings.poll_schedule, settings.reconcile_wait) == ((1, 2.5), 0)
 
 
 def test_what_is_right_is_kept() -> None:
