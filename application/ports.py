@@ -1,11 +1,17 @@
-"""What the application asks of the outside: a provider of batches, and a clock."""
+"""What the application asks of the outside: a provider of batches, and a clock.
+
+The values that a provider gives raise `InputError` for a `created_at` without a zone, which could
+be compared with nothing.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
+from attrs.validators import optional
 
+from ..domain.checks import is_moment
 from ..domain.costs import ModelPrice
 from ..domain.values import Limits, StatusReport
 
@@ -16,7 +22,7 @@ class UploadedFile:
 
     id: str
     size: int
-    created_at: datetime | None
+    created_at: datetime | None = field(validator=optional(is_moment))
     request_id: str | None = None
 
 
@@ -27,7 +33,7 @@ class StoredFile:
     id: str
     filename: str | None
     size: int | None
-    created_at: datetime | None
+    created_at: datetime | None = field(validator=optional(is_moment))
     request_id: str | None = None
 
 
@@ -49,7 +55,7 @@ class ProviderBatch:
     report: StatusReport
     input_file_id: str | None
     metadata: Mapping[str, str]
-    created_at: datetime | None
+    created_at: datetime | None = field(validator=optional(is_moment))
     request_id: str | None = None
 
 

@@ -111,6 +111,11 @@ def is_texts(_: object, field: "Attribute[Any]", value: object) -> None:
         check_text(f"{field.name}[{key!r}]", each)
 
 
+def is_moment(_: object, field: "Attribute[Any]", value: object) -> None:
+    """Validate a field that is a moment."""
+    check_moment(field.name, value)
+
+
 def is_number(_: object, field: "Attribute[Any]", value: object) -> None:
     """Validate a field that counts from 1."""
     check_number(field.name, value)

@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 from attrs.validators import optional
 
-from .checks import is_a, is_number, is_text, is_texts, own_copy
+from .checks import is_a, is_moment, is_number, is_text, is_texts, own_copy
 from .status import BatchStatus, Outcome, ResultFile, WorkStep
 
 ERRORS_IN_BRIEF = 20
@@ -34,9 +34,12 @@ class Provenance(NamedTuple):
 
 @frozen
 class Stamp:
-    """When and by whom a command is given; the domain has no clock of its own."""
+    """When and by whom a command is given; the domain has no clock of its own.
 
-    at: datetime
+    Raises `InputError` for a time without a zone.
+    """
+
+    at: datetime = field(validator=is_moment)
     by: Provenance
 
 

@@ -3,11 +3,17 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from ...domain.checks import check_moment
+
 
 class VirtualClock:
-    """A clock for services under test: `sleep` returns at once and moves `now` along."""
+    """A clock for services under test: `sleep` returns at once and moves `now` along.
+
+    Raises `InputError` for a `start` without a zone.
+    """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        check_moment("start", start)
         self._moment = start
 
     def now(self) -> datetime:

@@ -17,7 +17,7 @@ from .application.ports import CREATE_TIMEOUT, RECONCILE_WAIT
 from .application.runtime import Runtime
 from .application.store import Batches
 from .application.texts import storable
-from .domain.checks import check_text, check_type
+from .domain.checks import check_moment, check_text, check_type
 from .domain.values import Limits
 from .settings import Settings, is_postgresql, sqlite_path
 from .version import __version__
@@ -110,6 +110,8 @@ async def open_trail(
         check_text("actor", actor)
     if settings is not None:
         check_type("settings", settings, Settings, "Settings")
+    if clock is not None:
+        check_moment("the clock's now", clock.now())  # a worker compares before it records
     settings = settings or Settings.load(database=database)
     prices = prices or price_book(settings)
     bodies = body_coding(settings)

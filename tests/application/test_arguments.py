@@ -11,25 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
-from tests.application.conftest import WatchedProvider
+from tests.application.conftest import Lab, WatchedProvider
 
 from batchtrail import correlated, open_trail
-from batchtrail.adapters.fake import FakeBatchProvider
+from batchtrail.adapters.fake import FakeBatchProvider, VirtualClock
 from batchtrail.application.errors import ClosedError, InputError, StoreError
+from batchtrail.application.ports import ProviderBatch, StoredFile, UploadedFile
 from batchtrail.application.projecting import Projection, Recorded
 from batchtrail.application.pruning import Prunable
 from batchtrail.bootstrap import command_line_actor
 from batchtrail.domain.events import Submitted
 from batchtrail.domain.status import BatchStatus, Outcome
-from batchtrail.domain.values import NewBatch, RequestCounts, StatusReport
+from batchtrail.domain.values import NewBatch, Provenance, RequestCounts, Stamp, StatusReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
-    from tests.application.conftest import Lab
-
-    from batchtrail.application.ports import BatchProvider, CreateRequest, ProviderBatch
+    from batchtrail.application.ports import BatchProvider, CreateRequest
     from batchtrail.application.service import BatchService
 
 HALF = "\ud800"
@@ -284,6 +283,39 @@ async def test_moments_without_a_zone(lab: Lab, zone: tzinfo | None) -> None:
     for call in calls:
         with pytest.raises(InputError, match="which has no time zone, so it is no moment"):
             await call
+
+
+@pytest.mark.parametrize("zone", [None, Nowhere()])
+def test_moments_without_a_zone_in_values(zone: tzinfo | None) -> None:
+    """An adapter's own, a test's and a stamp's: none can be compared."""
+    naive = datetime(2026, 1, 2, tzinfo=zone)
+    made: list[Callable[[], object]] = [
+        lambda: UploadedFile("file-1", 1, naive),
+        lambda: StoredFile("file-1", "a.jsonl", 1, naive),
+        lambda: ProviderBatch("batch_1", WORKING, "file-1", {}, naive),
+        lambda: VirtualClock(naive),
+        lambda: Stamp(naive, Provenance("ada", "batchtrail", "1", "1")),
+    ]
+    for make in made:
+        with pytest.raises(InputError, match="which has no time zone, so it is no moment"):
+            make()
+
+
+async def test_a_clock_without_a_zone_is_refused_at_once() -> None:
+    """A worker looks at the clock before it records anything."""
+    clock = VirtualClock()
+    clock._moment = datetime(2026, 1, 2)  # noqa: DTZ001
+    with pytest.raises(InputError, match="the clock's now is 2026-01-02"):
+        async with open_trail("sqlite:///:memory:", provider=FakeBatchProvider(), clock=clock):
+            pass
+
+
+async def test_the_fake_in_a_time_without_a_zone() -> None:
+    """What it makes would have been made at no moment."""
+    provider = FakeBatchProvider(now=lambda: datetime(2026, 1, 2))  # noqa: DTZ001
+    async with open_trail("sqlite:///:memory:", provider=provider) as trail:
+        with pytest.raises(InputError, match="created_at is 2026-01-02 00:00:00, which has no"):
+            await trail.submit([Lab.line("a")])
 
 
 @pytest.mark.parametrize("limit", [-1, "10", 1.5, None, True])
