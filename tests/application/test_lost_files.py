@@ -69,6 +69,23 @@ async def test_a_first_look_long_after_the_end(lab: Lab) -> None:
     assert (await service.wait(batch_id)).totals.outcomes.succeeded == 2
 
 
+async def test_a_good_collection_begins_the_time_anew(lab: Lab) -> None:
+    """A file that stays away again, after it came, has not been away for all that time."""
+    lab.provider.drop_line("c")
+    service, batch_id = await expired(lab, GONE)
+    withholding: Any = service._provider
+    file_ids = withholding._file_ids
+    lab.clock.pass_time(60 * HOUR)
+    lab.clock.after(0.9 * HOUR, lambda: setattr(withholding, "_file_ids", ()))
+    assert (await service.wait(batch_id)).totals.outcomes.succeeded == 2
+    withholding._file_ids = file_ids
+    with pytest.raises(NotFoundError):
+        await service.collect_again(batch_id)
+    lab.clock.after(HOUR / 4, lambda: setattr(withholding, "_file_ids", ()))
+    outcomes = (await service.wait(batch_id)).totals.outcomes
+    assert (outcomes.succeeded, outcomes.expired, outcomes.missing) == (2, 1, 0)
+
+
 @pytest.mark.parametrize("error", [GONE, UnavailableError("503"), RefusedError("403"), FORBIDDEN])
 async def test_collect_as_is(lab: Lab, error: Exception) -> None:
     """What the other file holds is applied; what nobody can know is missing, with the reason."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from batchtrail.application.progress import Delayed, Searching
+from batchtrail.application.progress import Delayed, Searching, Waiting
 from batchtrail.domain.errors import CreatesLostError
 from batchtrail.domain.events import CreateNotDone, SiblingCanceled, SubmissionFailed, Submitted
 from batchtrail.domain.status import BatchStatus, WorkStep
@@ -720,15 +721,16 @@ async def test_every_call_that_changed_something_left_its_request_id(lab: Lab) -
     assert all(request_id.startswith("req_") for request_id in named.values())
 
 
-async def with_late_sibling(lab: Lab) -> tuple[BatchService, UUID, str]:
-    """Submit a batch beside which the list shows another only when it is over."""
+async def with_late_sibling(lab: Lab, *, over: bool = True) -> tuple[BatchService, UUID, str]:
+    """Submit a batch beside which the list shows another late; by then it is over, if `over`."""
     lab.provider.lose_next_answer("create")
     lab.provider.hide_from_list(times=10_000)
     service = lab.service(reconcile_wait=10)
     batch_id = await service.submit(lab.lines())
     sibling, ours = lab.provider.batch_ids
     assert (await service.status(batch_id)).provider_batch_id == ours
-    lab.provider.complete(ours)
+    if over:
+        lab.provider.complete(ours)
     lab.provider.hide_from_list(sibling, times=0)
     lab.clock.pass_time(400)
     return service, batch_id, sibling
@@ -744,6 +746,21 @@ async def test_nobody_leaves_a_sibling_behind(lab: Lab) -> None:
     assert lab.provider.look(sibling).report.is_canceling
     reasons = [each.reason for each in told if isinstance(each, Delayed)]
     assert reasons == [f"{sibling}, a second provider batch of it, is not canceled yet"] * 3
+
+
+async def test_a_batch_beside_a_sibling_is_waited_for_as_itself(lab: Lab) -> None:
+    """Before its results are there, they are what is waited for; the sibling is told of then."""
+    service, batch_id, sibling = await with_late_sibling(lab, over=False)
+    lab.provider.fail_next("cancel", UnavailableError("down"), times=10_000)
+    lab.clock.after(200, partial(lab.provider.complete, lab.provider.batch_ids[1]))
+    told: list[Progress] = []
+    await service.wait(batch_id, told.append)
+    waits = [each for each in told if isinstance(each, Waiting | Delayed)]
+    first = next(n for n, each in enumerate(waits) if isinstance(each, Delayed))
+    assert first > 0
+    assert all(isinstance(each, Delayed) for each in waits[first:])
+    assert all(sibling in each.reason for each in waits if isinstance(each, Delayed))
+    assert not any(each.summary.results_collected for each in waits if isinstance(each, Waiting))
 
 
 @pytest.mark.parametrize(

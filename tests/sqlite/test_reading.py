@@ -116,13 +116,14 @@ def test_a_change_that_nobody_locked_out_is_told(
 
 
 @pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("protected", ["the file", "its folder"])
 def test_a_log_that_is_left_is_read(
-    path: Path, store: Batches, write_protected: None, *, alone: bool
+    path: Path, store: Batches, protect: Callable[[Path], None], protected: str, *, alone: bool
 ) -> None:
     """The file alone would be an earlier state, without the commits beside it."""
-    del write_protected
     if alone:
         path = copied(path, path.with_name("copy.db"))
+    protect(path if protected == "the file" else path.parent)
     with read_only(path).recorder.reading() as log:
         assert log.last_position() == log.checkpoint() > 0
     store.close()
