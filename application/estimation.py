@@ -11,7 +11,7 @@ from ..domain.costs import EXACT, FREE, usd_text
 from ..domain.values import TokenUsage
 from .errors import InputError
 from .input import CheckedInput
-from .ports import PriceBook
+from .ports import MOST_INPUTS_PER_REQUEST, PriceBook
 from .pricing import BatchCosting, canonical
 from .prompts import Prompt, prompt_of
 from .token_counting import CounterOf, by_bytes
@@ -93,6 +93,7 @@ class _Sum:
     most: Decimal = FREE
     is_priced: bool = True
     inputs: int = 0
+    most_inputs: int = 0
 
     def add(self, prompt: Prompt, tokens: int, costing: BatchCosting) -> None:
         """Count one request; its price tier is chosen by its own tokens."""
@@ -101,6 +102,7 @@ class _Sum:
         self.without_maximum += prompt.output_limit is None
         self.not_text += not prompt.is_whole
         self.inputs += prompt.inputs
+        self.most_inputs = max(self.most_inputs, prompt.inputs)
         least = costing.cost_of(None, TokenUsage(input=tokens))
         most = costing.cost_of(None, TokenUsage(input=tokens, output=prompt.output_limit or 0))
         if least is None or most is None:
@@ -154,6 +156,11 @@ def _exceeded(endpoint: str, total: _Sum) -> Iterator[str]:
         return
     if total.inputs > MOST_EMBEDDING_INPUTS:
         yield f"{total.inputs:,} texts to embed; one batch takes {MOST_EMBEDDING_INPUTS:,}"
+    if total.most_inputs > MOST_INPUTS_PER_REQUEST:
+        yield (
+            f"{total.most_inputs:,} texts in one request; a request takes "
+            f"{MOST_INPUTS_PER_REQUEST:,}"
+        )
 
 
 def check_cost(name: str, found: Estimate, max_cost: Decimal) -> None:

@@ -159,12 +159,8 @@ class Lifecycle:
         return self._runtime.clock.now() - batch.ended_at > max_age
 
     def check_can_call(self) -> None:
-        """Raise `InputError` where the provider cannot be called, as for want of a key.
-
-        Before anything is recorded: a worker that can would submit it, for money, or cancel it.
-        What stands for such a provider has no methods.
-        """
-        _ = self._provider.create_batch
+        """Raise `InputError` where the provider cannot be called, as for want of a key."""
+        self.submission.check_can_call()
 
     def check_provider(self, batch: Batch) -> None:
         """Raise `InputError` when a batch is at another provider than this."""

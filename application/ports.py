@@ -1,19 +1,21 @@
-"""What the application asks of the outside: a provider of batches, and a clock.
-
-The values that a provider gives raise `InputError` for a `created_at` without a zone, which could
-be compared with nothing.
-"""
+"""What the application asks of the outside: a provider of batches, and a clock."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from attrs import field, frozen
-from attrs.validators import optional
 
-from ..domain.checks import is_moment
 from ..domain.costs import ModelPrice
 from ..domain.values import Limits, StatusReport
+
+
+def _known(moment: datetime | None) -> datetime | None:
+    """A moment that a provider gives; one without a zone could be compared with nothing.
+
+    It comes behind a call that is paid for, so it is taken for unknown, and is no error.
+    """
+    return None if moment is None or moment.utcoffset() is None else moment
 
 
 @frozen
@@ -22,7 +24,7 @@ class UploadedFile:
 
     id: str
     size: int
-    created_at: datetime | None = field(validator=optional(is_moment))
+    created_at: datetime | None = field(converter=_known)
     request_id: str | None = None
 
 
@@ -33,7 +35,7 @@ class StoredFile:
     id: str
     filename: str | None
     size: int | None
-    created_at: datetime | None = field(validator=optional(is_moment))
+    created_at: datetime | None = field(converter=_known)
     request_id: str | None = None
 
 
@@ -55,7 +57,7 @@ class ProviderBatch:
     report: StatusReport
     input_file_id: str | None
     metadata: Mapping[str, str]
-    created_at: datetime | None = field(validator=optional(is_moment))
+    created_at: datetime | None = field(converter=_known)
     request_id: str | None = None
 
 
@@ -84,10 +86,12 @@ OPENAI_LIMITS = Limits(
         }
     ),
     endpoints_without_model=frozenset({"/v1/moderations"}),
-    max_inputs=2_048,
 )
-"""What OpenAI takes in one batch and of one request (API reference, 2026), and most like it."""
+"""What OpenAI takes in one batch (API reference, 2026), and most servers like it."""
 
+
+MOST_INPUTS_PER_REQUEST = 2_048
+"""Of a request for embeddings (OpenAI's API reference, 2026); other servers may take more."""
 
 CREATE_TIMEOUT = 60.0
 """Seconds after which nobody waits for the answer to a create call, unless settings say less."""

@@ -26,14 +26,6 @@ class _Body(msgspec.Struct, gc=False):
     stream: bool | None = None
 
 
-class _Embedded(msgspec.Struct):
-    input: Any = None
-
-
-class _EmbeddingsLine(msgspec.Struct):
-    body: _Embedded
-
-
 class _Line(msgspec.Struct, gc=False):
     custom_id: str
     method: str
@@ -42,7 +34,6 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Line).decode
-_decode_embeddings = msgspec.json.Decoder(_EmbeddingsLine).decode
 _decode_anything = msgspec.json.Decoder().decode
 
 
@@ -128,25 +119,12 @@ def parse_request_line(number: int, raw: bytes) -> RequestLine:
                 "holds a line break; write each request on one line", line=number
             )
         line = _decode(raw)
-        inputs = _inputs(raw) if _is_for_embeddings(line.url) else 1
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         raise _refusal(number, raw) from None
     body = line.body
     return RequestLine(
-        number, line.custom_id, line.method, line.url, body.model, body.stream is True, raw, inputs
+        number, line.custom_id, line.method, line.url, body.model, body.stream is True, raw
     )
-
-
-def _is_for_embeddings(url: str) -> bool:
-    """Whether requests hold inputs that are counted; Azure writes the endpoint without `/v1`."""
-    return url.endswith("/embeddings")
-
-
-def _inputs(raw: bytes) -> int:
-    """How many vectors a request for embeddings asks for: a list of token numbers gets one."""
-    found = _decode_embeddings(raw).body.input
-    is_one = not isinstance(found, list) or not found or isinstance(found[0], int)
-    return 1 if is_one else len(found)
 
 
 def _refusal(number: int, raw: bytes) -> RequestRefusedError:
@@ -254,19 +232,9 @@ def _alike(block: bytes, check: RequestCheck) -> list[str] | None:
             if request.method != "POST" or request.url != url or body.model != model or body.stream:
                 return None
             custom_ids.append(request.custom_id)
-        if url and _is_for_embeddings(url) and _may_hold_too_much(block, check.limits):
-            return None
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         return None
     return custom_ids
-
-
-def _may_hold_too_much(block: bytes, limits: Limits) -> bool:
-    """Whether a request for embeddings has too many inputs; a short line has no room for them."""
-    return any(
-        len(line) > limits.max_inputs and _inputs(line) > limits.max_inputs
-        for line in BytesIO(block)
-    )
 
 
 def _admitted(line: bytes, check: RequestCheck) -> str:

@@ -178,7 +178,7 @@ class BatchService(LogKeeper):
         batch = await in_store(self._recorded, draft.identity, generation)
         if max_cost is not None and (batch is None or batch.is_unpaid):
             await in_store(self._check_cost, checked, max_cost, batch)
-        if batch is None or batch.submission is None:
+        if batch is None or batch.is_draft:
             self._lifecycle.check_can_call()
         draft = evolve(draft, generation=generation)
         return await in_store(record_input, self._runtime, draft, checked, self._provider.limits)
@@ -377,7 +377,7 @@ class BatchService(LogKeeper):
         sake (HTTP 408, 429, 5xx); `only` takes every request with one of these outcomes instead.
         The same retry continues the batch that it made before, unless `new` asks for another.
         Returns the new batch's id; both batches name each other in their history. `max_cost` is
-        that of `submit`.
+        that of `submit`. Refused without `new` while the provider shows the batch as at work again.
 
         Raises `NotCollectedError` while requests may still get their result,
         `NothingToRetryError`, and what `submit` raises.
@@ -387,6 +387,11 @@ class BatchService(LogKeeper):
             check_outcomes(only)
         parent = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(parent)
+        if parent.end_taken_back and not new:
+            raise InputError(
+                f"batch {batch_id} was at work again when it was looked at last, and may still "
+                f"answer: `cancel {batch_id}`, and `collect {batch_id}` once it is over"
+            )
         requests = requests_to_retry(self._runtime, parent, only)
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:
             draft = NewBatch(
@@ -409,8 +414,8 @@ class BatchService(LogKeeper):
         """Ask for a batch's end; finished requests keep their results.
 
         A batch that was never submitted is canceled at once, without a call. Refused after the
-        end, unless the provider shows the batch as at work again, and for a batch whose
-        cancellation the provider knows of already.
+        end, unless the provider shows the batch as at work again, which it is asked for until the
+        results are collected; and for a batch whose cancellation the provider knows of already.
         """
         batch = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(batch)

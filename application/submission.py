@@ -65,6 +65,8 @@ class SubmissionFlow:
         goes on later), and `CreatesLostError` when create calls vanish again and again.
         """
         batch = await self._runtime.load(batch_id)
+        if batch.is_submitting:
+            self.check_can_call()
         failures = 0
         while batch.is_submitting and not self._is_deferred(batch):
             try:
@@ -78,6 +80,15 @@ class SubmissionFlow:
                 failures = 0
             batch = await self._runtime.load(batch_id)
         return await self._reconciliation.cancel_siblings(batch)
+
+    def check_can_call(self) -> None:
+        """Raise `InputError` where the provider cannot be called, as for want of a key.
+
+        Before anything is recorded: a worker that can would submit it, for money, or cancel it;
+        and a call that was begun in the log is searched for. What stands for such a provider has
+        no methods.
+        """
+        _ = self._provider.create_batch
 
     async def _step(self, batch: Batch, on_progress: OnProgress) -> None:
         assert batch.submission is not None

@@ -255,16 +255,16 @@ class WatchFlow:
         """Ask once more after the end: some servers show files and counts only later.
 
         A repeat is safe. Raises `ProviderError`, and `EndTakenBackError` until the maximum age;
-        from then on such a batch is canceled, and what has come of it by then is taken. One whose
-        cancellation somebody wishes for is canceled at once.
+        then such a batch is canceled, its end is waited for a while, and what has come of it by
+        then is taken. One whose cancellation somebody wishes for is canceled at once.
         """
         batch = await self.see_again(batch)
         if not batch.end_taken_back:
             return batch
-        is_aged = self._age(batch) >= self.max_age
-        if (is_aged or batch.cancel_requested) and not batch.is_canceling:
+        age = self._age(batch)
+        if (age >= self.max_age or batch.cancel_requested) and not batch.is_canceling:
             batch = await self._cancel_what_runs_on(batch)
-        if batch.end_taken_back and not is_aged:
+        if batch.end_taken_back and age < self.max_age + self._late:
             raise EndTakenBackError(
                 f"the provider reported the end of {batch.provider_batch_id}, "
                 f"and says {batch.raw_status} now"

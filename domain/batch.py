@@ -185,10 +185,11 @@ class Batch(Aggregate):
 
     @property
     def is_unpaid(self) -> bool:
-        """Whether its first create call is yet to be begun: so far it costs nothing."""
+        """Whether there is surely no provider batch of it yet: so far it costs nothing."""
         if self.submission is None:
             return self.is_draft
-        return self.is_submitting and self.submission.create_attempt == 0
+        may_exist = self.submission.create_started_at is not None or self.submission.lost_creates
+        return self.is_submitting and not may_exist
 
     @property
     def invisible_inputs(self) -> int:
@@ -583,12 +584,14 @@ class Batch(Aggregate):
         The status stays what it was; a repeat is nothing, and so is anything after the results
         were collected, unless it answers a call that changed something (`after_call`). A batch
         that was given up takes any end that the provider reports, and so does one whose end was
-        taken back.
+        taken back. A file that was named once is not forgotten.
         """
         if not self.status.is_terminal or provider_batch_id != self.provider_batch_id:
             return
-        is_news = report.in_brief() != self.report and not self.results_collected
+        if self.report is not None:
+            report = report.with_files_of(self.report)  # nobody may name them again
         takes_back = not report.status.is_terminal and not self.given_up
+        is_news = report.in_brief() != self.report and not self.results_collected
         if (is_news or after_call) and (takes_back or self._fits_end(report)):
             self._trigger(events.ReportAmended, stamp, report=report, request_id=request_id)
 

@@ -81,8 +81,7 @@ class RequestCheck:
     """Admits request lines one by one, and refuses the first that breaks a rule.
 
     The rules: a custom_id that is neither blank nor used before, method POST, one endpoint that
-    the provider's batches serve, one model, no streaming, and the provider's limits, of the batch
-    and of each request.
+    the provider's batches serve, one model, no streaming, and the provider's limits.
     """
 
     def __init__(
@@ -176,13 +175,6 @@ class RequestCheck:
             )
 
     def _check_limits(self, line: RequestLine) -> None:
-        if line.inputs > self.limits.max_inputs:
-            raise _refused(
-                line,
-                "body.input",
-                f"holds {line.inputs:,} inputs, and one request takes at most "
-                f"{self.limits.max_inputs:,}; split it into several requests",
-            )
         if self.count >= self.limits.max_requests:
             raise _refused(
                 line,

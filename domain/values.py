@@ -47,14 +47,13 @@ class Stamp:
 class Limits:
     """What a provider takes in one batch; of metadata so many pairs, keys and values so long.
 
-    Sizes are in bytes, lengths in characters; `max_inputs` is of one request for embeddings.
+    Sizes are in bytes, lengths in characters.
     """
 
     max_requests: int
     max_bytes: int
     endpoints: frozenset[str]
     endpoints_without_model: frozenset[str] = frozenset()
-    max_inputs: int = 2_048
     max_metadata: int = 16
     max_metadata_key: int = 64
     max_metadata_value: int = 512
@@ -79,8 +78,7 @@ class Limits:
 class RequestLine(NamedTuple):
     """One request of a batch: a JSONL line without its newline, and the fields the rules need.
 
-    `number` is the 1-based position in the batch's input, which providers call the line. `inputs`
-    is how many vectors a request for embeddings asks for.
+    `number` is the 1-based position in the batch's input, which providers call the line.
     """
 
     number: int
@@ -90,7 +88,6 @@ class RequestLine(NamedTuple):
     model: str | None
     stream: bool
     raw: bytes
-    inputs: int = 1
 
 
 @frozen
@@ -195,6 +192,14 @@ class StatusReport:
     def in_brief(self) -> "StatusReport":
         """This report with its first errors only: a provider may list one for every request."""
         return evolve(self, errors=self.errors[:ERRORS_IN_BRIEF])
+
+    def with_files_of(self, earlier: "StatusReport") -> "StatusReport":
+        """This report with the files of an earlier one where it names none itself."""
+        return evolve(
+            self,
+            output_file_id=self.output_file_id or earlier.output_file_id,
+            error_file_id=self.error_file_id or earlier.error_file_id,
+        )
 
     @property
     def is_out_of_tokens(self) -> bool:

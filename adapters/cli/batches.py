@@ -121,13 +121,7 @@ async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> E
         summary = await trail.status(batch_id)
     if (before := _submitted_before(began, summary)) is not None:
         say(f"this input {before}")
-        if summary.status in _WITHOUT_ANSWERS:
-            say(f"it is {summary.status.value}; --new submits all of it once more")
     return _show_submitted(summary, as_json=as_json)
-
-
-_WITHOUT_ANSWERS = (BatchStatus.CANCELED, BatchStatus.EXPIRED)
-"""Ends at which some requests had no turn."""
 
 
 def _submitted_before(began: datetime, summary: BatchSummary) -> str | None:
@@ -141,10 +135,20 @@ def _submitted_before(began: datetime, summary: BatchSummary) -> str | None:
 def _show_submitted(summary: BatchSummary, *, as_json: bool) -> ExitStatus:
     print(json_text(summary_data(summary)) if as_json else summary.id)
     show_errors(summary)
-    if summary.status in _WITHOUT_ANSWERS:
-        say(f"`retry {summary.id}` submits once more what had no answer")
+    if _is_cut_short(summary):
+        first = "" if summary.results_collected else f"`collect {summary.id}`, and then "
+        say(
+            f"it is {summary.status.value}: {first}`retry {summary.id}` submits once more what had "
+            "no answer"
+        )
         return ExitStatus.INCOMPLETE
     return ExitStatus.BAD_INPUT if summary.status is BatchStatus.FAILED else ExitStatus.OK
+
+
+def _is_cut_short(summary: BatchSummary) -> bool:
+    """Whether it ended before each request had its turn, so that nobody will answer the rest."""
+    ends = (BatchStatus.CANCELED, BatchStatus.EXPIRED)
+    return summary.status in ends and exit_status(summary) is ExitStatus.INCOMPLETE
 
 
 async def retry_batch(what: RetryOptions, place: Place, *, as_json: bool) -> ExitStatus:
@@ -170,19 +174,23 @@ async def retry_batch(what: RetryOptions, place: Place, *, as_json: bool) -> Exi
 
 
 async def _submit(trail: BatchService, what: SubmitOptions, new_database: Path | None) -> UUID:
-    with showing_progress() as on_progress:
-        batch_id = await trail.submit(
-            what.path,
-            metadata=what.labels(),
-            description=what.why,
-            completion_handler=what.handler,
-            new=what.new,
-            max_cost=parse_max_cost(what.max_cost),
-            on_progress=on_progress,
-        )
-    if new_database is not None:
-        say(f"new database: {new_database}")
-    return batch_id
+    try:
+        with showing_progress() as on_progress:
+            return await trail.submit(
+                what.path,
+                metadata=what.labels(),
+                description=what.why,
+                completion_handler=what.handler,
+                new=what.new,
+                max_cost=parse_max_cost(what.max_cost),
+                on_progress=on_progress,
+            )
+    except InputError:
+        new_database = None  # nothing is recorded in it
+        raise
+    finally:
+        if new_database is not None:
+            say(f"new database: {new_database}")
 
 
 async def collect_batch(batch: str, place: Place, *, as_is: bool, as_json: bool) -> ExitStatus:

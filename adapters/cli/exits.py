@@ -80,7 +80,10 @@ def _hint(error: Exception) -> str:
     if isinstance(error, UnauthorizedError):
         return "; check OPENAI_API_KEY"
     if isinstance(error, NotFoundError):
-        return "; check that OPENAI_API_KEY and OPENAI_BASE_URL are those it was submitted with"
+        return (
+            "; either it was deleted there, or OPENAI_API_KEY and OPENAI_BASE_URL are not those it "
+            "was submitted with"
+        )
     if isinstance(error, ProviderError) and _status_of(error) is ExitStatus.ERROR:
         return "; the same command goes on"
     return ""

@@ -71,7 +71,7 @@ max_cost = click.option(
     "--max-cost",
     metavar="USD",
     help="Refuse what may cost more than this, or for which no highest cost is known; see "
-    "`estimate`. Of what was submitted before, that goes on for which a batch may exist already.",
+    "`estimate`. What the provider may have a batch of already goes on.",
 )
 
 

@@ -95,4 +95,7 @@ def new_file(settings: Settings) -> Path | None:
     if is_postgresql(settings.database):
         return None
     path = Path(sqlite_path(settings.database)).absolute()
-    return None if path.exists() else path
+    try:
+        return None if path.exists() else path
+    except OSError:
+        return None  # whoever opens it says why it cannot be there

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from ...application.ports import OPENAI_LIMITS
+from ...application.ports import MOST_INPUTS_PER_REQUEST
 from ...domain.values import RequestProblem, TokenUsage
 from .input_file import InputRequest
 
@@ -51,7 +51,7 @@ def plain_answer(request: InputRequest) -> Answer:
     inputs = request.body.get("input")
     if request.endpoint != "/v1/embeddings" or not isinstance(inputs, list):
         return Answer()
-    is_too_much = len(inputs) > OPENAI_LIMITS.max_inputs and not isinstance(inputs[0], int)
+    is_too_much = len(inputs) > MOST_INPUTS_PER_REQUEST and not isinstance(inputs[0], int)
     return Answer(400, _INPUT_INVALID) if is_too_much else Answer()
 
 

@@ -103,6 +103,7 @@ class BatchProviderContract:
         assert created.report.raw_status
         assert created.input_file_id == retrieved.input_file_id == file.id
         assert (retrieved.id, retrieved.created_at) == (created.id, created.created_at)
+        assert created.created_at is not None, "a moment needs a zone"
 
     async def test_metadata_comes_back(self, actor: Actor) -> None:
         """Create and retrieve show the metadata as it was sent."""

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import Attribute
 
 from ...domain.errors import RequestRefusedError
-from ..ports import OPENAI_LIMITS
+from ..ports import MOST_INPUTS_PER_REQUEST
 
 _HOTTEST = 2
 
@@ -65,9 +65,11 @@ def texts_or_tokens(instance: object, attribute: "Attribute[Any]", value: Any) -
 
 def several(_: object, attribute: "Attribute[Any]", value: Sequence[Any]) -> None:
     """Refuse more texts, or sequences of token numbers, than OpenAI takes in one request."""
-    most = OPENAI_LIMITS.max_inputs
-    if not isinstance(value, str) and not isinstance(value[0], int) and len(value) > most:
-        raise refused(attribute.name, f"holds {len(value):,} inputs; give at most {most:,}")
+    if isinstance(value, str) or isinstance(value[0], int):
+        return
+    if len(value) > MOST_INPUTS_PER_REQUEST:
+        problem = f"holds {len(value):,} inputs; give at most {MOST_INPUTS_PER_REQUEST:,}"
+        raise refused(attribute.name, problem)
 
 
 def _are_texts(values: Sequence[Any]) -> bool:

@@ -287,12 +287,12 @@ async def test_moments_without_a_zone(lab: Lab, zone: tzinfo | None) -> None:
 
 @pytest.mark.parametrize("zone", [None, Nowhere()])
 def test_moments_without_a_zone_in_values(zone: tzinfo | None) -> None:
-    """An adapter's own, a test's and a stamp's: none can be compared."""
+    """None can be compared; that of an adapter comes behind a paid call, and is not known."""
     naive = datetime(2026, 1, 2, tzinfo=zone)
+    assert UploadedFile("file-1", 1, naive).created_at is None
+    assert StoredFile("file-1", "a.jsonl", 1, naive).created_at is None
+    assert ProviderBatch("batch_1", WORKING, "file-1", {}, naive).created_at is None
     made: list[Callable[[], object]] = [
-        lambda: UploadedFile("file-1", 1, naive),
-        lambda: StoredFile("file-1", "a.jsonl", 1, naive),
-        lambda: ProviderBatch("batch_1", WORKING, "file-1", {}, naive),
         lambda: VirtualClock(naive),
         lambda: Stamp(naive, Provenance("ada", "batchtrail", "1", "1")),
     ]
@@ -310,12 +310,16 @@ async def test_a_clock_without_a_zone_is_refused_at_once() -> None:
             pass
 
 
-async def test_the_fake_in_a_time_without_a_zone() -> None:
-    """What it makes would have been made at no moment."""
+async def test_a_provider_in_a_time_without_a_zone() -> None:
+    """Its batches are found and collected as any."""
     provider = FakeBatchProvider(now=lambda: datetime(2026, 1, 2))  # noqa: DTZ001
-    async with open_trail("sqlite:///:memory:", provider=provider) as trail:
-        with pytest.raises(InputError, match="created_at is 2026-01-02 00:00:00, which has no"):
-            await trail.submit([Lab.line("a")])
+    provider.lose_next_answer("create")
+    clock = VirtualClock()
+    async with open_trail("sqlite:///:memory:", provider=provider, clock=clock) as trail:
+        batch_id = await trail.submit([Lab.line("a")])
+        provider.complete(provider.batch_ids[0])
+        assert (await trail.wait(batch_id)).totals.outcomes.succeeded == 1
+    assert provider.count("create") == 1
 
 
 @pytest.mark.parametrize("limit", [-1, "10", 1.5, None, True])

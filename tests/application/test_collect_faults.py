@@ -14,6 +14,7 @@ from tests.application.test_give_up import Prompt
 
 from batchtrail.application import collection
 from batchtrail.application.errors import (
+    InputError,
     NotFoundError,
     RateLimitedError,
     RefusedError,
@@ -1123,6 +1124,41 @@ async def test_an_end_that_is_taken_back_and_collected_as_it_is(lab: Lab) -> Non
     assert (await service.collect_again(batch_id)).totals.outcomes.succeeded == 3
 
 
+async def test_files_of_an_end_that_is_taken_back(lab: Lab) -> None:
+    """They were named once, and are there for who waits for nothing more."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.complete_all()
+    await service.refresh(batch_id)
+    seen = lab.provider.look(provider_id)
+    bare = evolve(
+        seen.report,
+        status=BatchStatus.IN_PROGRESS,
+        raw_status="in_progress",
+        output_file_id=None,
+        error_file_id=None,
+    )
+    await service._lifecycle.watch._amend_seen(batch_id, evolve(seen, report=bare))
+    summary = await service.status(batch_id)
+    assert summary.raw_status == "in_progress"
+    lab.provider.show_status(provider_id, "in_progress")
+    outcomes = (await service.collect(batch_id, as_is=True)).totals.outcomes
+    assert outcomes.succeeded == 3
+
+
+async def test_what_is_at_work_again_is_not_asked_once_more(lab: Lab) -> None:
+    """It may still answer, for money; what was canceled and collected is asked."""
+    service, batch_id = await ended_too_early(lab)
+    await service.collect(batch_id, as_is=True)
+    with pytest.raises(InputError, match=f"may still answer: `cancel {batch_id}`"):
+        await service.retry(batch_id)
+    assert lab.provider.count("create") == 1
+    await service.cancel(batch_id)
+    lab.provider.finish_cancel(lab.provider.batch_ids[0])
+    await service.collect_again(batch_id)
+    await service.retry(batch_id)
+    assert lab.provider.count("create") == 2
+
+
 async def test_an_end_that_is_taken_back_is_canceled(lab: Lab) -> None:
     """What runs costs money: the wish is recorded and told, and what has come of it is kept."""
     service, batch_id = await ended_too_early(lab)
@@ -1230,3 +1266,20 @@ async def test_an_end_that_is_taken_back_for_ever(lab: Lab, *, fails: bool) -> N
     lab.provider.finish_cancel(provider_id)
     outcomes = (await service.collect_again(batch_id)).totals.outcomes
     assert (outcomes.succeeded, outcomes.canceled) == (2, 1)
+
+
+async def test_the_late_end_of_an_end_that_is_taken_back(lab: Lab) -> None:
+    """A cancellation takes minutes, and what it leaves is paid for."""
+    service, batch_id = await ended_too_early(lab)
+    provider_id = lab.provider.batch_ids[0]
+    lab.provider.work(provider_id, finished=2)
+    cancel = lab.provider.cancel_batch
+
+    async def canceled_in_ten_minutes(batch_id: str) -> ProviderBatch:
+        lab.clock.after(600, partial(lab.provider.finish_cancel, batch_id))
+        return await cancel(batch_id)
+
+    lab.provider.cancel_batch = canceled_in_ten_minutes  # type: ignore[method-assign]
+    outcomes = (await service.wait(batch_id)).totals.outcomes
+    assert (outcomes.succeeded, outcomes.canceled) == (2, 1)
+    assert lab.clock.elapsed >= 93_600

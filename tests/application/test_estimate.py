@@ -11,7 +11,7 @@ from tests.application.conftest import Lab
 
 from batchtrail.adapters.prices import GenaiPrices
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.application.errors import InputError, UnauthorizedError
+from batchtrail.application.errors import InputError, QuotaError, UnauthorizedError
 from batchtrail.application.estimation import Estimate, estimate
 from batchtrail.application.input import check_file
 from batchtrail.application.ports import OPENAI_LIMITS
@@ -150,12 +150,13 @@ def test_unknown_model(tmp_path: Path) -> None:
     ("inputs", "exceeded"),
     [
         ([2_048], []),
+        ([2_049, 1], ["2,049 texts in one request; a request takes 2,048"]),
         ([2_000] * 25, []),
         ([2_000] * 25 + [1], ["50,001 texts to embed; one batch takes 50,000"]),
     ],
 )
 def test_limits_of_embeddings(tmp_path: Path, inputs: list[int], exceeded: list[str]) -> None:
-    """How many texts a batch may have."""
+    """How many texts a request and a batch may have."""
     bodies = [{"model": "text-embedding-3-small", "input": ["x"] * number} for number in inputs]
     assert list(estimated(tmp_path, EMBEDDINGS, *bodies).exceeded) == exceeded
 
@@ -163,15 +164,13 @@ def test_limits_of_embeddings(tmp_path: Path, inputs: list[int], exceeded: list[
 def test_endpoint_without_its_version(tmp_path: Path) -> None:
     """As Azure writes it: the same rules, the same prices."""
     limits = evolve(OPENAI_LIMITS, endpoints=frozenset({"/embeddings"}))
-    body = {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_048}
+    body = {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_049}
     line = {"custom_id": "a", "method": "POST", "url": "/embeddings", "body": body}
     path = tmp_path / "in.jsonl"
     path.write_bytes(msgspec.json.encode(line))
     found = estimate(check_file(path, limits), GenaiPrices())
-    assert found.most == D("0.002048")  # 204,800 tokens at 0.01 for a million
-    path.write_bytes(msgspec.json.encode({**line, "body": {**body, "input": ["x"] * 2_049}}))
-    with pytest.raises(InputError, match=r"line 1, field body\.input: holds 2,049 inputs"):
-        check_file(path, limits)
+    assert found.most == D("0.002049")  # 204,900 tokens at 0.01 for a million
+    assert len(found.exceeded) == 1
 
 
 def priced(lab: Lab) -> BatchService:
@@ -248,6 +247,17 @@ async def test_what_was_recorded_but_not_sent_is_refused(lab: Lab) -> None:
         await trail.submit([limited(lab)], max_cost=D(0))
     assert lab.provider.count("create") == 0
     assert await trail.submit([limited(lab)], max_cost=MOST) == batch.id
+
+
+async def test_what_was_surely_not_created_is_refused(lab: Lab) -> None:
+    """After an account is topped up a limit holds as before."""
+    trail = priced(lab)
+    lab.provider.fail_next("create", QuotaError("no credit"))
+    with pytest.raises(QuotaError):
+        await trail.submit([limited(lab)])
+    with pytest.raises(InputError, match="may cost up to"):
+        await trail.submit([limited(lab)], max_cost=D(0))
+    assert lab.provider.count("create") == 1
 
 
 async def test_what_may_have_been_created_goes_on(lab: Lab) -> None:

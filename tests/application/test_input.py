@@ -201,33 +201,6 @@ async def test_bad_input_leaves_nothing(
     assert lab.provider.calls == []
 
 
-@pytest.mark.parametrize("place", [0, 1, 4])
-@pytest.mark.parametrize("input_", [["x"] * 2_049, [[1]] * 2_049], ids=["texts", "tokens"])
-async def test_too_many_inputs_of_one_request(lab: Lab, place: int, input_: Any) -> None:
-    """The provider would refuse the request after a day; it stands among others that are alike."""
-    inputs: list[Any] = [["x"] * 2_048, list(range(3_000)), "x" * 9_000, None]
-    inputs.insert(place, input_)
-    lines = [
-        {
-            "custom_id": str(number),
-            "method": "POST",
-            "url": "/v1/embeddings",
-            "body": {"model": "text-embedding-3-small", "input": each},
-        }
-        for number, each in enumerate(inputs)
-    ]
-    told = (
-        f"the requests: line {place + 1}, field body.input: holds 2,049 inputs, and one request "
-        "takes at most 2,048; split it into several requests"
-    )
-    service = lab.service()
-    with pytest.raises(InputError, match=told):
-        await service.submit(lines)
-    assert (await service.batches(), lab.provider.calls) == ([], [])
-    del lines[place]
-    assert await service.submit(lines)
-
-
 @pytest.mark.parametrize(
     ("request_", "told"),
     [

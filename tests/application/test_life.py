@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchtrail.application import store
-from batchtrail.application.errors import BatchNotFoundError, InputError
+from batchtrail.application.errors import BatchNotFoundError, InputError, QuotaError
 from batchtrail.application.progress import Applying, Uploading, Waiting
 from batchtrail.bootstrap import no_provider
 from batchtrail.domain.status import BatchStatus, Outcome
@@ -42,6 +42,24 @@ async def test_without_a_key_nothing_is_recorded(lab: Lab) -> None:
         await keyless.submit_draft(draft)
     log = await lab.log(keyless, draft)
     assert [type(event).__name__ for event in log] == ["Drafted", "RequestsAdded"]
+
+
+@pytest.mark.parametrize("operation", ["upload", "create"])
+async def test_without_a_key_no_step_of_a_submission_is_recorded(lab: Lab, operation: str) -> None:
+    """A call that was begun in the log is searched for, and counts as one that may be paid."""
+    service = lab.service()
+    lab.provider.fail_next(operation, QuotaError("no credit"))
+    with pytest.raises(QuotaError):
+        await service.submit(lab.lines())
+    (batch,) = await service.batches()
+    before = await lab.facts(service, batch.id)
+    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    for call in (keyless.submit(lab.lines()), keyless.wait(batch.id), keyless.cancel(batch.id)):
+        with pytest.raises(InputError, match="no API key"):
+            await call
+    assert await lab.facts(service, batch.id) == before
+    await service.submit(lab.lines())
+    assert lab.provider.count("create") == (1 if operation == "upload" else 2)
 
 
 async def test_without_a_key_no_cancellation_is_recorded(lab: Lab) -> None:

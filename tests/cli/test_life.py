@@ -134,8 +134,8 @@ def test_submit_of_what_was_canceled(slow_cli: Cli, slow: Emulator) -> None:
     assert slow_cli("run", path).status == 3
     again = slow_cli("submit", path)
     assert (again.status, again.out) == (3, f"{batch}\n")
-    assert "nothing was sent\nbatchtrail: it is canceled; --new submits all of it" in again.err
-    assert again.err.endswith(f"`retry {batch}` submits once more what had no answer\n")
+    advice = f"`retry {batch}` submits once more what had no answer\n"
+    assert again.err.endswith(f"nothing was sent\nbatchtrail: it is canceled: {advice}")
     assert slow.applied("create") == 1
 
 

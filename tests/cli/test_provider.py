@@ -338,7 +338,8 @@ def test_a_batch_of_another_key(capsys: pytest.CaptureFixture[str]) -> None:
         raise NotFoundError("No batch found with id 'batch_1'.", http_status=404)
     assert left.value.code == 1
     assert capsys.readouterr().err.endswith(
-        "; check that OPENAI_API_KEY and OPENAI_BASE_URL are those it was submitted with\n"
+        "; either it was deleted there, or OPENAI_API_KEY and OPENAI_BASE_URL are not those it was "
+        "submitted with\n"
     )
 
 

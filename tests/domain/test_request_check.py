@@ -52,7 +52,6 @@ def test_good_lines_are_counted(check: RequestCheck) -> None:
         (second(model=None), "body.model", "is missing"),
         (second(model=" "), "body.model", "is missing or blank"),
         (second(stream=True), "body.stream", "batches cannot stream"),
-        (second(inputs=2_049), "body.input", "holds 2,049 inputs"),
         (second(raw=b"x" * 97), None, "is past the limit of 100 bytes"),
     ],
 )

@@ -11,7 +11,6 @@ from hypothesis import given, strategies as st
 
 from batchtrail.application.errors import InputError
 from batchtrail.application.input import check_input
-from batchtrail.application.ports import OPENAI_LIMITS
 from batchtrail.application.request_lines import blocks, checked_chunks, parse_request_line
 from batchtrail.domain.errors import RequestRefusedError
 from batchtrail.domain.requests import RequestCheck
@@ -319,23 +318,3 @@ def test_any_chunking_sends_the_same_bytes(names: list[str], size: int) -> None:
     assert [name for chunk in found for name in chunk.custom_ids] == names
     numbers = [chunk.first_number for chunk in found]
     assert numbers == [1 + sum(c.count for c in found[:i]) for i in range(len(found))]
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_too_many_inputs_in_a_later_block(place: int) -> None:
-    """There many lines are admitted at once, if none is too much."""
-    inputs: list[object] = [["x"] * 2_048, list(range(3_000)), "x" * 9_000]
-
-    def block(name: str) -> bytes:
-        url, model = "/v1/embeddings", "text-embedding-3-small"
-        return b"".join(
-            line(f"{name}{number}", url=url, body={"model": model, "input": each})
-            for number, each in enumerate(inputs)
-        )
-
-    check = RequestCheck(OPENAI_LIMITS)
-    assert [each.count for each in checked_chunks([block("a"), block("b")], check)] == [3, 3]
-    inputs[place] = ["x"] * 2_049
-    with pytest.raises(RequestRefusedError, match="holds 2,049 inputs") as refused:
-        list(checked_chunks([block("c")], check))
-    assert (refused.value.line, refused.value.field) == (6 + place + 1, "body.input")
