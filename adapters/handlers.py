@@ -32,7 +32,9 @@ class ImportedHandlers:
             for part in name.split("."):
                 found = getattr(found, part)
             return found() if isinstance(found, type) else found
-        except (Exception, SystemExit) as error:  # a module may leave at its import
+        except KeyboardInterrupt:  # the user's, as imports run on the main thread
+            raise
+        except BaseException as error:  # a module may leave at its import, or panic
             raise HandlerUnavailableError(
                 f"the completion handler {reference} cannot be imported: "
                 f"{type(error).__name__}: {error}"

@@ -40,7 +40,7 @@ _LONGEST_PROBLEM = 2_000
 """Characters. A foreign exception may carry a whole answer; the log tells enough of it."""
 
 
-def problem_text(error: Exception) -> str:
+def problem_text(error: BaseException) -> str:
     """What went wrong, as a text that can be stored: an error of ours speaks for itself."""
     ours = isinstance(error, BatchtrailError)
     text = str(error) if ours else f"{type(error).__name__}: {error}"
@@ -64,7 +64,7 @@ def is_of_this_call(error: Exception) -> bool:
     return is_refused and not is_of_account(error)
 
 
-def worth_tracing(error: Exception) -> BaseException | None:
+def worth_tracing(error: BaseException) -> BaseException | None:
     """The error whose traceback helps: a handler's own, and what nobody has foreseen."""
     if isinstance(error, HandlerFailedError):
         return error.__cause__

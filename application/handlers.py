@@ -22,7 +22,7 @@ from ..domain.status import BatchStatus
 from .completions import Completion, completion_pages
 from .errors import HandlerFailedError, HandlerUnavailableError, InputError
 from .ports import CompletionHandlers
-from .runtime import Runtime
+from .runtime import Runtime, raised_by
 from .views import BatchSummary
 
 ON_COMPLETION = "on_batch_completion"
@@ -76,33 +76,25 @@ class HandlerFlow:
         assert batch.completion_handler is not None
         summary = BatchSummary.of(batch)
         for method in _methods(self._handlers.load(batch.completion_handler), summary):
-            try:
-                await self._call(method, summary)
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
-                if _is_cancelled(error):
-                    raise
+            raised = await self._call(method, summary)
+            if raised is not None:
                 name = f"{batch.completion_handler}.{method.__name__}"
                 raise HandlerFailedError(
-                    f"the completion handler {name} raised {type(error).__name__}: {error}"
-                ) from error
+                    f"the completion handler {name} raised {type(raised).__name__}: {raised}"
+                ) from raised
         return await self._runtime.command(
             batch.id, lambda batch, stamp: batch.record_handler_dispatched(stamp=stamp)
         )
 
-    async def _call(self, method: Callable[..., Any], summary: BatchSummary) -> None:
+    async def _call(
+        self, method: Callable[..., Any], summary: BatchSummary
+    ) -> BaseException | None:
+        """What a method raised, whatever it is; None when it ran to its end."""
         pages = completion_pages(self._runtime, summary.id)
         if inspect.iscoroutinefunction(method):
-            await method(summary, _each(pages))
-        else:
-            completions = _each_blocking(pages, asyncio.get_running_loop())
-            _check_ran(await _on_own_thread(lambda: method(summary, completions)))
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    """Whether somebody breaks us off; a handler may raise the same error for its own reasons."""
-    task = asyncio.current_task()
-    asked = task is None or task.cancelling() > 0
-    return isinstance(error, asyncio.CancelledError) and asked
+            return await raised_by(method(summary, _each(pages)))
+        completions = _each_blocking(pages, asyncio.get_running_loop())
+        return await _raised_on_own_thread(lambda: _check_ran(method(summary, completions)))
 
 
 def _check_ran(result: object) -> None:
@@ -145,30 +137,28 @@ def _each_blocking(
         yield from page
 
 
-async def _on_own_thread(call: Callable[[], object]) -> object:
-    """Give the result of a blocking call; when this is cancelled the thread is left to itself.
+async def _raised_on_own_thread(call: Callable[[], object]) -> BaseException | None:
+    """What a blocking call raised; when this is cancelled the thread is left to itself.
 
     A daemon thread, unlike those of an executor: a handler that never returns must not keep the
     process from ending. What it had not finished is done again after the next start.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()
+    # A result and not the future's exception: no future takes a StopIteration, and it would hang.
+    done: asyncio.Future[BaseException | None] = loop.create_future()
 
-    def settle(outcome: tuple[object, BaseException | None]) -> None:
+    def settle(raised: BaseException | None) -> None:
         if not done.done():
-            done.set_result(outcome)
+            done.set_result(raised)
 
     def run() -> None:
+        outcome: BaseException | None = None
         try:
-            outcome: tuple[object, BaseException | None] = (call(), None)
-        except BaseException as raised:  # noqa: BLE001 (it is raised again on the loop)
-            outcome = (None, raised)
+            call()
+        except BaseException as raised:  # noqa: BLE001 (no interrupt comes to this thread)
+            outcome = raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, outcome)
 
     threading.Thread(target=run, name="batchtrail-handler", daemon=True).start()
-    # Not by way of the future's exception: no future takes a StopIteration, and it would hang.
-    result, error = await done
-    if error is not None:
-        raise error
-    return result
+    return await done

@@ -73,7 +73,7 @@ class PollRounds:
             await self._ask_by_name(list(left), is_there=is_there)
         except ProviderError as error:
             self.is_locked_out = is_of_account(error)
-            self._rest_after(error)
+            self.rest_after(error)
             return
         self.is_locked_out = False
         if self._outages:
@@ -150,12 +150,19 @@ class PollRounds:
                         return
                     await self._clock.sleep(pause)
 
-    def _rest_after(self, error: ProviderError) -> None:
+    def rest_after(self, error: BaseException) -> None:
+        """Leave the provider alone for a while, the longer the more often in a row."""
         delay = _OUTAGE_DELAYS[min(self._outages, len(_OUTAGE_DELAYS) - 1)]
-        delay = max(delay, error.retry_after or 0.0)
+        if isinstance(error, ProviderError):
+            delay = max(delay, error.retry_after or 0.0)
         self._outages += 1
         self._resting_until = self._clock.now() + timedelta(seconds=delay)
-        _log.warning("the polls fail, again in %g s: %s", delay, error)
+        _log.warning(
+            "the polls fail, again in %g s: %s",
+            delay,
+            problem_text(error),
+            exc_info=worth_tracing(error),
+        )
 
     def forget_rest(self) -> None:
         """Let the next round begin at once: the clock by which it would wait was set."""

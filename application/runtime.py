@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC
@@ -44,6 +44,30 @@ async def finishing(work: Coroutine[Any, Any, _T]) -> _T:
     finally:
         if not task.cancel() and not task.cancelled():
             task.exception()  # seen: whoever was cancelled does not ask for it
+
+
+async def raised_by(work: Awaitable[object]) -> BaseException | None:
+    """Do something and give what it raised, whatever that is; None when it came to its end.
+
+    Only what breaks us off together with it goes on its way: a cancellation that was asked for,
+    and an interrupt. A GeneratorExit that is given back is the work's own, for whoever closes this
+    coroutine raises another one in its caller.
+    """
+    try:
+        await work
+    except BaseException as raised:
+        if isinstance(raised, KeyboardInterrupt) or _is_cancelled(raised):
+            raise
+        return raised
+    return None
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether somebody cancels us; a user's code may raise the same error for its own reasons."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 class Runtime:

@@ -26,7 +26,7 @@ from .lifecycle import Lifecycle
 from .poll_round import PollRounds
 from .ports import BatchProvider, ProviderBatch
 from .progress import Delayed, Progress
-from .runtime import Runtime
+from .runtime import Runtime, raised_by
 from .views import OpenBatch
 
 DEFAULT_PARALLEL = 8
@@ -282,19 +282,18 @@ class Worker:
     async def _work(self, track: _Track) -> None:
         """Take one batch as far as it goes now."""
         try:
-            async with self._slots:
-                batch = await self._lifecycle.advance_alone(track.batch.id, _tell_delay)
-            if batch is None:
-                track.due = self._after(self._lifecycle.leases.busy_delay)
-            else:
-                await self._succeed(track, batch)
-        except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)
-            await self._fail(track, error)
+            if (raised := await raised_by(self._advance(track))) is not None:
+                await self._fail(track, raised)
         finally:
             track.task = None
             self._looked_at = None
 
-    async def _succeed(self, track: _Track, batch: Batch) -> None:
+    async def _advance(self, track: _Track) -> None:
+        async with self._slots:
+            batch = await self._lifecycle.advance_alone(track.batch.id, _tell_delay)
+        if batch is None:
+            track.due = self._after(self._lifecycle.leases.busy_delay)
+            return
         await self._resume(track, batch)
         track.due = self._after(self._lifecycle.delay(batch))
 
@@ -309,15 +308,15 @@ class Worker:
             track.told = text
             _log.info("batch %s: %s", batch.id, text, extra=_about(batch.id))
 
-    async def _fail(self, track: _Track, error: Exception) -> None:
-        """Log, back off, and leave a note in the batch's log, for its status."""
-        problem = problem_text(error)
+    async def _fail(self, track: _Track, error: BaseException) -> None:
+        """Back off, leave a note in the batch's log, for its status, and tell it."""
         delay = _FAILURE_DELAYS[min(track.failures, len(_FAILURE_DELAYS) - 1)]
         if isinstance(error, ProviderError):
             delay = max(delay, error.retry_after or 0.0)
         parked = isinstance(error, HandlerUnavailableError)
         track.failures += 1
-        track.due = None if parked else self._after(delay)
+        track.due = None if parked else self._after(delay)  # first: what else may fail never spins
+        problem = problem_text(error)
         await self._note_failure(track, problem)
         _log.error(
             "batch %s: again %s: %s",
@@ -359,7 +358,8 @@ class Worker:
         }
         ids = [track.batch.provider_batch_id or "" for track in due]
         try:
-            await self._rounds.ask(ids, self._polled)
+            if (raised := await raised_by(self._rounds.ask(ids, self._polled))) is not None:
+                self._rounds.rest_after(raised)
         finally:
             self._round = None
             self._looked_at = None
@@ -370,17 +370,16 @@ class Worker:
         track = self._polled[provider_batch_id]
         if isinstance(seen, Exception):
             await self._fail(track, seen)
-            return
-        try:
-            report = seen.report.in_brief()
-            if report != track.seen or track.failures:
-                recorded = await self._lifecycle.watch.record_seen(track.batch.id, seen)
-                await self._resume(track, recorded)
-                track.seen = report
-        except Exception as error:  # noqa: BLE001 (one bad batch never stops the others)
-            await self._fail(track, error)
-        else:
-            track.due = self._lifecycle.watch.next_round_at(track.batch)
+        elif (raised := await raised_by(self._record(track, seen))) is not None:
+            await self._fail(track, raised)
+
+    async def _record(self, track: _Track, seen: ProviderBatch) -> None:
+        report = seen.report.in_brief()
+        if report != track.seen or track.failures:
+            recorded = await self._lifecycle.watch.record_seen(track.batch.id, seen)
+            await self._resume(track, recorded)
+            track.seen = report
+        track.due = self._lifecycle.watch.next_round_at(track.batch)
 
 
 def _standing(batch: Batch) -> str:

@@ -10,9 +10,11 @@ import pytest
 
 from batchtrail.application.errors import HandlerFailedError, HandlerUnavailableError, InputError
 from batchtrail.application.handlers import NoHandlers, check_reference
+from batchtrail.application.runtime import raised_by
 from batchtrail.domain.status import WorkStep
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -133,6 +135,10 @@ async def test_what_has_none_of_the_methods(lab: Lab, handler: object) -> None:
     assert trouble.step is WorkStep.COMPLETION_HANDLER
 
 
+class Panic(BaseException):
+    """What native code raises when it breaks: no Exception, so that nobody catches it."""
+
+
 def _raising(error: BaseException) -> type:
     class Raising:
         def on_batch_completion(self, *_: Any) -> None:
@@ -176,6 +182,11 @@ class Yielding:
         (_raising_async(SystemExit(7)), "SystemExit: 7"),
         (_raising(asyncio.CancelledError()), "CancelledError"),
         (_raising_async(asyncio.CancelledError()), "CancelledError"),
+        (_raising(Panic("no")), "Panic: no"),
+        (_raising_async(Panic("no")), "Panic: no"),
+        (_raising(GeneratorExit()), "GeneratorExit"),
+        (_raising_async(GeneratorExit()), "GeneratorExit"),
+        (_raising(KeyboardInterrupt()), "KeyboardInterrupt"),
         (_raising(ValueError("\udcff")), r"\\udcff"),
         (_raising(ValueError("x" * 10_000)), "xxx…"),
         (Lazy, "returned a coroutine, which nobody runs"),
@@ -194,6 +205,33 @@ async def test_however_it_fails(lab: Lab, handler: type, problem: str) -> None:
     assert (summary.results_collected, summary.handler_dispatched) == (True, False)
     good = lab.service(handlers=One(Plain()))
     assert (await good.wait(batch_id)).handler_dispatched
+
+
+async def test_an_interrupt_is_no_failure(lab: Lab) -> None:
+    """Ctrl-C that comes while a coroutine runs goes to whoever waits; nothing is recorded."""
+    service, batch_id = await ended(lab, _raising_async(KeyboardInterrupt())())
+    with pytest.raises(KeyboardInterrupt):
+        await service.wait(batch_id)
+    summary = await service.status(batch_id)
+    assert (summary.results_collected, summary.handler_dispatched) == (True, False)
+    assert summary.trouble is None
+
+
+def test_what_is_closed_inside_a_handler_does_not_go_on() -> None:
+    """As a loop that ends closes what it never comes back to: that is no failure of the handler."""
+
+    class Endless:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def waiting() -> None:
+        raised.append(await raised_by(Endless()))
+
+    raised: list[BaseException | None] = []
+    wait = waiting()
+    wait.send(None)
+    wait.close()
+    assert raised == []
 
 
 async def test_waiting_that_is_broken_off_is_no_failure(lab: Lab) -> None:

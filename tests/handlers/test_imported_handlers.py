@@ -37,6 +37,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (package / "broken.py").write_text("class Done(:\n")
     (package / "leaves.py").write_text("import sys\nsys.exit(9)\n")
     (package / "raises.py").write_text("raise RuntimeError('not here')\n")
+    (package / "panics.py").write_text("raise BaseException('broken')\n")
     (tmp_path / "handled_shopping.py").write_text("raise AssertionError('was imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield package
@@ -93,6 +94,7 @@ def test_nothing_else_is_imported(shop: Path, allowed: list[str], reference: str
         ("handled_shop.broken:Done", "SyntaxError"),
         ("handled_shop.raises:Done", "RuntimeError: not here"),
         ("handled_shop.leaves:Done", "SystemExit: 9"),
+        ("handled_shop.panics:Done", "BaseException: broken"),
     ],
 )
 def test_what_cannot_be_had_is_reported(shop: Path, reference: str, problem: str) -> None:
