@@ -116,10 +116,13 @@ def check_file(path: Path, limits: Limits) -> CheckedInput:
     """Check a JSONL file. Raises `InputError` when it cannot be read or breaks a rule."""
 
     def read() -> Iterator[bytes]:
-        with path.open("rb") as file:
+        with place.open("rb") as file:
             yield from blocks(file, limits)
 
     try:
+        place = (
+            path.absolute()
+        )  # it is read again, and a program may change its directory meanwhile
         return check_input(str(path), read, limits)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; name a JSONL file of requests") from None

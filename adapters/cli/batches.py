@@ -75,6 +75,7 @@ async def run_batch(
         check_standard_output()
     if output is not None:
         check_output_path(output, {what.path: "the input", **place.taken()})
+    target = _target(output)
     allow_modules_here()
     new_database = new_file(place.settings())
     async with trail_at(place, needs_key=False, makes_database=True) as trail:
@@ -82,13 +83,18 @@ async def run_batch(
         with showing_progress() as on_progress:
             summary, failed = await _waited(trail, batch_id, on_progress)
         if output is not None or not as_json:
-            await write_lines(trail.result_lines(batch_id), output)
+            await write_lines(trail.result_lines(batch_id), target)
     if as_json:
         print(json_text(summary_data(summary)))
     sum_up(summary, output)
     if failed is not None:
         raise failed
     return exit_status(summary)
+
+
+def _target(output: Path | None) -> Path | None:
+    """Where the results go, whatever a completion handler makes of the working directory."""
+    return None if output is None else output.absolute()
 
 
 def allow_modules_here() -> None:

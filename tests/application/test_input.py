@@ -6,6 +6,7 @@ import itertools
 import os
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +24,7 @@ from batchtrail.application.drafting import (
     record_input,
 )
 from batchtrail.application.errors import BatchtrailError, ConflictError, InputError
+from batchtrail.application.input import check_file
 from batchtrail.application.ports import OPENAI_LIMITS
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.errors import (
@@ -36,7 +38,6 @@ from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -58,6 +59,18 @@ async def sent(lab: Lab, requests: Requests | Path) -> bytes:
     batch = lab.provider.look(lab.provider.batch_ids[-1])
     assert batch.input_file_id
     return lab.provider.content(batch.input_file_id)
+
+
+def test_a_file_is_read_again_from_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lab: Lab
+) -> None:
+    """Whoever changes the working directory meanwhile; its name stays as it was given."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "in.jsonl", lab.line("a"))
+    checked = check_file(Path("in.jsonl"), OPENAI_LIMITS)
+    monkeypatch.chdir("/")
+    assert b"".join(chunk.lines for chunk in checked.chunks()) == lab.line("a")
+    assert checked.name == "in.jsonl"
 
 
 async def one_by_one(lines: list[bytes]) -> AsyncIterator[bytes]:
