@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
 from ...application.progress import (
@@ -15,6 +15,7 @@ from ...application.progress import (
     Uploading,
     Waiting,
 )
+from .streams import printing_to
 from .text import clean, duration_text, say, size_text
 
 
@@ -52,14 +53,20 @@ def describe(progress: Progress) -> tuple[str, int | None, int | None]:
 
 @contextmanager
 def showing_progress() -> Iterator[OnProgress]:
-    """Show each step until the end of the block; nothing of it goes to standard output."""
+    """Show each step until the end of the block, on standard error.
+
+    What a completion handler prints meanwhile goes there as well: standard output is for results.
+    """
+    with printing_to(sys.stderr), _showing() as show:
+        yield show
+
+
+def _showing() -> AbstractContextManager[OnProgress]:
     if not sys.stderr.isatty():
-        yield _on_lines()
-        return
+        return nullcontext(_on_lines())
     from .bar import showing_bar  # noqa: PLC0415 (start-up time)
 
-    with showing_bar() as show:
-        yield show
+    return showing_bar()
 
 
 def _on_lines() -> OnProgress:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from .batches import allow_modules_here
 from .exits import ExitStatus
 from .logs import logging_to_stderr
 from .place import Place, new_file
+from .streams import printing_to
 
 _LONGEST_STOP = 15.0
 """Seconds. A create call that was sent gets ten of them to be answered."""
@@ -31,8 +33,8 @@ async def run_worker(
     # Until there is something to stop, Ctrl-C ends the process as SIGTERM does: Python's own way
     # would wait for a database that another process keeps.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with logging_to_stderr(as_json=log_json, verbose=verbose):
-        new_database = new_file(settings)
+    new_database = new_file(settings)
+    with logging_to_stderr(as_json=log_json, verbose=verbose), printing_to(sys.stdout):
         async with bootstrap.open_trail(settings=settings, actor=bootstrap.worker_actor()) as trail:
             if new_database is not None:
                 _log.warning("new database: %s", new_database)
