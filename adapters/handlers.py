@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib import import_module
 
-from ..application.errors import HandlerUnavailableError
+from ..application.errors import HandlerNotAllowedError, HandlerUnavailableError
 
 
 class ImportedHandlers:
@@ -17,13 +17,13 @@ class ImportedHandlers:
         self._allowed = tuple(allowed)
 
     def load(self, reference: str) -> object:
-        """The handler, made by calling the class without arguments.
+        """The class or object of that name.
 
-        Raises `HandlerUnavailableError` when it is not allowed, not there, or cannot be made.
+        Raises `HandlerNotAllowedError`, and `HandlerUnavailableError` when it is not there.
         """
         module, _, name = reference.partition(":")
         if not any(module == each or module.startswith(f"{each}.") for each in self._allowed):
-            raise HandlerUnavailableError(
+            raise HandlerNotAllowedError(
                 f"the completion handler {reference} is not allowed here; "
                 f"name its package in BATCHTRAIL_HANDLERS, for example {module.partition('.')[0]}"
             )
@@ -31,7 +31,6 @@ class ImportedHandlers:
             found: object = import_module(module)
             for part in name.split("."):
                 found = getattr(found, part)
-            return found() if isinstance(found, type) else found
         except KeyboardInterrupt:  # the user's, as imports run on the main thread
             raise
         except BaseException as error:  # a module may leave at its import, or panic
@@ -39,3 +38,4 @@ class ImportedHandlers:
                 f"the completion handler {reference} cannot be imported: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        return found

@@ -16,6 +16,7 @@ __all__ = [
     "DatabaseRefusedError",
     "HandlerError",
     "HandlerFailedError",
+    "HandlerNotAllowedError",
     "HandlerUnavailableError",
     "InputError",
     "NoDatabaseError",
@@ -99,6 +100,10 @@ class HandlerError(BatchtrailError):
 
 class HandlerUnavailableError(HandlerError):
     """The completion handler cannot be had in this process: not allowed, or not importable."""
+
+
+class HandlerNotAllowedError(HandlerUnavailableError):
+    """This process may not import the completion handler; another one may."""
 
 
 class HandlerFailedError(HandlerError):

@@ -20,7 +20,12 @@ from ..domain.batch import Batch
 from ..domain.checks import check_text
 from ..domain.status import BatchStatus
 from .completions import Completion, completion_pages
-from .errors import HandlerFailedError, HandlerUnavailableError, InputError
+from .errors import (
+    HandlerFailedError,
+    HandlerNotAllowedError,
+    HandlerUnavailableError,
+    InputError,
+)
 from .ports import CompletionHandlers
 from .runtime import Runtime, raised_by
 from .views import BatchSummary
@@ -47,8 +52,8 @@ class NoHandlers:
     """Stands where no completion handler may run."""
 
     def load(self, reference: str) -> NoReturn:
-        """Raise `HandlerUnavailableError`."""
-        raise HandlerUnavailableError(
+        """Raise `HandlerNotAllowedError`."""
+        raise HandlerNotAllowedError(
             f"the completion handler {reference} may not run here: no package is allowed to"
         )
 
@@ -67,18 +72,33 @@ class HandlerFlow:
         self._runtime = runtime
         self._handlers = handlers
 
+    def check(self, reference: str) -> None:
+        """Raise `InputError` for a handler that this process may import and could not call.
+
+        The class is looked at, not made. What may not be imported here may be had elsewhere.
+        """
+        try:
+            _check_methods(reference, self._handlers.load(reference))
+        except HandlerNotAllowedError:
+            return
+        except HandlerUnavailableError as error:
+            raise InputError(str(error)) from error
+
     async def dispatch(self, batch: Batch) -> Batch:
         """Call the handler and record that it ran to its end.
 
         A handler is called again, from its first method, until that is recorded: it must bear a
         repeat. Raises `HandlerUnavailableError`, and `HandlerFailedError` when it raises.
         """
-        assert batch.completion_handler is not None
+        reference = batch.completion_handler
+        assert reference is not None
+        handler = _made(reference, self._handlers.load(reference))
+        _check_methods(reference, handler)
         summary = BatchSummary.of(batch)
-        for method in _methods(self._handlers.load(batch.completion_handler), summary):
+        for method in _methods(handler, summary):
             raised = await self._call(method, summary)
             if raised is not None:
-                name = f"{batch.completion_handler}.{method.__name__}"
+                name = f"{reference}.{method.__name__}"
                 raise HandlerFailedError(
                     f"the completion handler {name} raised {type(raised).__name__}: {raised}"
                 ) from raised
@@ -107,16 +127,34 @@ def _check_ran(result: object) -> None:
         )
 
 
+def _made(reference: str, found: object) -> object:
+    """The handler itself, anew where a class is found."""
+    if not isinstance(found, type):
+        return found
+    try:
+        return found()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise HandlerUnavailableError(
+            f"the completion handler {reference} cannot be made: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_methods(reference: str, handler: object) -> None:
+    """Raise `HandlerUnavailableError` for a handler, or its class, that nobody could call."""
+    names = (ON_COMPLETION, ON_SUCCESS, ON_FAILURE)
+    if not any(getattr(handler, name, None) for name in names):
+        raise HandlerUnavailableError(
+            f"the completion handler {reference} has none of the methods {', '.join(names)}"
+        )
+
+
 def _methods(handler: object, summary: BatchSummary) -> list[Callable[..., Any]]:
     """The methods of a handler that this end of a batch calls, in their order."""
-    known = {name: getattr(handler, name, None) for name in (ON_COMPLETION, ON_SUCCESS, ON_FAILURE)}
-    if not any(known.values()):
-        raise HandlerUnavailableError(
-            f"the completion handler {summary.completion_handler} has none of the methods "
-            f"{', '.join(known)}"
-        )
     end = ON_SUCCESS if summary.status is BatchStatus.ENDED else ON_FAILURE
-    return [method for method in (known[ON_COMPLETION], known[end]) if method is not None]
+    methods = [getattr(handler, name, None) for name in (ON_COMPLETION, end)]
+    return [method for method in methods if method is not None]
 
 
 async def _each(pages: AsyncIterator[list[Completion]]) -> AsyncIterator[Completion]:

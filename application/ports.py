@@ -194,9 +194,10 @@ class CompletionHandlers(Protocol):
     """Where the users' completion handlers come from."""
 
     def load(self, reference: str) -> object:
-        """The handler that `package.module:Name` names, made anew.
+        """What `package.module:Name` names: a class, or an object that serves as it is.
 
-        Raises `HandlerUnavailableError` when this process may not or cannot import it.
+        Raises `HandlerNotAllowedError` when this process may not import it, and
+        `HandlerUnavailableError` when it cannot.
         """
         ...
 

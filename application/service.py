@@ -100,9 +100,9 @@ class BatchService(LogKeeper):
         mappings; it is never all in memory. The same input for the same provider continues the
         earlier batch, whatever happened to it, unless `new` asks for another. `metadata` is
         ours and is not sent. `completion_handler` names a class as `package.module:Name`, which
-        is called when every request has its outcome; a batch that goes on has the one that it was
-        begun with, and another is refused. Its metadata and description stay as well. Returns
-        the batch id.
+        is called when every request has its outcome; where this process may import it, it must be
+        there. A batch that goes on has the one that it was begun with, and another is refused. Its
+        metadata and description stay as well. Returns the batch id.
 
         With `max_cost`, in USD, an input of which no batch may exist yet at the provider is refused
         when its estimate's upper end is above it, or when it has none.
@@ -180,6 +180,8 @@ class BatchService(LogKeeper):
             await in_store(self._check_cost, checked, max_cost, batch)
         if batch is None or batch.is_draft:
             self._lifecycle.check_can_call()
+            if draft.retry_of is None:  # a retry has the handler of its parent, as it is
+                self._check_handler(draft.completion_handler)
         draft = evolve(draft, generation=generation)
         return await in_store(record_input, self._runtime, draft, checked, self._provider.limits)
 
@@ -193,6 +195,11 @@ class BatchService(LogKeeper):
                 f"`cancel {batch_id}` ends it"
             )
             raise
+
+    def _check_handler(self, reference: str | None) -> None:
+        """Raise `InputError` for a completion handler that would be missed after all is paid."""
+        if reference is not None:
+            self._lifecycle.handlers.check(reference)
 
     def _generation(self, identity: str, new: bool) -> int:
         """Which batch of an identity is meant: the newest that was not dropped as a draft."""
@@ -211,6 +218,7 @@ class BatchService(LogKeeper):
         is a `ConflictError`, and the batch stays as it is.
         """
         check_reference(new.completion_handler)
+        self._check_handler(new.completion_handler)
         if new.provider != self._provider.name:
             raise InputError(
                 f"the draft is for {new.provider!r}, and this is {self._provider.name}, where "

@@ -121,6 +121,7 @@ async def submit_batch(what: SubmitOptions, place: Place, *, as_json: bool) -> E
     """Submit and print the batch id."""
     what.check()
     check_input_path(what.path, place.taken())
+    allow_modules_here()
     began, new_database = datetime.now(UTC), new_file(place.settings())
     async with trail_at(place, needs_key=False, makes_database=True) as trail:
         batch_id = await _submit(trail, what, new_database)

@@ -64,8 +64,9 @@ _handler = click.option(
     "--handler",
     metavar="PACKAGE.MODULE:NAME",
     help="A class to call when every request has its outcome; BATCHTRAIL_HANDLERS must name its "
-    "package for the command or worker that calls it. A batch that was begun before keeps the "
-    "class that it has, and another one is refused.",
+    "package for the command or worker that calls it. If it names it here, the class is looked "
+    "for before anything is sent. A batch that was begun before keeps the class that it has, and "
+    "another one is refused.",
 )
 max_cost = click.option(
     "--max-cost",

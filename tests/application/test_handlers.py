@@ -12,6 +12,7 @@ from batchtrail.application.errors import HandlerFailedError, HandlerUnavailable
 from batchtrail.application.handlers import NoHandlers, check_reference
 from batchtrail.application.runtime import raised_by
 from batchtrail.domain.status import WorkStep
+from batchtrail.domain.values import NewBatch
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.application.conftest import Lab
 
+    from batchtrail.application.ports import CompletionHandlers
     from batchtrail.application.service import BatchService
 
 
@@ -124,15 +126,105 @@ async def test_a_handler_may_stop_reading(lab: Lab) -> None:
     assert handler.first == ["a", "a"]
 
 
-@pytest.mark.parametrize("handler", [3, object(), len])
+@pytest.mark.parametrize("handler", [3, object(), object, len])
 async def test_what_has_none_of_the_methods(lab: Lab, handler: object) -> None:
     """Nothing would be called: that is a mistake in the reference and not a handler's end."""
-    service, batch_id = await ended(lab, handler)
+    batch_id = await lab.service().submit(lab.lines(), completion_handler="shop:Done")
+    lab.complete_all()
+    service = lab.service(handlers=One(handler))
     with pytest.raises(HandlerUnavailableError, match="none of the methods"):
         await service.wait(batch_id)
     trouble = (await service.status(batch_id)).trouble
     assert trouble is not None
     assert trouble.step is WorkStep.COMPLETION_HANDLER
+
+
+class Demanding:
+    """A class that cannot be made without arguments."""
+
+    def __init__(self, needed: object) -> None:
+        self.needed = needed
+
+    def on_batch_completion(self, *_: Any) -> None:
+        raise AssertionError("it was never made")
+
+
+def _breaking(error: BaseException) -> type:
+    class Breaking(Plain):
+        def __init__(self) -> None:
+            raise error
+
+    return Breaking
+
+
+async def test_a_class_is_made_for_each_batch(lab: Lab) -> None:
+    """Anew, and not before its batch is over."""
+
+    class Counted:
+        made = 0
+
+        def __init__(self) -> None:
+            Counted.made += 1
+
+        def on_batch_completion(self, *_: Any) -> None:
+            """Do nothing."""
+
+    for number in range(2):
+        service, batch_id = await ended(lab, Counted)
+        assert Counted.made == number
+        await service.wait(batch_id)
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem"),
+    [
+        (Demanding, "TypeError: .*needed"),
+        (_breaking(SystemExit(7)), "SystemExit: 7"),
+        (_breaking(GeneratorExit()), "GeneratorExit: "),
+    ],
+)
+async def test_what_cannot_be_made(lab: Lab, handler: type, problem: str) -> None:
+    """It is a handler that cannot be had, like one that cannot be imported."""
+    service, batch_id = await ended(lab, handler)
+    with pytest.raises(HandlerUnavailableError, match=f"shop:Done cannot be made: {problem}"):
+        await service.wait(batch_id)
+
+
+class Missing:
+    """Where handlers may be imported, and this one is not there."""
+
+    def load(self, reference: str) -> object:
+        raise HandlerUnavailableError(f"{reference} cannot be imported")
+
+
+@pytest.mark.parametrize(
+    ("handlers", "problem"),
+    [(Missing(), "cannot be imported"), (One(object), "none of the methods"), (One(3), "none of")],
+)
+async def test_what_may_run_here_must_be_there(
+    lab: Lab, handlers: CompletionHandlers, problem: str
+) -> None:
+    """It would be missed only after all was paid: nothing is recorded or sent."""
+    service = lab.service(handlers=handlers)
+    with pytest.raises(InputError, match=problem):
+        await service.submit(lab.lines(), completion_handler="shop:Done")
+    draft = NewBatch("fake", "/v1/responses", completion_handler="shop:Done")
+    with pytest.raises(InputError, match=problem):
+        await service.draft(draft)
+    assert await service.batches() == []
+    assert lab.provider.batch_ids == ()
+
+
+async def test_what_was_submitted_goes_on_without_its_handler(lab: Lab) -> None:
+    """It is paid for: its results do not wait for a handler that was lost since; nor a retry."""
+    batch_id = await lab.service().submit(lab.lines(), completion_handler="shop:Done")
+    service = lab.service(handlers=Missing())
+    assert await service.submit(lab.lines(), completion_handler="shop:Done") == batch_id
+    lab.provider.expire(lab.provider.batch_ids[0])
+    with pytest.raises(HandlerUnavailableError):
+        await service.wait(batch_id)
+    retry = await service.status(await service.retry(batch_id))
+    assert retry.completion_handler == "shop:Done"
 
 
 class Panic(BaseException):

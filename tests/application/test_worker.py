@@ -11,7 +11,7 @@ from eventsourcing.persistence import ConnectionPoolClosedError
 
 from batchtrail.adapters.sqlite.views import SQLiteViewReader
 from batchtrail.application.errors import (
-    HandlerUnavailableError,
+    HandlerNotAllowedError,
     InputError,
     NotFoundError,
     RateLimitedError,
@@ -46,7 +46,7 @@ class Handlers:
     def load(self, reference: str) -> object:
         name = reference.partition(":")[2]
         if name not in self.known:
-            raise HandlerUnavailableError(f"no {name} here")
+            raise HandlerNotAllowedError(f"no {name} here")
         return self.known[name]
 
 

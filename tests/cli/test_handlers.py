@@ -1,7 +1,7 @@
 """Completion handlers in the installed command: what they do to the process is no harm to it."""
 
 import pytest
-from tests.cli.conftest import Cli, custom_ids
+from tests.cli.conftest import Cli, Emulator, custom_ids, sentence
 from tests.cli.test_terminal import terminal
 
 
@@ -68,3 +68,40 @@ def test_a_handler_that_takes_standard_output_away(cli: Cli, body: str) -> None:
     assert cli("submit", "--new", path, "--handler", "shop:Done").status == 0
     result = cli("worker", "--until-idle")
     assert (result.status, result.out) == (0, "half" if "half" in body else ""), result
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem"),
+    [
+        ("shop.batchs:Done", "cannot be imported: ModuleNotFoundError"),
+        ("shop:Doen", "cannot be imported: AttributeError"),
+        ("shop:os", "has none of the methods on_batch_completion"),
+    ],
+)
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_a_misspelt_handler(
+    cli: Cli, emulator: Emulator, command: str, handler: str, problem: str
+) -> None:
+    """Where it may run it is looked for before anything is recorded, sent or paid."""
+    path = with_handler(cli, "pass").write()
+    said = sentence(cli(command, path, "--handler", handler))
+    assert f"the completion handler {handler} {problem}" in said
+    assert cli.batches() == []
+    assert emulator.received() == {}
+
+
+def test_a_module_that_prints_when_it_is_imported(cli: Cli) -> None:
+    """Its words do not come between those of `submit`, where another program reads the id."""
+    path = with_handler(cli, "pass").write()
+    with (cli.home / "shop.py").open("a") as file:
+        file.write("print('a line of mine')\n")
+    result = cli("submit", path, "--handler", "shop:Done")
+    (batch,) = cli.batches()
+    assert (result.status, result.out) == (0, f"{batch['id']}\n"), result
+    assert "a line of mine\n" in result.err
+
+
+def test_a_handler_of_another_machine(cli: Cli) -> None:
+    """Where its package is not allowed, nobody looks for it: a worker elsewhere may have it."""
+    result = cli("submit", cli.write(), "--handler", "depot.batches:Done")
+    assert result.status == 0, result

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import Factory, define
 
-from batchtrail.application.errors import HandlerUnavailableError
+from batchtrail.application.errors import HandlerNotAllowedError
 
 if TYPE_CHECKING:
     from batchtrail.application.completions import Completion
@@ -43,7 +43,7 @@ class Handlers:
 
     def load(self, reference: str) -> object:
         if reference != REFERENCE:
-            raise HandlerUnavailableError(f"there is no {reference}")
+            raise HandlerNotAllowedError(f"there is no {reference}")
         return _Handler(self)
 
 
