@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from ... import bootstrap
@@ -18,6 +20,10 @@ from .streams import printing_to
 
 _LONGEST_STOP = 15.0
 """Seconds. A create call that was sent gets ten of them to be answered."""
+
+_ONE_WISH = 1.0
+"""Seconds in which a second signal says no more than the first: `timeout` sends one to its child,
+and one to the group that the child is in."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,27 +49,37 @@ async def run_worker(
     return ExitStatus.ERROR if until_idle and left and not stop.is_set() else ExitStatus.OK
 
 
-def _stopped_by_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; a second one ends the process as it stands.
+def _stopped_by_signals(clock: Callable[[], float] = time.monotonic) -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; a later one ends the process as it stands.
 
     So does time: a completion handler may keep the loop busy, and another process the database.
-    Plain signal handlers, because those of the loop would wait for it.
+    Plain signal handlers, because those of the loop would wait for it. `clock` gives seconds.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    first: float | None = None
 
-    def on_signal(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        with suppress(RuntimeError):  # the loop is closed: the end is near anyway
-            loop.call_soon_threadsafe(stop.set)
-        deadline = threading.Timer(_LONGEST_STOP, _leave)
-        deadline.daemon = True
-        deadline.start()
+    def on_signal(number: int, _: object) -> None:
+        nonlocal first
+        if first is None:
+            first = clock()
+            _ask_to_stop(loop, stop)
+        elif clock() - first >= _ONE_WISH:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return stop
+
+
+def _ask_to_stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Set the event, and leave when nobody heeds it."""
+    with suppress(RuntimeError):  # the loop is closed: the end is near anyway
+        loop.call_soon_threadsafe(stop.set)
+    deadline = threading.Timer(_LONGEST_STOP, _leave)
+    deadline.daemon = True
+    deadline.start()
 
 
 def _leave() -> None:

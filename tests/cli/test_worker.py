@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import IO, Any
 
+import pytest
 from tests.cli.conftest import Cli, Emulator, Result, custom_ids, finish, sentence
 
 HANDLERS = """
@@ -140,6 +141,35 @@ def test_a_second_signal_does_not_wait(cli: Cli) -> None:
     result = finish(process)
     assert result.status == -signal.SIGINT
     assert "Traceback" not in result.err
+
+
+SIGNALED = """
+import asyncio, signal, sys
+from batchtrail.adapters.cli import work
+
+async def main():
+    clock = map(float, sys.argv[1:]).__next__
+    stop = work._stopped_by_signals(clock)
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+        signal.raise_signal(number)
+    await stop.wait()
+    print("stops")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("moments", "status", "said"),
+    [(("5", "5", "5.9"), 0, b"stops\n"), (("5", "5.9", "6"), -signal.SIGINT, b"")],
+)
+def test_two_signals_at_once_are_one(moments: tuple[str, ...], status: int, said: bytes) -> None:
+    """As `timeout` sends them, to its child and to the group; asked again later, it ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SIGNALED, *moments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    result = finish(process)
+    assert (result.status, result.stdout) == (status, said), result
 
 
 def test_what_does_not_let_it_stop_is_left(cli: Cli) -> None:
