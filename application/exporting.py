@@ -27,13 +27,16 @@ class Exported:
     """What an export came to.
 
     `seal` is that of a database that holds these events and no others; of a whole log, its own.
-    `sha256` is that of the file, in hex digits.
+    `sha256` is that of the file, in hex digits. `removed_bodies` and `redacted_lines` are not in
+    it, because they are not in the database any more.
     """
 
     events: int
     batches: int
     seal: Seal
     sha256: str
+    removed_bodies: int
+    redacted_lines: int
 
 
 def export_store(
@@ -125,11 +128,17 @@ class _Export:
         self._write(SealLine.of(evolve(kept, sealed_at=_in_utc(kept))))
 
     def _end(self, checks: LogChecks) -> Exported:
-        for difference in checks.untold():
+        for difference in checks.removals.untold():
             raise _refused(str(difference))
         self._write(Footer(checks.events, str(checks.seal), self._digest.hexdigest()))
-        sha256 = self._digest.hexdigest()
-        return Exported(checks.events, len(checks.batch_ids), checks.seal, sha256)
+        return Exported(
+            checks.events,
+            len(checks.batch_ids),
+            checks.seal,
+            self._digest.hexdigest(),
+            checks.removals.removed_bodies,
+            checks.removals.redacted_lines,
+        )
 
     def _write(self, line: Header | Line) -> None:
         encoded = encode_line(line)

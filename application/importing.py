@@ -75,7 +75,7 @@ class _Import:
         self._write_page()
         seal = self._checks.seal
         self._source.end(events=self._checks.events, seal=str(seal))
-        for difference in self._checks.untold():
+        for difference in self._checks.removals.untold():
             raise self._source.refused(f"{difference}, and was so before it was exported")
         self._check_batches()
         for batch_id in each_id(self._new.log.next_batch):

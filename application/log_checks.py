@@ -1,12 +1,10 @@
 """What must hold for each event of a log that moves from one database to another."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 from attrs import frozen
 
 from .body_coding import NoCoding
-from .differences import Difference
 from .input_checks import InputChecks
 from .inspection import Finding, Inspector
 from .records import EventRecord
@@ -38,14 +36,14 @@ class LogChecks:
 
     With `gaps`, which some batches of a log leave between them, positions need only rise; the
     events then stand one behind the other in the log that they make. `seal` is that of this log
-    so far.
+    so far, and `removals` knows which of its bodies are missing.
     """
 
     def __init__(self, *, gaps: bool) -> None:
         self._gaps = gaps
         self._inspector = Inspector(BatchMapper(MsgpackTranscoder(), NoCoding()))
         self._inputs = InputChecks()
-        self._removals = RemovalChecks()
+        self.removals = RemovalChecks()
         self._versions: dict[UUID, int] = {}
         self._position = 0
         self.seal = Seal()
@@ -71,10 +69,6 @@ class LogChecks:
             return fault
         return self._fault_of_place(record, finding)
 
-    def untold(self) -> Iterator[Difference]:
-        """The bodies that are missing of the events so far, without an event that says so."""
-        return self._removals.untold()
-
     def _fault_of_position(self, position: int) -> Fault | None:
         following = self._position + 1
         if position == following or (self._gaps and position > following):
@@ -91,7 +85,7 @@ class LogChecks:
             return Fault("version", f"is {version}, and event {following} of the batch is missing")
         for problem in self._inputs.problems(record, finding):
             return Fault("state", problem)
-        self._removals.take(record, finding)
+        self.removals.take(record, finding)
         self._versions[batch_id] = version
         self._position = record.position
         self.seal = self.seal.then(self.seal.position + 1, finding.digest)

@@ -26,9 +26,11 @@ class RemovalChecks:
     """Whether each body that is missing, whole or in parts, was pruned or redacted by an event.
 
     Remembers what no event has told yet: as ranges, so that a batch that is pruned takes little.
+    `removed_bodies` and `redacted_lines` count all that is missing.
     """
 
     def __init__(self) -> None:
+        self.removed_bodies = self.redacted_lines = 0
         self._batches: dict[UUID, list[_Missing]] = {}
 
     def take(self, record: EventRecord, finding: Finding) -> None:
@@ -42,8 +44,7 @@ class RemovalChecks:
             for version in event.versions:
                 self._tell_one(batch_id, version)
         elif event.body is not None:
-            missed = self._batches.setdefault(batch_id, [])
-            _miss(missed, event.body, event.originator_version, record.position)
+            self._take_body(batch_id, event.body, event.originator_version, record.position)
 
     def untold(self) -> Iterator[Difference]:
         """What is missing and was never told."""
@@ -54,6 +55,16 @@ class RemovalChecks:
                     what += f", as all do up to event {each.last}"
                 what += ", and no event says that it was removed"
                 yield Difference(what, batch_id, each.first, each.position)
+
+    def _take_body(self, batch_id: UUID, body: Body, version: int, position: int) -> None:
+        lines = body.redacted
+        self.removed_bodies += body.content is None
+        self.redacted_lines += lines
+        missed = self._batches.setdefault(batch_id, [])
+        if body.content is None:
+            _miss(missed, version, position)
+        elif lines:
+            missed.append(_Missing(version, version, position, lines))
 
     def _tell_up_to(self, batch_id: UUID, through: int) -> None:
         self._batches[batch_id] = [
@@ -75,11 +86,8 @@ class RemovalChecks:
         self._batches[batch_id] = left
 
 
-def _miss(missed: list[_Missing], body: Body, version: int, position: int) -> None:
-    if body.content is not None:
-        if lines := body.redacted:
-            missed.append(_Missing(version, version, position, lines))
-    elif missed and not missed[-1].lines and missed[-1].last == version - 1:
+def _miss(missed: list[_Missing], version: int, position: int) -> None:
+    if missed and not missed[-1].lines and missed[-1].last == version - 1:
         missed[-1].last = version
     else:
         missed.append(_Missing(version, version, position))

@@ -59,8 +59,8 @@ def verify(
         seal=log.seal,
         events=log.events,
         batches=views.batches,
-        removed_bodies=log.removed_bodies,
-        redacted_lines=log.redacted_lines,
+        removed_bodies=log.removals.removed_bodies,
+        redacted_lines=log.removals.redacted_lines,
         broken_batches=views.broken,
         differences=tuple(found.shown),
         difference_count=found.count,
@@ -83,10 +83,10 @@ class _LogCheck:
         self._inspector = Inspector(mapper)
         self._found = found
         self._inputs = InputChecks()
-        self._removals = RemovalChecks()
+        self.removals = RemovalChecks()
         self._seals = SealChecks(reader, found, against)
         self.seal = self.by_column = Seal()
-        self.events = self.removed_bodies = self.redacted_lines = 0
+        self.events = 0
 
     def run(self) -> None:
         """Look at every event, and between them."""
@@ -96,7 +96,7 @@ class _LogCheck:
                 self._check_gap(record.position)
                 self._check(record)
         self._check_gap(self._reader.last_position() + 1)
-        for difference in self._removals.untold():
+        for difference in self.removals.untold():
             self._found.add_event(difference)
         self._seals.judge(None, self.seal, self.by_column)
 
@@ -114,10 +114,7 @@ class _LogCheck:
         if problems:
             self._found.add_event(_difference(record, "; ".join(problems)))
         self.events += 1
-        self._removals.take(record, finding)
-        if finding.body is not None:
-            self.removed_bodies += finding.body.content is None
-            self.redacted_lines += finding.body.redacted
+        self.removals.take(record, finding)
         self.seal = self.seal.then(record.position, finding.digest)
         self.by_column = self.by_column.then(record.position, record.digest)
 

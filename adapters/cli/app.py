@@ -552,7 +552,7 @@ def rebuild(*, database: str | None, as_json: bool) -> ExitStatus:
     "--output",
     metavar="LOG.jsonl",
     type=options.PATH,
-    help="A file for the lines, written whole or not at all. Default: standard output.",
+    help="A new file for the lines, written whole or not at all. Default: standard output.",
 )
 @options.database
 def export_(*, batches: Sequence[str], output: Path | None, database: str | None) -> ExitStatus:

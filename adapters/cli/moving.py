@@ -10,7 +10,7 @@ from ... import bootstrap
 from ...application.errors import InputError
 from .exits import ExitStatus
 from .logs import warnings_to_stderr
-from .output import check_input_path, check_output_path, check_standard_output, whole_file
+from .output import check_export_path, check_input_path, check_standard_output, whole_file
 from .place import Place, log_as_it_is
 from .render import json_text
 from .text import say
@@ -21,10 +21,15 @@ async def export_log(batches: Sequence[str], output: Path | None, place: Place) 
     if output is None:
         check_standard_output()
     else:
-        check_output_path(output, place.taken())
+        check_export_path(output, place.taken())
     async with log_as_it_is(place, read_only=True) as log:
         with whole_file(output, private=True) as file:
             exported = await log.export_log(file, batches)
+    if exported.removed_bodies:
+        removed = f"{exported.removed_bodies:,}"
+        say(f"bodies that were removed before, and are not in the export: {removed}")
+    if exported.redacted_lines:
+        say(f"request lines that are redacted: {exported.redacted_lines:,}")
     counts = f"events: {exported.events:,}; batches: {exported.batches:,}"
     say(f"exported; {counts}; seal: {exported.seal}")
     return ExitStatus.OK

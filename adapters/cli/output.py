@@ -51,6 +51,16 @@ def check_output_path(path: Path, taken: Mapping[Path, str]) -> None:
         raise InputError(f"the output path {path} is a loop of links; name another file") from None
 
 
+def check_export_path(path: Path, taken: Mapping[Path, str]) -> None:
+    """Raise `InputError` as `check_output_path` does, and for a file that is there already.
+
+    An earlier export may be all that is left of what was pruned since; it is never replaced.
+    """
+    check_output_path(path, taken)
+    if path.is_file():
+        raise InputError(f"{path} is there already and may hold what was pruned; name a new file")
+
+
 def _check_place(path: Path, taken: Mapping[Path, str]) -> None:
     target = path.resolve()
     for other, what in taken.items():

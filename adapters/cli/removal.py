@@ -9,7 +9,7 @@ from ...application.log_keeper import LogKeeper
 from ...application.pruning import Prunable
 from .exits import ExitStatus
 from .moments import parse_moment
-from .output import check_output_path, whole_file
+from .output import check_export_path, whole_file
 from .place import Place, log_as_it_is
 from .render import json_text
 from .text import clean
@@ -42,15 +42,10 @@ async def prune_batches(
 
 
 def _check_export(path: Path, place: Place) -> None:
-    """An export must stay, and must not take the place of an earlier one: of both nothing else is.
-
-    Raises `InputError`.
-    """
-    check_output_path(path, place.taken())
-    if path == Path("-"):
-        raise InputError("an export that is pruned must be kept; name a file and no dash")
-    if path.exists():
-        raise InputError(f"{path} is there already and may hold what was pruned; name a new file")
+    """An export of what is pruned must stay: nothing else is left of it. Raises `InputError`."""
+    check_export_path(path, place.taken())
+    if path == Path("-") or path.exists():
+        raise InputError("an export of what is pruned must be kept; name a file, no pipe or device")
 
 
 async def _exported(log: LogKeeper, old: Sequence[Prunable], path: Path) -> str:

@@ -245,7 +245,7 @@ async def test_through_the_service(lab: Lab, tmp_path: Path) -> None:
     file = BytesIO()
     exported = await service.export_log(file)
     digest = sha256(file.getvalue()).hexdigest()
-    assert exported == Exported(seal.position, 1, seal, digest)
+    assert exported == Exported(seal.position, 1, seal, digest, 0, 0)
     with closing(Lab(tmp_path / "moved.db", lab.clock, lab.provider)) as moved:
         new = moved.service(no_provider(lab.provider.name, lab.provider.limits))
         with pytest.raises(InputError, match=r"the export: line 1: the file ends here"):

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Cli, Emulator, recorded, sentence
+from tests.cli.conftest import Cli, Emulator, custom_ids, recorded, sentence
 from tests.laboratory.commands import COMMAND
 from tests.laboratory.forks import Forks
 
@@ -47,7 +47,7 @@ def test_to_a_server_and_back(
     events = recorded(cli.home / "batchtrail.db")
     results = [cli("results", batch).stdout for batch in ids]
     history = cli("history", ids[0], "--json").stdout
-    for url, source in ((postgres_url, "log.jsonl"), ("sqlite:///back.db", "server.jsonl")):
+    for url, source in ((postgres_url, "log.jsonl"), ("sqlite:///back.db", "postgresql.jsonl")):
         place = ("--db", url)
         moved = cli("import", source, *place)
         said = f"imported; events: {events}; batches: 2; seal: {seal}\n"
@@ -56,10 +56,11 @@ def test_to_a_server_and_back(
         assert cli("seal", "--full", *place).out.strip() == seal
         assert [cli("results", batch, *place).stdout for batch in ids] == results
         assert cli("history", ids[0], "--json", *place).stdout == history
-        exported = cli("export", "-o", "server.jsonl", *place)
+        name = f"{url.partition(':')[0]}.jsonl"
+        exported = cli("export", "-o", name, *place)
         assert (exported.status, exported.out) == (0, "")
         assert exported.err == f"batchtrail: ex{said[2:]}"
-        assert (cli.home / "server.jsonl").read_bytes() == (cli.home / "log.jsonl").read_bytes()
+        assert (cli.home / name).read_bytes() == (cli.home / "log.jsonl").read_bytes()
         again = cli("run", "in.jsonl", *place)
         assert (again.status, again.stdout) == (3, results[0])
     assert emulator.received() == {}
@@ -82,13 +83,39 @@ def test_some_batches_through_a_pipe(cli: Cli, ids: list[str]) -> None:
 
 
 def test_who_may_read_an_export(cli: Cli, ids: list[str]) -> None:
-    """A new file is as private as the database; one that is there keeps its mode."""
+    """It is as private as the database."""
     assert stat.S_IMODE((cli.home / "log.jsonl").stat().st_mode) != 0o600
     assert cli("export", ids[0], "-o", "new.jsonl").status == 0
     assert stat.S_IMODE((cli.home / "new.jsonl").stat().st_mode) == 0o600
-    (cli.home / "new.jsonl").chmod(0o640)
-    assert cli("export", "-o", "new.jsonl").status == 0
-    assert stat.S_IMODE((cli.home / "new.jsonl").stat().st_mode) == 0o640
+
+
+def test_an_export_is_never_replaced(cli: Cli, ids: list[str]) -> None:
+    """It may be the only copy of what was pruned since; a pipe or a device is none."""
+    before = files(cli.home)
+    assert cli("prune", "--older-than", "0s", "--no-export").status == 0
+    kept = (cli.home / "log.jsonl").read_bytes()
+    told = sentence(cli("export", "-o", "log.jsonl"))
+    assert told == "log.jsonl is there already and may hold what was pruned; name a new file"
+    (cli.home / "link.jsonl").symlink_to("log.jsonl")
+    assert "link.jsonl is there already" in sentence(cli("export", ids[0], "-o", "link.jsonl"))
+    assert (cli.home / "log.jsonl").read_bytes() == kept
+    assert files(cli.home) == before | {cli.home / "link.jsonl"}
+    assert cli("export", "-o", "/dev/null").status == 0
+
+
+def test_what_an_export_lacks(cli: Cli, ids: list[str]) -> None:
+    """Its summary tells of the texts that were removed before, if there are any."""
+    batch = ids[1]
+    (request, *_) = custom_ids((cli.home / "second.jsonl").read_bytes())
+    assert cli("redact", batch, request).status == 0
+    *lacks, _ = cli("export", batch, "-o", "redacted.jsonl").err.splitlines()
+    assert lacks == [
+        "batchtrail: bodies that were removed before, and are not in the export: 1",
+        "batchtrail: request lines that are redacted: 1",
+    ]
+    assert cli("prune", "--older-than", "0s", "--no-export").status == 0
+    *lacks, _ = cli("export", batch, "-o", "pruned.jsonl").err.splitlines()
+    assert lacks == ["batchtrail: bodies that were removed before, and are not in the export: 3"]
 
 
 def test_a_file_that_is_refused(cli: Cli, ids: list[str]) -> None:
@@ -131,14 +158,14 @@ def test_an_empty_database_that_is_there(cli: Cli, ids: list[str]) -> None:
 
 
 def test_a_log_that_cannot_be_exported(cli: Cli, ids: list[str]) -> None:
-    """Damage is named, what was exported before stays, and the other batch can be moved."""
-    before = (cli.home / "log.jsonl").read_bytes()
+    """Damage is named, no file is left, and the other batch can be moved."""
+    before = files(cli.home)
     with closing(sqlite3.connect(cli.home / "batchtrail.db", isolation_level=None)) as database:
         database.execute("UPDATE events SET state=state||x'00' WHERE position=3")
-    said = sentence(cli("export", "-o", "log.jsonl"), 1)
+    said = sentence(cli("export", "-o", "damaged.jsonl"), 1)
     assert "the event at position 3 is not what its digest says" in said
     assert said.endswith("`verify` names all that is damaged")
-    assert (cli.home / "log.jsonl").read_bytes() == before
+    assert files(cli.home) == before
     assert cli("export", ids[1], "-o", "one.jsonl").status == 0
     assert "is the database" in sentence(cli("export", "-o", "batchtrail.db"))
     assert "no batch ffff" in sentence(cli("export", "ffff"))

@@ -86,7 +86,7 @@ class MovingContract(StoreContract):
     def test_an_empty_log(self, store: Batches) -> None:
         """Nothing is moved as nothing."""
         export, told = export_of(store)
-        assert told == Exported(0, 0, Seal(), sha256(export).hexdigest())
+        assert told == Exported(0, 0, Seal(), sha256(export).hexdigest(), 0, 0)
         target = in_memory()
         assert imported(target, export) == Imported(0, 0, Seal())
         assert exported(target) == export
@@ -165,7 +165,8 @@ class MovingContract(StoreContract):
         redact(source, batch.id, "a", None, author.stamp)
         other = Author().finished(source, ["a", "b"])
         prune(source, Prunable(other.id, other.version), None, author.stamp)
-        export = exported(source)
+        export, told = export_of(source)
+        assert (told.removed_bodies, told.redacted_lines) == (4, 1)
         imported(store, export)
         found = verify_store(store, against=sealed(source), limit=9)
         assert found.differences == ()
