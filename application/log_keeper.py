@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from ..domain.checks import check_moment, check_type
+from .errors import InputError
 from .log_reader import LogReader
 from .progress import OnProgress, Rebuilding, silent
 
@@ -66,8 +67,13 @@ class LogKeeper(LogReader):
         return await self._runtime.in_store(rebuild, self._runtime.batches, tell)
 
     async def prunable(self, before: datetime) -> "list[Prunable]":
-        """The batches that were done before a moment, and whose bodies were not pruned since."""
+        """The batches that were done before a moment, and whose bodies were not pruned since.
+
+        Raises `InputError` for a moment that is still to come, which would take every batch.
+        """
         check_moment("before", before)
+        if before > self._runtime.stamp().at:
+            raise InputError(f"before is {before}, which is still to come; give a moment until now")
         from .pruning import prunable  # noqa: PLC0415 (start-up time)
 
         return await self._runtime.in_store(prunable, self._runtime.batches, before)

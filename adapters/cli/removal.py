@@ -25,7 +25,7 @@ async def prune_batches(
         )
     if not keep and export is not None:
         raise InputError("--export keeps what is removed, and --no-export does not; leave one out")
-    before = parse_moment(older_than, datetime.now(UTC), "--older-than")
+    before = _parse_age(older_than)
     if export is not None:
         _check_export(export, place)
     async with log_as_it_is(place, read_only=False) as log:
@@ -39,6 +39,18 @@ async def prune_batches(
         kept = "" if digest is None else f"; export: {clean(str(export))}, SHA-256 {digest}"
         print(f"pruned; batches: {len(old):,}{kept}")
     return ExitStatus.OK
+
+
+def _parse_age(older_than: str) -> datetime:
+    """The moment before which a batch is old. Raises `InputError`, also for one still to come."""
+    now = datetime.now(UTC)
+    before = parse_moment(older_than, now, "--older-than")
+    if before > now:
+        raise InputError(
+            f"--older-than {older_than!r} is in the future; write how old, as 90d, or a moment "
+            "in the past"
+        )
+    return before
 
 
 def _check_export(path: Path, place: Place) -> None:

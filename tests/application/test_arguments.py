@@ -322,6 +322,17 @@ async def test_a_provider_in_a_time_without_a_zone() -> None:
     assert provider.count("create") == 1
 
 
+async def test_pruning_what_is_not_yet_old(lab: Lab) -> None:
+    """A moment that is still to come is a mistake: it would take every batch that is done."""
+    service, second = lab.service(), timedelta(seconds=1)
+    batch_id = await finished(lab, service)
+    await lab.clock.sleep(1)
+    with pytest.raises(InputError, match=r"^before is .+, which is still to come"):
+        await service.prunable(lab.clock.now() + second)
+    (old,) = await service.prunable(lab.clock.now())
+    assert old.batch_id == batch_id
+
+
 @pytest.mark.parametrize("limit", [-1, "10", 1.5, None, True])
 async def test_a_wrong_limit(lab: Lab, limit: Any) -> None:
     """A list without an end is nothing that anybody asked for."""

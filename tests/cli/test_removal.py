@@ -126,6 +126,10 @@ def test_redact(cli: Cli, database: str) -> None:
     ("arguments", "words"),
     [
         (("prune", "--older-than", "90d"), "write --export LOG.jsonl to keep what is removed, or"),
+        (
+            ("prune", "--older-than", "2999-01-01", "--no-export"),
+            "--older-than '2999-01-01' is in the future; write how old, as 90d, or a moment",
+        ),
         ((*OLD, "--export", "x.jsonl", "--no-export"), "and --no-export does not; leave one out"),
         (("prune", "--older-than", "long", "--no-export"), "--older-than 'long' is no moment"),
         ((*OLD, "--export", "no/x.jsonl"), "the output directory no does not exist"),
