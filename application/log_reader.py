@@ -104,6 +104,13 @@ class LogReader:
         check_outcomes(only)
         return result_lines(self._runtime, batch_id, only)
 
+    async def redacted_requests(self, batch_id: UUID) -> int:
+        """How many requests of a batch were redacted; their outcomes and costs are as they were."""
+        return len(await self._runtime.in_store(self._redacted, batch_id))
+
+    def _redacted(self, batch_id: UUID) -> set[str]:
+        return self._runtime.batches.redacted_requests(checked_id(batch_id))
+
     async def request_history(self, batch_id: UUID, custom_id: str) -> list["RequestLife"]:
         """One request in a batch, in the batches that it retries, and in its retries.
 

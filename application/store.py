@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from copy import deepcopy
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
@@ -380,13 +381,23 @@ class Batches(Application[UUID]):
 
     def last_report(self, batch_id: UUID) -> StatusReport | None:
         """The last report of the provider, with every error; the state keeps a few only."""
+        newest = self._newest_first(batch_id)
+        return next((event.report for event in newest if isinstance(event, _REPORTING)), None)
+
+    def redacted_requests(self, batch_id: UUID) -> set[str]:
+        """The custom_ids of the requests that were redacted; reads back to the first redaction."""
+        redacted = (
+            event.custom_id
+            for event in self._newest_first(batch_id)
+            if isinstance(event, events.RequestRedacted)
+        )
+        return set(islice(redacted, self.get(batch_id).redactions))
+
+    def _newest_first(self, batch_id: UUID) -> Iterator[DomainEventProtocol[UUID]]:
         last = None
         while page := list(self.events.get(batch_id, lte=last, desc=True, limit=_NEWEST_EVENTS)):
-            for event in page:
-                if isinstance(event, _REPORTING):
-                    return event.report
+            yield from page
             last = page[-1].originator_version - 1
-        return None
 
     def input_lines(self, batch_id: UUID) -> Iterator[bytes]:
         """The input of a batch exactly as it is sent, in pieces of about a megabyte.

@@ -84,9 +84,10 @@ async def run_batch(
             summary, failed = await _waited(trail, batch_id, on_progress)
         if output is not None or not as_json:
             await write_lines(trail.result_lines(batch_id), target)
+        redacted = await trail.redacted_requests(batch_id)
     if as_json:
         print(json_text(summary_data(summary)))
-    sum_up(summary, output)
+    sum_up(summary, output, redacted=redacted)
     if failed is not None:
         raise failed
     return exit_status(summary)
@@ -208,9 +209,10 @@ async def collect_batch(batch: str, place: Place, *, as_is: bool, as_json: bool)
         with showing_progress() as on_progress:
             collect = trail.collect_again if summary.results_collected else trail.collect
             summary = await collect(batch_id, on_progress, as_is=as_is)
+        redacted = await trail.redacted_requests(batch_id)
     if as_json:
         print(json_text(summary_data(summary)))
-    sum_up(summary, None)
+    sum_up(summary, None, redacted=redacted)
     return exit_status(summary)
 
 

@@ -35,8 +35,9 @@ async def write_batch_results(
             await write_lines(log.result_lines(summary.id, only=wanted), output)
         else:
             await write_table(log.completions(summary.id), output, format_, only=wanted)
+        redacted = await log.redacted_requests(summary.id)
     if output is not None:
-        sum_up(summary, output)
+        sum_up(summary, output, redacted=redacted)
     return exit_status(summary)
 
 

@@ -12,10 +12,14 @@ from .text import say
 _SHOWN_ERRORS = 10
 
 
-def sum_up(summary: BatchSummary, output: Path | None) -> None:
-    """What came of a batch, on standard error."""
+def sum_up(summary: BatchSummary, output: Path | None, *, redacted: int) -> None:
+    """What came of a batch, on standard error.
+
+    `redacted` counts the requests whose answers are in no results file any more.
+    """
+    gone = f"; {redacted:,} redacted" if redacted else ""
     target = "" if output is None else f" -> {output}"
-    say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{target}")
+    say(f"batch {summary.id} {summary.status.value}: {outcomes_text(summary)}{gone}{target}")
     say(f"tokens: {tokens_text(summary.totals.usage)}")
     say(f"cost: {cost_text(summary.totals)}")
     if summary.totals.skipped_lines:

@@ -116,6 +116,7 @@ async def test_collected_again_after_a_redaction(lab: Lab) -> None:
     log = await lab.log(later, batch_id)
     reasons = [event.reason for event in log if isinstance(event, RequestRedacted)]
     assert reasons == ["asked for", "asked for"]
+    assert await later.redacted_requests(batch_id) == 1
     assert (await later.verify()).differences == ()
 
 

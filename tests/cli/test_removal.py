@@ -122,6 +122,18 @@ def test_redact(cli: Cli, database: str) -> None:
     assert ids[1] in json.dumps(cli("history", batch, ids[1], "--json").jsonl)
 
 
+def test_a_summary_of_what_was_redacted(cli: Cli) -> None:
+    """Its success was one, and its answer is not in the file: the summary says both."""
+    batch, ids = finished(cli)
+    assert cli("redact", batch, ids[1]).status == 0
+    said = f"batchtrail: batch {batch} ended: 3 succeeded; 1 redacted -> out.jsonl\n"
+    for command in (("run", "in.jsonl"), ("results", batch)):
+        again = cli(*command, "-o", "out.jsonl")
+        assert (again.status, again.err.count(said)) == (0, 1), again.err
+    assert cli("redact", batch, ids[0]).status == 0
+    assert ": 3 succeeded; 2 redacted\n" in cli("run", "in.jsonl", "--json").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
