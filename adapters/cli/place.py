@@ -10,7 +10,7 @@ from attrs import frozen
 from ... import bootstrap
 from ...application.errors import InputError
 from ...application.log_reader import LogReader
-from ...settings import Settings, is_postgresql, sqlite_path
+from ...settings import DEFAULT_DATABASE, Settings, is_in_memory, is_postgresql, sqlite_path
 from .logs import warnings_to_stderr
 
 if TYPE_CHECKING:
@@ -28,8 +28,17 @@ class Place:
     base_url: str | None = None
 
     def settings(self) -> Settings:
-        """The settings, with these before all others."""
-        return Settings.load(database=self.database, base_url=self.base_url)
+        """The settings, with these before all others.
+
+        Raises `InputError` as `Settings.load` does, and for a database of this command alone.
+        """
+        settings = Settings.load(database=self.database, base_url=self.base_url)
+        if is_in_memory(settings.database):
+            raise InputError(
+                "a database in memory ends with the command, and the next one would pay again; "
+                f"write {DEFAULT_DATABASE} for a file"
+            )
+        return settings
 
     def taken(self) -> dict[Path, str]:
         """The files that hold the log, and what to call them."""

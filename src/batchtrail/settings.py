@@ -308,6 +308,11 @@ def sqlite_path(url: str) -> Path | str:
             f"write {DEFAULT_DATABASE} for a file in this directory, four slashes for a full path, "
             "or postgresql://HOST/DATABASE"
         )
+    if "?" in rest:
+        raise InputError(
+            "the database URL has a ?, and SQLite's takes no options; leave them out, or name a "
+            "file without a ?"
+        )
     path = rest.removeprefix("/")
     if not rest.startswith("/") or not path:
         raise InputError(
@@ -315,6 +320,11 @@ def sqlite_path(url: str) -> Path | str:
             f"for example {DEFAULT_DATABASE}"
         )
     return _MEMORY if path == _MEMORY else Path(path)
+
+
+def is_in_memory(url: str) -> bool:
+    """Whether a database URL names one that ends with its process. Raises as `sqlite_path`."""
+    return not is_postgresql(url) and sqlite_path(url) == _MEMORY
 
 
 def _shown_database(url: str) -> str:

@@ -68,6 +68,8 @@ def test_output_is_the_database(cli: Cli, emulator: Emulator, output: str) -> No
         ("sqlite:///", "names no file; write three slashes"),
         ("mysql://me:hidden@host/db", "the database URL is not understood; write sqlite:///"),
         ("postgresql:/me:hidden@host/db", "or postgresql://HOST/DATABASE"),
+        ("sqlite:///batchtrail.db?mode=ro", "the database URL has a ?, and SQLite's takes no opt"),
+        ("sqlite:///:memory:", "a database in memory ends with the command, and the next"),
     ],
 )
 def test_database(cli: Cli, emulator: Emulator, url: str, words: str) -> None:
@@ -85,6 +87,15 @@ def test_database(cli: Cli, emulator: Emulator, url: str, words: str) -> None:
     assert "hidden" not in text
     assert emulator.received() == {}
     assert contents(cli.home) == before
+
+
+@pytest.mark.parametrize("line", ["worker --until-idle", "submit in.jsonl", "estimate in.jsonl"])
+def test_a_database_in_memory(cli: Cli, emulator: Emulator, line: str) -> None:
+    """No command has one: each would begin its own, and pay again."""
+    cli.write()
+    told = sentence(cli(*line.split(), BATCHTRAIL_DB="sqlite:///:memory:"))
+    assert told.endswith("would pay again; write sqlite:///batchtrail.db for a file")
+    assert emulator.received() == {}
 
 
 def contents(directory: Path) -> dict[Path, bytes]:

@@ -229,6 +229,7 @@ async def test_a_database_that_is_no_url() -> None:
         "hidden",
         "sqlite://ada:hidden@db",
         "sqlite:/hidden",
+        "sqlite:///trail.db?key=hidden",
     ],
 )
 async def test_a_database_url_that_is_not_understood(url: str) -> None:
