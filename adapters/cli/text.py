@@ -1,13 +1,18 @@
 """Texts for people: sentences of ours, sizes, durations, and foreign words made harmless."""
 
+import codecs
 import json
 import sys
 from datetime import datetime
+from io import TextIOWrapper
+from typing import TextIO
 
 _MINUTE = 60
 _HOUR = 3_600
 _DAY = 86_400
 _KILO = 1_000
+_ESCAPES = "batchtrail.escapes"
+"""What Python calls our way with characters that an encoding lacks."""
 
 
 def clean(text: str) -> str:
@@ -25,6 +30,23 @@ def escaped(text: str, *, keeps: str = "") -> str:
     return "".join(
         char if char.isprintable() or char in keeps else json.dumps(char)[1:-1] for char in text
     )
+
+
+def escape_unencodable(*streams: TextIO) -> None:
+    """Let streams carry every character: one that their encoding lacks, as an escape.
+
+    That of JSON, which so stays JSON, and can be read elsewhere as well.
+    """
+    codecs.register_error(_ESCAPES, _escape_unencodable)
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors=_ESCAPES)
+
+
+def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def sentence(text: str) -> str:

@@ -1,5 +1,6 @@
 """In a terminal: a bar on standard error; piped, there is no escape code at all."""
 
+import json
 import os
 import pty
 import re
@@ -13,11 +14,27 @@ from typing import Any
 
 import pytest
 from attrs import Factory, define
-from tests.cli.conftest import PATIENCE, Cli, Emulator, Result, custom_ids, finish
+from tests.cli.conftest import PATIENCE, Cli, Emulator, Result, custom_ids, finish, sentence
 from tests.laboratory.commands import COMMAND
 from tests.laboratory.forks import Fork
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1:strict"])
+def test_an_encoding_that_cannot_carry_everything(cli: Cli, encoding: str) -> None:
+    """What it lacks is written as JSON writes it in ASCII: nobody loses an id that was paid for."""
+    why, environment = "f\u00fcr Gr\u00f6\u00dfe \u20ac \U0001f600", {"PYTHONIOENCODING": encoding}
+    cli.write(change={1: {"input": why}})
+    done = cli.cold("submit", "in.jsonl", "--json", "--why", why, **environment)
+    assert done.status == 0, done.err
+    shown = done.stdout.decode(encoding.partition(":")[0])
+    assert json.loads(shown)["description"] == why
+    assert "\\u20ac \\ud83d\\ude00" in shown
+    missing = sentence(cli.cold("run", "\U0001f600.jsonl", **environment))
+    assert missing.startswith("\\ud83d\\ude00.jsonl does not exist")
+    results = cli.cold("run", "in.jsonl", **environment)
+    assert results.stdout == cli("run", "in.jsonl").stdout
 
 
 @define
