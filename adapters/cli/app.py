@@ -17,6 +17,8 @@ from .text import escape_unencodable
 _MOST_LISTED = 1_000_000_000
 """Far beyond any list, and within what a database takes for a number."""
 
+_STANDARD_OUTPUT = set(map(Path, ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")))
+
 _HELP = """Run large sets of LLM requests through the OpenAI Batch API, from an event log.
 
 Give a JSONL file of requests to `run`: it submits one batch, waits for it and writes one result
@@ -79,8 +81,12 @@ def app() -> None:
 
 
 def _file(output: Path | None) -> Path | None:
-    """The output file; a dash stands for standard output, as everywhere."""
-    return None if output == Path("-") else output
+    """The output file, None for standard output.
+
+    As a file it could not be replaced: a pipe has no directory, and what it was appended to would
+    be gone.
+    """
+    return None if output in _STANDARD_OUTPUT else output
 
 
 def _run(work: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:

@@ -291,6 +291,20 @@ def test_new_results_onto_a_full_disk(cli: Cli, emulator: Emulator) -> None:
     assert emulator.applied("create") == 2
 
 
+@pytest.mark.parametrize("output", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_names_of_standard_output(cli: Cli, output: str) -> None:
+    """It is added to what a file has, and goes into a pipe, under any of its names."""
+    path = cli.write()
+    piped = cli.shell("run", path, "-o", output, redirect="| cat")
+    assert (piped.status, len(piped.jsonl)) == (0, 3), piped.err
+    batch = cli.batches()[0]["id"]
+    (cli.home / "kept").write_text("header\n")
+    assert cli.shell("results", batch, "-o", output, redirect=">> kept").status == 0
+    assert (cli.home / "kept").read_bytes() == b"header\n" + piped.stdout
+    assert cli.shell("export", "-o", output, redirect=">> kept").status == 0
+    assert (cli.home / "kept").read_bytes().startswith(b"header\n" + piped.stdout + b"{")
+
+
 def test_status_onto_a_full_disk(cli: Cli) -> None:
     """A list that cannot be written ends with a documented exit status."""
     assert cli("submit", cli.write()).status == 0
