@@ -73,7 +73,10 @@ async def show_status(what: Looked, place: Place, *, as_json: bool) -> ExitStatu
 async def _show_batches(what: Looked, place: Place, at: At | None, *, as_json: bool) -> ExitStatus:
     try:
         async with _refreshed_log(what, place) as log:
-            _show_list(await _listed(log, what, at), as_json=as_json)
+            shown, there_are_more = await _listed(log, what, at)
+            _show_list(shown, as_json=as_json)
+            if there_are_more:
+                say("more batches are not listed; --limit N lists N of them")
     except NoDatabaseError as error:
         if not as_json:
             say(f"no batches yet: {error}")
@@ -114,12 +117,14 @@ async def _say_as_of(log: LogReader, seen: BatchSummary) -> None:
     say(f"as of event {seen.version:,} of {newest:,}, recorded at {last}")
 
 
-async def _listed(log: LogReader, what: Looked, at: At | None) -> list[BatchSummary]:
-    """The newest batches, or those that were the newest."""
-    if isinstance(at, datetime):
-        there = await log.batches(limit=what.limit, until=at)
-        return [await log.replay(summary.id, at=at) for summary in there]
-    return await log.batches(limit=what.limit)
+async def _listed(log: LogReader, what: Looked, at: At | None) -> tuple[list[BatchSummary], bool]:
+    """The newest batches, or those that were the newest, and whether there are more."""
+    until = at if isinstance(at, datetime) else None
+    there = await log.batches(limit=what.limit + 1, until=until)
+    shown = there[: what.limit]
+    if until is not None:
+        shown = [await log.replay(summary.id, at=until) for summary in shown]
+    return shown, len(there) > len(shown)
 
 
 def _show_list(summaries: Sequence[BatchSummary], *, as_json: bool) -> None:

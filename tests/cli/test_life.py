@@ -291,6 +291,18 @@ def test_new_results_onto_a_full_disk(cli: Cli, emulator: Emulator) -> None:
     assert emulator.applied("create") == 2
 
 
+def test_a_list_that_is_not_whole(cli: Cli) -> None:
+    """It says that there are more, now or then, and the option that shows them."""
+    for _ in range(3):
+        assert cli("submit", cli.write(1)).status == 0
+    for options in ([], ["--json"], ["--at", "0s"], ["--refresh"]):
+        some = cli("status", "--limit", "2", *options)
+        assert len(some.out.splitlines()) == 2
+        assert some.err == "batchtrail: more batches are not listed; --limit N lists N of them\n"
+        whole = cli("status", "--limit", "3", *options)
+        assert (len(whole.out.splitlines()), whole.err) == (3, "")
+
+
 @pytest.mark.parametrize("output", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_names_of_standard_output(cli: Cli, output: str) -> None:
     """It is added to what a file has, and goes into a pipe, under any of its names."""
