@@ -36,12 +36,17 @@ class SubmitOptions:
     max_cost: str | None = None
 
     def labels(self) -> dict[str, str]:
-        """The metadata as a mapping. Raises `InputError` for one that is no KEY=VALUE."""
-        labels = {}
+        """The metadata as a mapping.
+
+        Raises `InputError` for one that is no KEY=VALUE, and for a key that has two values.
+        """
+        labels = dict[str, str]()
         for label in self.metadata:
             key, separator, value = label.partition("=")
             if not separator or not key:
                 raise InputError(f"--metadata {label!r} is no label; write KEY=VALUE")
+            if key in labels:
+                raise InputError(f"--metadata has {key!r} more than once; give each key one value")
             labels[key] = value
         return labels
 

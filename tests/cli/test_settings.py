@@ -158,6 +158,15 @@ def test_metadata(cli: Cli, emulator: Emulator, label: str) -> None:
     assert recorded(cli.home / "batchtrail.db") == 0
 
 
+def test_a_label_with_two_values(cli: Cli, emulator: Emulator) -> None:
+    """Neither of them may be lost without a word."""
+    cli.write()
+    text = sentence(cli("submit", "in.jsonl", "--metadata", "a=1", "--metadata", "a=2"))
+    assert text == "--metadata has 'a' more than once; give each key one value"
+    assert emulator.received() == {}
+    assert recorded(cli.home / "batchtrail.db") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
