@@ -19,6 +19,8 @@ _PIECE_BYTES = 1 << 20
 """A line that goes on behind its block is read by so much, in case that it has no end."""
 
 _BOM = b"\xef\xbb\xbf"
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
+"""How files of gzip, zstd and zip begin."""
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -129,6 +131,8 @@ def parse_request_line(number: int, raw: bytes) -> RequestLine:
 
 def _refusal(number: int, raw: bytes) -> RequestRefusedError:
     """Find out what the typed decoder did not like."""
+    if raw.startswith(_COMPRESSED):
+        return RequestRefusedError("is compressed; unpack the file first", line=number)
     try:
         raw.decode()
         line = _decode_anything(raw)

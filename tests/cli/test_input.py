@@ -94,6 +94,13 @@ def test_bad_second_line(cli: Cli, emulator: Emulator, bad: bytes, where: str, w
     assert words in text
 
 
+@pytest.mark.parametrize("first", [b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"])
+def test_a_compressed_file(cli: Cli, emulator: Emulator, first: bytes) -> None:
+    """It is told from a text in another encoding."""
+    text = refused(cli, emulator, first)
+    assert text == "bad.jsonl: line 1: is compressed; unpack the file first"
+
+
 @pytest.mark.parametrize(
     ("bad", "field", "words"),
     [
