@@ -105,10 +105,15 @@ class NotCollectedError(DomainError):
 
 
 class NothingToCollectError(DomainError):
-    """No request of the batch is without its result line, or the provider has no more of them."""
+    """No request of the batch is without its result line, or the provider has no more of them.
 
-    def __init__(self, batch_id: UUID, why: str = "every request has its result line") -> None:
-        super().__init__(f"there is nothing more to collect of batch {batch_id}: {why}")
+    `is_complete` in the first case: nothing is wrong then.
+    """
+
+    def __init__(self, batch_id: UUID, why: str | None = None) -> None:
+        self.is_complete = why is None
+        because = why or "every request has its result line"
+        super().__init__(f"there is nothing more to collect of batch {batch_id}: {because}")
 
 
 class NothingToRetryError(DomainError):

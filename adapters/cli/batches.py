@@ -12,6 +12,7 @@ from ...application.errors import HandlerError, InputError
 from ...application.progress import OnProgress
 from ...application.service import BatchService
 from ...application.views import BatchSummary
+from ...domain.errors import NothingToCollectError
 from ...domain.status import BatchStatus
 from .costs import parse_max_cost
 from .exits import ExitStatus
@@ -212,13 +213,27 @@ async def collect_batch(batch: str, place: Place, *, as_is: bool, as_json: bool)
         batch_id = await trail.find(batch)
         summary = await trail.refresh(batch_id)
         with showing_progress() as on_progress:
-            collect = trail.collect_again if summary.results_collected else trail.collect
-            summary = await collect(batch_id, on_progress, as_is=as_is)
+            summary = await _collected(trail, summary, on_progress, as_is=as_is)
         redacted = await trail.redacted_requests(batch_id)
     if as_json:
         print(json_text(summary_data(summary)))
     sum_up(summary, None, redacted=redacted)
     return exit_status(summary)
+
+
+async def _collected(
+    trail: BatchService, summary: BatchSummary, on_progress: OnProgress, *, as_is: bool
+) -> BatchSummary:
+    """The batch with all that there is; one that had it before, as after a worker, is good."""
+    if not summary.results_collected:
+        return await trail.collect(summary.id, on_progress, as_is=as_is)
+    try:
+        return await trail.collect_again(summary.id, on_progress, as_is=as_is)
+    except NothingToCollectError as error:
+        if not error.is_complete:
+            raise
+        say(str(error))
+        return summary
 
 
 async def cancel_batch(batch: str, place: Place, *, as_json: bool) -> ExitStatus:

@@ -94,6 +94,19 @@ def test_collect(cli: Cli, emulator: Emulator) -> None:
     assert cli("collect", batch, "--as-is").status == 3
 
 
+@pytest.mark.parametrize(
+    ("change", "status"), [({}, 0), ({1: {"user": "emulator:400:too_long"}}, 3)]
+)
+def test_collected_by_a_worker_before(cli: Cli, change: dict[int, Any], status: int) -> None:
+    """A script that collects once more goes on: nothing is wrong with what is there."""
+    batch = cli("submit", cli.write(2, change=change)).out.strip()
+    assert cli("worker", "--until-idle").status == 0
+    again = cli("collect", batch, "--json")
+    assert (again.status, again.json["results_collected"]) == (status, True)
+    told = f"nothing more to collect of batch {batch}: every request has its result line"
+    assert again.err.startswith(f"batchtrail: there is {told}\nbatchtrail: batch {batch} ended: ")
+
+
 def _delete(emulator: Emulator, file_id: str) -> None:
     call = Request(  # noqa: S310 (our own loopback server)
         f"{emulator.base_url}/files/{file_id}",
