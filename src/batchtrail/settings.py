@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -114,7 +115,7 @@ class Settings:
         """The settings that the options, the environment and the `.env` file make together.
 
         Raises `InputError` naming the setting that is malformed, or a name that looks like one of
-        ours and is none.
+        ours and is none, or the line of the file that cannot be read.
         """
         path = env_file or Path(".env")
         environment = os.environ if environ is None else environ
@@ -181,9 +182,24 @@ def _env_file(path: Path) -> dict[str, str]:
     from dotenv import dotenv_values  # noqa: PLC0415 (start-up time)
 
     try:
-        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+    _check_env_lines(path, text)
+    values = dotenv_values(stream=StringIO(text))
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_env_lines(path: Path, text: str) -> None:
+    """Refuse a line that the reader of the file would skip; what it holds may be a key."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 (start-up time)
+
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            skipped = binding.original
+            blank = skipped.string.removesuffix(skipped.string.lstrip())
+            number = skipped.line + blank.count("\n")
+            raise InputError(f"{path}: line {number} is no NAME=VALUE; mend it, or begin it with #")
 
 
 def _path(text: str | None) -> Path | None:

@@ -246,10 +246,12 @@ def test_precedence(
 
 
 def test_env_file_without_sense(cli: Cli) -> None:
-    """A .env file that is not UTF-8 is named."""
+    """A .env file that is not UTF-8, or has a line that is no setting, is named."""
     cli.write()
     (cli.home / ".env").write_bytes(b"OPENAI_API_KEY=\xff\n")
     assert sentence(cli("run", "in.jsonl")).startswith(".env cannot be read: ")
+    (cli.home / ".env").write_bytes(b"OPENAI_API_KEY=k\nOPENAI_BASE_URL http://host/v1\n")
+    assert sentence(cli("run", "in.jsonl")).startswith(".env: line 2 is no NAME=VALUE; mend it")
 
 
 def test_database_is_private(cli: Cli) -> None:

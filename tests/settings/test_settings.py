@@ -73,6 +73,26 @@ def test_a_misspelt_name(name: str, words: str, place: str, tmp_path: Path) -> N
     assert str(refused.value) == f"{name} is no setting{words}"
 
 
+@pytest.mark.parametrize(
+    ("lines", "number"),
+    [
+        ("OPENAI_BASE_URL http://hidden\n", 1),
+        ("OPENAI_API_KEY=a\r\n\r\n# of ours\r\n\r\n  is hidden\r\n", 5),
+        ("A='several\nlines'\nis hidden\nis it", 3),
+    ],
+)
+def test_a_line_that_is_no_setting(
+    lines: str, number: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Is refused by its number: what was meant would not hold, and it may be a key."""
+    file = tmp_path / ".env"
+    file.write_bytes(lines.encode())
+    with pytest.raises(InputError) as refused:
+        Settings.load(environ={}, env_file=file)
+    told = f"{file}: line {number} is no NAME=VALUE; mend it, or begin it with #"
+    assert (str(refused.value), caplog.messages) == (told, [])
+
+
 def test_other_names() -> None:
     """Nor is one refused that is read elsewhere, says nothing, or that Kubernetes sets."""
     environ = {
