@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib import import_module
 
-from ..application.errors import HandlerNotAllowedError, HandlerUnavailableError
+from ..application.errors import HandlerNotAllowedError, HandlerUnavailableError, problem_text
 
 
 class ImportedHandlers:
@@ -35,7 +35,6 @@ class ImportedHandlers:
             raise
         except BaseException as error:  # a module may leave at its import, or panic
             raise HandlerUnavailableError(
-                f"the completion handler {reference} cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"the completion handler {reference} cannot be imported: {problem_text(error)}"
             ) from error
         return found

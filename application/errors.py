@@ -44,10 +44,18 @@ _LONGEST_PROBLEM = 2_000
 def problem_text(error: BaseException) -> str:
     """What went wrong, as a text that can be stored: an error of ours speaks for itself."""
     ours = isinstance(error, BatchtrailError)
-    text = str(error) if ours else f"{type(error).__name__}: {error}"
+    text = str(error) if ours else f"{type(error).__name__}: {_words_of(error)}"
     if len(text) > _LONGEST_PROBLEM:
         text = f"{text[:_LONGEST_PROBLEM]}…"
     return storable(text)
+
+
+def _words_of(error: BaseException) -> str:
+    """What an error says; one of users' code may fail even at that."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001
+        return f"(its text cannot be told: {type(another).__name__})"
 
 
 def is_of_account(error: Exception) -> bool:

@@ -25,9 +25,10 @@ from .errors import (
     HandlerNotAllowedError,
     HandlerUnavailableError,
     InputError,
+    problem_text,
 )
 from .ports import CompletionHandlers
-from .runtime import Runtime, raised_by
+from .runtime import Runtime, raised_apart
 from .views import BatchSummary
 
 ON_COMPLETION = "on_batch_completion"
@@ -78,7 +79,9 @@ class HandlerFlow:
         The class is looked at, not made. What may not be imported here may be had elsewhere.
         """
         try:
-            _check_methods(reference, self._handlers.load(reference))
+            found = self._handlers.load(reference)
+            if not (isinstance(found, type) and _may_make_methods(found)):
+                _check_methods(reference, found)
         except HandlerNotAllowedError:
             return
         except HandlerUnavailableError as error:
@@ -95,12 +98,11 @@ class HandlerFlow:
         handler = _made(reference, self._handlers.load(reference))
         _check_methods(reference, handler)
         summary = BatchSummary.of(batch)
-        for method in _methods(handler, summary):
+        for name, method in _methods(handler, summary):
             raised = await self._call(method, summary)
             if raised is not None:
-                name = f"{reference}.{method.__name__}"
                 raise HandlerFailedError(
-                    f"the completion handler {name} raised {type(raised).__name__}: {raised}"
+                    f"the completion handler {reference}.{name} raised {problem_text(raised)}"
                 ) from raised
         return await self._runtime.command(
             batch.id, lambda batch, stamp: batch.record_handler_dispatched(stamp=stamp)
@@ -112,7 +114,7 @@ class HandlerFlow:
         """What a method raised, whatever it is; None when it ran to its end."""
         pages = completion_pages(self._runtime, summary.id)
         if inspect.iscoroutinefunction(method):
-            return await raised_by(method(summary, _each(pages)))
+            return await raised_apart(method(summary, _each(pages)))
         completions = _each_blocking(pages, asyncio.get_running_loop())
         return await _raised_on_own_thread(lambda: _check_ran(method(summary, completions)))
 
@@ -137,8 +139,14 @@ def _made(reference: str, found: object) -> object:
         raise
     except BaseException as error:
         raise HandlerUnavailableError(
-            f"the completion handler {reference} cannot be made: {type(error).__name__}: {error}"
+            f"the completion handler {reference} cannot be made: {problem_text(error)}"
         ) from error
+
+
+def _may_make_methods(found: type) -> bool:
+    """Whether the methods of a class may be there only once it is made."""
+    own = {name for each in found.__mro__[:-1] for name in vars(each)}
+    return not own.isdisjoint(("__init__", "__getattr__", "__getattribute__"))
 
 
 def _check_methods(reference: str, handler: object) -> None:
@@ -150,11 +158,11 @@ def _check_methods(reference: str, handler: object) -> None:
         )
 
 
-def _methods(handler: object, summary: BatchSummary) -> list[Callable[..., Any]]:
-    """The methods of a handler that this end of a batch calls, in their order."""
+def _methods(handler: object, summary: BatchSummary) -> list[tuple[str, Callable[..., Any]]]:
+    """The methods of a handler that this end of a batch calls, in their order, by their names."""
     end = ON_SUCCESS if summary.status is BatchStatus.ENDED else ON_FAILURE
-    methods = [getattr(handler, name, None) for name in (ON_COMPLETION, end)]
-    return [method for method in methods if method is not None]
+    methods = [(name, getattr(handler, name, None)) for name in (ON_COMPLETION, end)]
+    return [(name, method) for name, method in methods if method is not None]
 
 
 async def _each(pages: AsyncIterator[list[Completion]]) -> AsyncIterator[Completion]:

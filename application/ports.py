@@ -15,7 +15,8 @@ def _known(moment: datetime | None) -> datetime | None:
 
     It comes behind a call that is paid for, so it is taken for unknown, and is no error.
     """
-    return None if moment is None or moment.utcoffset() is None else moment
+    is_known = isinstance(moment, datetime) and moment.utcoffset() is not None
+    return moment if is_known else None
 
 
 @frozen

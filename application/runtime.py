@@ -50,16 +50,41 @@ async def raised_by(work: Awaitable[object]) -> BaseException | None:
     """Do something and give what it raised, whatever that is; None when it came to its end.
 
     Only what breaks us off together with it goes on its way: a cancellation that was asked for,
-    and an interrupt. A GeneratorExit that is given back is the work's own, for whoever closes this
-    coroutine raises another one in its caller.
+    and an interrupt.
+    """
+    return _given(await _raised(work))
+
+
+async def raised_apart(work: Awaitable[object]) -> BaseException | None:
+    """The same in a task of its own: who cancels the current task there, cancels only that."""
+    task = asyncio.ensure_future(_raised(work))
+    try:
+        return _given(await task)
+    except asyncio.CancelledError as error:
+        if _is_cancelled(error):
+            raise
+        return error
+
+
+async def _raised(work: Awaitable[object]) -> BaseException | None:
+    """What is raised; an interrupt as well, which would leave a task by way of the loop.
+
+    A GeneratorExit that is given back is the work's own, for whoever closes this coroutine raises
+    another one in its caller.
     """
     try:
         await work
     except BaseException as raised:
-        if isinstance(raised, KeyboardInterrupt) or _is_cancelled(raised):
+        if _is_cancelled(raised):
             raise
         return raised
     return None
+
+
+def _given(raised: BaseException | None) -> BaseException | None:
+    if isinstance(raised, KeyboardInterrupt):
+        raise raised
+    return raised
 
 
 def _is_cancelled(error: BaseException) -> bool:

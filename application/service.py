@@ -385,7 +385,8 @@ class BatchService(LogKeeper):
         sake (HTTP 408, 429, 5xx); `only` takes every request with one of these outcomes instead.
         The same retry continues the batch that it made before, unless `new` asks for another.
         Returns the new batch's id; both batches name each other in their history. `max_cost` is
-        that of `submit`. Refused without `new` while the provider shows the batch as at work again.
+        that of `submit`. Refused without `new` while the provider shows the batch as at work
+        again, and it may answer what had no result.
 
         Raises `NotCollectedError` while requests may still get their result,
         `NothingToRetryError`, and what `submit` raises.
@@ -395,10 +396,11 @@ class BatchService(LogKeeper):
             check_outcomes(only)
         parent = await self._runtime.load(batch_id)
         self._lifecycle.check_provider(parent)
-        if parent.end_taken_back and not new:
+        if parent.end_taken_back and parent.rest and not new:
             raise InputError(
                 f"batch {batch_id} was at work again when it was looked at last, and may still "
-                f"answer: `cancel {batch_id}`, and `collect {batch_id}` once it is over"
+                f"answer: `cancel {batch_id}`, and `collect {batch_id}` once it is over; --new "
+                "does not wait for it"
             )
         requests = requests_to_retry(self._runtime, parent, only)
         async with checked_input(requests, self._provider.limits, self._runtime) as checked:

@@ -584,11 +584,11 @@ class Batch(Aggregate):
         The status stays what it was; a repeat is nothing, and so is anything after the results
         were collected, unless it answers a call that changed something (`after_call`). A batch
         that was given up takes any end that the provider reports, and so does one whose end was
-        taken back. A file that was named once is not forgotten.
+        taken back. Files that were named once are not forgotten for a report that names none.
         """
         if not self.status.is_terminal or provider_batch_id != self.provider_batch_id:
             return
-        if self.report is not None:
+        if self.report is not None and (report.names_no_file or not report.status.is_terminal):
             report = report.with_files_of(self.report)  # nobody may name them again
         takes_back = not report.status.is_terminal and not self.given_up
         is_news = report.in_brief() != self.report and not self.results_collected

@@ -23,7 +23,7 @@ async def export_log(batches: Sequence[str], output: Path | None, place: Place) 
     else:
         check_export_path(output, place.taken())
     async with log_as_it_is(place, read_only=True) as log:
-        with whole_file(output, private=True) as file:
+        with whole_file(output, export=True) as file:
             exported = await log.export_log(file, batches)
     if exported.removed_bodies:
         removed = f"{exported.removed_bodies:,}"

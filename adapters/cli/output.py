@@ -58,7 +58,11 @@ def check_export_path(path: Path, taken: Mapping[Path, str]) -> None:
     """
     check_output_path(path, taken)
     if path.is_file():
-        raise InputError(f"{path} is there already and may hold what was pruned; name a new file")
+        raise _is_there_already(path)
+
+
+def _is_there_already(path: Path) -> InputError:
+    return InputError(f"{path} is there already and may hold what was pruned; name a new file")
 
 
 def _check_place(path: Path, taken: Mapping[Path, str]) -> None:
@@ -136,10 +140,10 @@ async def write_table(
 
 
 @contextmanager
-def whole_file(path: Path | None, *, private: bool = False) -> Iterator[BinaryIO]:
+def whole_file(path: Path | None, *, export: bool = False) -> Iterator[BinaryIO]:
     """A file that stands under its name only when the block came to its end.
 
-    A new one that is `private` is for its owner only, as a database is.
+    That of an `export` is for its owner only, as a database is, and replaces none: `InputError`.
     """
     if path is None:
         raw = io.FileIO(os.dup(sys.stdout.fileno()), "wb")
@@ -150,27 +154,34 @@ def whole_file(path: Path | None, *, private: bool = False) -> Iterator[BinaryIO
         with path.open("wb") as file:
             yield file
         return
-    with _replacing(path.resolve()) as file:
-        if private:
-            os.fchmod(file.fileno(), 0o600)
-        yield file
+    try:
+        with _placing(path.resolve(), replaces=not export) as file:
+            if export:
+                os.fchmod(file.fileno(), 0o600)
+            yield file
+    except FileExistsError:
+        raise _is_there_already(path) from None
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `target` at the end of the block."""
+def _placing(target: Path, *, replaces: bool) -> Iterator[BinaryIO]:
+    """A new file that is `target` at the end of the block, or takes its place."""
     descriptor, name = _temporary(target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)
-            if target.exists():
+            if replaces and target.exists():
                 os.fchmod(descriptor, target.stat().st_mode & 0o777)
             if name is None:
                 name = str(target.parent / f".batchtrail-{token_hex(4)}")
                 _give_name(descriptor, name)
-        Path(name).replace(target)
+        if replaces:
+            Path(name).replace(target)
+        else:
+            os.link(name, target)  # which another process may have made meanwhile
+            Path(name).unlink()
         _keep_name(target)
     except BaseException:
         if name is not None:

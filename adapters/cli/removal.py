@@ -62,7 +62,7 @@ def _check_export(path: Path, place: Place) -> None:
 
 async def _exported(log: LogKeeper, old: Sequence[Prunable], path: Path) -> str:
     """Write the export under its name, and give its SHA-256."""
-    with whole_file(path, private=True) as file:
+    with whole_file(path, export=True) as file:
         exported = await log.export_log(file, [each.batch_id for each in old])
     return exported.sha256
 

@@ -185,21 +185,27 @@ def _env_file(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    _check_env_lines(path, text)
-    values = dotenv_values(stream=StringIO(text))
+    values = dotenv_values(stream=StringIO(_readable(path, text)))
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _check_env_lines(path: Path, text: str) -> None:
-    """Refuse a line that the reader of the file would skip; what it holds may be a key."""
+def _readable(path: Path, text: str) -> str:
+    """The file without the lines that its reader would skip: shells read more than NAME=VALUE.
+
+    One that may have been meant for us is refused, and not quoted, as it may hold a key.
+    """
     from dotenv.parser import parse_stream  # noqa: PLC0415 (start-up time)
 
+    kept: list[str] = []
     for binding in parse_stream(StringIO(text)):
-        if binding.error:
-            skipped = binding.original
-            blank = skipped.string.removesuffix(skipped.string.lstrip())
-            number = skipped.line + blank.count("\n")
+        line = binding.original
+        if not binding.error:
+            kept.append(line.string)
+        elif _PREFIX in line.string or "OPENAI_" in line.string:
+            blank = line.string.removesuffix(line.string.lstrip())
+            number = line.line + blank.count("\n")
             raise InputError(f"{path}: line {number} is no NAME=VALUE; mend it, or begin it with #")
+    return "".join(kept)
 
 
 def _path(text: str | None) -> Path | None:
@@ -335,7 +341,7 @@ def sqlite_path(url: str) -> Path | str:
             "the database URL names no file; write three slashes and a file name, "
             f"for example {DEFAULT_DATABASE}"
         )
-    return _MEMORY if path == _MEMORY else Path(path)
+    return _MEMORY if str(Path(path)) == _MEMORY else Path(path)  # however it is spelled
 
 
 def is_in_memory(url: str) -> bool:

@@ -292,6 +292,8 @@ def test_moments_without_a_zone_in_values(zone: tzinfo | None) -> None:
     assert UploadedFile("file-1", 1, naive).created_at is None
     assert StoredFile("file-1", "a.jsonl", 1, naive).created_at is None
     assert ProviderBatch("batch_1", WORKING, "file-1", {}, naive).created_at is None
+    number: Any = 1_767_312_000
+    assert ProviderBatch("batch_1", WORKING, "file-1", {}, number).created_at is None
     made: list[Callable[[], object]] = [
         lambda: VirtualClock(naive),
         lambda: Stamp(naive, Provenance("ada", "batchtrail", "1", "1")),

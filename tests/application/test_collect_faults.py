@@ -29,7 +29,7 @@ from batchtrail.domain.errors import (
     NotTerminalError,
 )
 from batchtrail.domain.events import ResultApplied, ResultsCollected, ResultSkipped
-from batchtrail.domain.status import BatchStatus, ResultFile, SkipReason, WorkStep
+from batchtrail.domain.status import BatchStatus, Outcome, ResultFile, SkipReason, WorkStep
 from batchtrail.domain.values import BatchProblem, RequestCounts, RequestProblem
 
 if TYPE_CHECKING:
@@ -1156,6 +1156,18 @@ async def test_what_is_at_work_again_is_not_asked_once_more(lab: Lab) -> None:
     lab.provider.finish_cancel(lab.provider.batch_ids[0])
     await service.collect_again(batch_id)
     await service.retry(batch_id)
+    assert lab.provider.count("create") == 2
+
+
+async def test_what_is_at_work_again_and_has_all_results_is_asked_once_more(lab: Lab) -> None:
+    """Nothing of it can still come; a stale answer of the provider keeps nobody from a retry."""
+    service, batch_id, provider_id = await submitted(lab)
+    lab.complete_all()
+    await service.refresh(batch_id)
+    lab.provider.show_status(provider_id, "in_progress")
+    summary = await service.collect(batch_id, as_is=True)
+    assert (summary.raw_status, summary.totals.outcomes.succeeded) == ("in_progress", 3)
+    await service.retry(batch_id, only=[Outcome.SUCCEEDED])
     assert lab.provider.count("create") == 2
 
 

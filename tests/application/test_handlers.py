@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,6 +93,61 @@ async def test_a_plain_handler_does_not_keep_the_loop(lab: Lab) -> None:
 
     await asyncio.gather(service.wait(batch_id), release())
     assert (await service.status(batch_id)).handler_dispatched
+
+
+async def test_a_handler_that_cancels_itself(lab: Lab) -> None:
+    """That is its failure, and nobody else's end."""
+
+    class Canceling:
+        async def on_batch_completion(self, *_: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    service, batch_id = await ended(lab, Canceling())
+    with pytest.raises(HandlerFailedError, match="raised CancelledError"):
+        await service.wait(batch_id)
+    assert (await service.status(batch_id)).trouble is not None
+
+
+async def test_a_handler_whose_error_says_nothing(lab: Lab) -> None:
+    """Not even as a text; the name is that of the method, whatever stands under it."""
+
+    class SilentError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def fail(*_: Any) -> None:
+        raise SilentError
+
+    class Partial:
+        def __init__(self) -> None:
+            self.on_batch_completion = partial(fail)
+
+    service, batch_id = await ended(lab, Partial())
+    words = (
+        r"shop:Done.on_batch_completion raised SilentError: \(its text cannot be told: ValueError\)"
+    )
+    with pytest.raises(HandlerFailedError, match=words):
+        await service.wait(batch_id)
+
+
+async def test_methods_that_a_class_has_only_when_it_is_made(lab: Lab) -> None:
+    """Such a class cannot be judged before."""
+
+    class Made:
+        def __init__(self) -> None:
+            self.on_batch_completion = told.append
+
+    class Bare:
+        pass
+
+    told: list[Any] = []
+    with pytest.raises(InputError, match="none of the methods"):
+        await lab.service(handlers=One(Bare)).submit(lab.lines(), completion_handler="shop:Done")
+    service = lab.service(handlers=One(Made))
+    await service.submit(lab.lines(), completion_handler="shop:Done")
 
 
 async def test_methods_that_are_missing_are_left_out(lab: Lab) -> None:

@@ -10,6 +10,9 @@ from tests.cli.conftest import Cli, Emulator, custom_ids, recorded, sentence
 from tests.laboratory.commands import COMMAND
 from tests.laboratory.forks import Forks
 
+from batchtrail.adapters.cli.output import whole_file
+from batchtrail.application.errors import InputError
+
 
 @pytest.fixture(scope="module", name="finished")
 def _finished(
@@ -87,6 +90,28 @@ def test_who_may_read_an_export(cli: Cli, ids: list[str]) -> None:
     assert stat.S_IMODE((cli.home / "log.jsonl").stat().st_mode) != 0o600
     assert cli("export", ids[0], "-o", "new.jsonl").status == 0
     assert stat.S_IMODE((cli.home / "new.jsonl").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_an_export_that_another_process_has_made_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, nameless: bool
+) -> None:
+    """Two at once, as by a clock: the first stays, and nothing is left of the second."""
+    if not nameless:  # as on systems that have no files without a name
+        monkeypatch.setattr("batchtrail.adapters.cli.output._DESCRIPTORS", tmp_path / "none")
+    path = tmp_path / "log.jsonl"
+
+    def export_twice() -> None:
+        with whole_file(path, export=True) as second:
+            with whole_file(path, export=True) as first:
+                first.write(b"first")
+            second.write(b"second")
+
+    with pytest.raises(InputError, match=r"log\.jsonl is there already"):
+        export_twice()
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [
+        ("log.jsonl", b"first")
+    ]
 
 
 def test_an_export_is_never_replaced(cli: Cli, ids: list[str]) -> None:

@@ -70,6 +70,7 @@ def test_output_is_the_database(cli: Cli, emulator: Emulator, output: str) -> No
         ("postgresql:/me:hidden@host/db", "or postgresql://HOST/DATABASE"),
         ("sqlite:///batchtrail.db?mode=ro", "the database URL has a ?, and SQLite's takes no opt"),
         ("sqlite:///:memory:", "a database in memory ends with the command, and the next"),
+        ("sqlite:///.//:memory:", "a database in memory ends with the command, and the next"),
     ],
 )
 def test_database(cli: Cli, emulator: Emulator, url: str, words: str) -> None:

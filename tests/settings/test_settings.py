@@ -77,8 +77,8 @@ def test_a_misspelt_name(name: str, words: str, place: str, tmp_path: Path) -> N
     ("lines", "number"),
     [
         ("OPENAI_BASE_URL http://hidden\n", 1),
-        ("OPENAI_API_KEY=a\r\n\r\n# of ours\r\n\r\n  is hidden\r\n", 5),
-        ("A='several\nlines'\nis hidden\nis it", 3),
+        ("OPENAI_API_KEY=a\r\n\r\n# of ours\r\n\r\n  BATCHTRAIL_DB is hidden\r\n", 5),
+        ("A='several\nlines'\nset OPENAI_API_KEY hidden\nis it", 3),
     ],
 )
 def test_a_line_that_is_no_setting(
@@ -91,6 +91,14 @@ def test_a_line_that_is_no_setting(
         Settings.load(environ={}, env_file=file)
     told = f"{file}: line {number} is no NAME=VALUE; mend it, or begin it with #"
     assert (str(refused.value), caplog.messages) == (told, [])
+
+
+def test_lines_for_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What a shell or another tool reads keeps nobody from what is ours."""
+    file = tmp_path / ".env"
+    file.write_text('set -a\n[my app]\nA="$HOME"/x\nOPENAI_API_KEY=a\n// word word\nsource x y\n')
+    assert Settings.load(environ={}, env_file=file) == Settings(api_key="a")
+    assert caplog.messages == []
 
 
 def test_other_names() -> None:
