@@ -19,7 +19,15 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks.inputs import ANSWER_BYTES, LINE_BYTES, write_requests
-from tests.benchmarks.measuring import APPLY, KEPT_LOOP, LOOPS, Cost, measured, median_of
+from tests.benchmarks.measuring import (
+    APPLY,
+    KEPT_LOOP,
+    LOOPS,
+    Cost,
+    measured,
+    median_of,
+    warm_pages,
+)
 
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "batchtrail")
@@ -94,6 +102,7 @@ def _cleared(place: Path) -> Path:
 def _run(program: str, place: Path, source: Path, options: argparse.Namespace) -> Cost:
     """One run from nothing: a new folder, a new emulator and a new database."""
     _cleared(place)
+    warm_pages(place, source)
     with _emulator(options.answer_bytes) as base_url:
         environment = _environment(base_url)
         if program in SCRIPTS:

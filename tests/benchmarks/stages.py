@@ -19,7 +19,14 @@ from typing import Any, cast
 from uuid import UUID
 
 from tests.benchmarks import floor, kept_floor, plain_floor
-from tests.benchmarks.measuring import APPLY, BARE_LOOP, KEPT_LOOP, LOOP_AS_IT_COMES, PLAIN_LOOP
+from tests.benchmarks.measuring import (
+    APPLY,
+    BARE_LOOP,
+    KEPT_LOOP,
+    LOOP_AS_IT_COMES,
+    PLAIN_LOOP,
+    warm_pages,
+)
 
 from batchtrail.adapters.cli import COLLECTED_EVERY
 from batchtrail.adapters.cli.output import write_lines
@@ -137,6 +144,7 @@ async def _apply(
     await asyncio.sleep(2 * POLL_SECONDS)  # a batch that was just submitted is not polled yet
     with stages.timed("import the prices"):
         prices.price("gpt-5.4-mini", "/v1/responses")
+    warm_pages(content.parent, source)
     with stages.timed(APPLY):
         batch = await lifecycle.advance(batch_id)
     if not batch.results_collected:
@@ -152,20 +160,24 @@ def _apply_bare(stages: Stages, source: Path, content: Path, folder: Path) -> No
     commits. The digests alone tell whether the processor has SHA-256 in hardware.
     """
     numbers = floor.check(source)
+    warm_pages(folder, source)
     with closing(sqlite3.connect(folder / "plain.db", isolation_level=None)) as store:
         store.execute(plain_floor.BY_CUSTOM_ID)
         by_custom_id = dict(zip(numbers, numbers, strict=True))
         with stages.timed(PLAIN_LOOP), _lines(content) as lines:
             floor.insert(store, plain_floor.rows(by_custom_id, lines))
+    warm_pages(folder, source)
     with closing(sqlite3.connect(folder / "as_it_comes.db", isolation_level=None)) as store:
         store.execute(floor.CREATE)
         with stages.timed(LOOP_AS_IT_COMES), _lines(content) as lines:
             floor.insert(store, floor.rows(numbers, lines))
+    warm_pages(folder, source)
     with closing(floor.opened(folder / "floor.db")) as store:
         with stages.timed(BARE_LOOP), _lines(content) as lines:
             floor.insert(store, floor.in_order(floor.rows(numbers, lines)))
         with stages.timed("write results, bare"):
             floor.write(store, folder / "bare.jsonl")
+    warm_pages(folder, source)
     kept = kept_floor.opened(folder / "kept.db")
     with closing(kept), stages.timed(KEPT_LOOP), _lines(content) as lines:
         kept_floor.keep_results(kept, floor.rows(numbers, lines))
