@@ -63,13 +63,21 @@ class Leases:
             return
         self._held.add(name)
         try:
-            if not await self.claim(name):
+            if not await self._claim_or_leave(name):
                 yield False
                 return
             async with self._renewed(name):
                 yield True
         finally:
             self._held.discard(name)
+
+    async def _claim_or_leave(self, name: str) -> bool:
+        """Claim a lease; who is cancelled meanwhile leaves none, which nobody would give back."""
+        try:
+            return await self.claim(name)
+        except asyncio.CancelledError:
+            await self.release(name)  # on the same thread, behind a claim that is made even so
+            raise
 
     @asynccontextmanager
     async def _renewed(self, name: str) -> AsyncIterator[None]:

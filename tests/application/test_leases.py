@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from functools import partial
 from itertools import count
@@ -226,6 +227,30 @@ async def test_a_cancellation_at_any_turn_takes_effect(lab: Lab) -> None:
         assert not leases.is_taken
         if came_through:
             break
+
+
+async def test_a_cancellation_while_the_lease_is_claimed(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store goes on with the claim; it is given back, and another one need not wait for it."""
+    lab.service()
+    one, other = (Leases(lab.runtimes[-1]) for _ in range(2))
+    recorder, loop = lab.batches.recorder, asyncio.get_running_loop()
+    claim, begun, go_on = recorder.claim, asyncio.Event(), threading.Event()
+
+    def slow(*args: Any, **options: Any) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(30)
+        return claim(*args, **options)
+
+    monkeypatch.setattr(recorder, "claim", slow)
+    task = asyncio.ensure_future(_failing(one))
+    await begun.wait()
+    task.cancel()
+    go_on.set()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+    assert await other.claim("a")
 
 
 async def _failing(leases: Leases) -> None:
