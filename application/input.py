@@ -120,9 +120,8 @@ def check_file(path: Path, limits: Limits) -> CheckedInput:
             yield from blocks(file, limits)
 
     try:
-        place = (
-            path.absolute()
-        )  # it is read again, and a program may change its directory meanwhile
+        # It is read again, and a program may change its directory meanwhile.
+        place = path.absolute()
         return check_input(str(path), read, limits)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; name a JSONL file of requests") from None

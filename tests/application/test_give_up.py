@@ -40,6 +40,14 @@ async def stuck(lab: Lab, provider: Any = None, **options: Any) -> tuple[BatchSe
     return service, batch_id, provider_id
 
 
+async def over_unseen(lab: Lab, **options: Any) -> tuple[BatchService, UUID]:
+    """Submit a batch that ends at the provider, unseen until it is past the maximum age."""
+    service, batch_id, provider_id = await stuck(lab, **options)
+    lab.provider.complete(provider_id)
+    lab.clock.pass_time(MAX_AGE + 1)
+    return service, batch_id
+
+
 class Prompt:
     """A provider that cancels while it is being asked to."""
 
@@ -235,9 +243,7 @@ async def test_a_batch_that_the_provider_does_not_have(lab: Lab) -> None:
 )
 async def test_a_machine_that_was_asleep(lab: Lab, error: ProviderError, asleep: float) -> None:
     """Two failures with a closed lid between them are no day on which nobody answered."""
-    service, batch_id, provider_id = await stuck(lab)
-    lab.provider.complete(provider_id)
-    lab.clock.pass_time(MAX_AGE + 1)
+    service, batch_id = await over_unseen(lab)
     lab.provider.fail_always(error)
     lab.clock.after(60, lambda: lab.clock.set_by(asleep))
     lab.clock.after(2_400, lab.provider.heal)
@@ -247,9 +253,7 @@ async def test_a_machine_that_was_asleep(lab: Lab, error: ProviderError, asleep:
 
 async def test_too_many_calls_give_nothing_up(lab: Lab) -> None:
     """However long: who says so is there, and may have the rows."""
-    service, batch_id, provider_id = await stuck(lab)
-    lab.provider.complete(provider_id)
-    lab.clock.pass_time(MAX_AGE + 1)
+    service, batch_id = await over_unseen(lab)
     lab.provider.fail_always(RateLimitedError("slow down", http_status=429))
     lab.clock.after(2 * MAX_AGE, lab.provider.heal)
     assert (await service.wait(batch_id)).totals.outcomes.succeeded == 3
@@ -267,9 +271,7 @@ async def test_another_answer_begins_the_time_anew(
     lab: Lab, first: ProviderError, between: ProviderError, hours: float
 ) -> None:
     """Two times that are too short are not one that is long enough, however often it is asked."""
-    service, batch_id, provider_id = await stuck(lab, poll_schedule=(300.0,))
-    lab.provider.complete(provider_id)
-    lab.clock.pass_time(MAX_AGE + 1)
+    service, batch_id = await over_unseen(lab, poll_schedule=(300.0,))
     lab.provider.fail_always(first)
     lab.clock.after(hours * HOUR, partial(lab.provider.fail_always, between))
     lab.clock.after((hours + 0.6) * HOUR, partial(lab.provider.fail_always, first))
@@ -280,9 +282,7 @@ async def test_another_answer_begins_the_time_anew(
 
 async def test_a_wrong_key_for_longer_than_the_maximum_age(lab: Lab) -> None:
     """However often somebody looks with it."""
-    service, batch_id, provider_id = await stuck(lab)
-    lab.provider.complete(provider_id)
-    lab.clock.pass_time(MAX_AGE + 1)
+    service, batch_id = await over_unseen(lab)
     lab.provider.fail_always(UnauthorizedError("wrong key", http_status=401))
     for _ in range(60):
         with pytest.raises(UnauthorizedError):

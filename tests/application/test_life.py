@@ -11,6 +11,7 @@ from batchtrail.application import store
 from batchtrail.application.errors import BatchNotFoundError, InputError, QuotaError
 from batchtrail.application.progress import Applying, Uploading, Waiting
 from batchtrail.bootstrap import no_provider
+from batchtrail.domain.events import RequestsAdded
 from batchtrail.domain.status import BatchStatus, Outcome
 from batchtrail.domain.values import BatchProblem, NewBatch
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from batchtrail.application.progress import Progress
     from batchtrail.application.service import BatchService
+    from batchtrail.domain.batch import Batch
 
 
 async def run(lab: Lab, service: BatchService) -> UUID:
@@ -71,6 +73,26 @@ async def test_without_a_key_no_cancellation_is_recorded(lab: Lab) -> None:
     assert not (await keyless.status(batch_id)).cancel_requested
     draft = await keyless.draft(NewBatch(lab.provider.name, "/v1/responses"))
     assert (await keyless.cancel(draft)).status is BatchStatus.CANCELED
+
+
+@pytest.mark.parametrize(("line_bytes", "held"), [(3 << 20, 1), (1 << 10, 2)])
+async def test_requests_are_saved_some_megabytes_at_a_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, line_bytes: int, held: int
+) -> None:
+    """Two images of tens of megabytes need not be held at once; of short ones two events are."""
+    saved: list[int] = []
+    save = store.Batches.save_batch
+
+    def noting(self: store.Batches, batch: Batch, *rest: Any, **options: Any) -> None:
+        saved.append(sum(isinstance(event, RequestsAdded) for event in batch.pending_events))
+        save(self, batch, *rest, **options)
+
+    monkeypatch.setattr(store.Batches, "save_batch", noting)
+    names = map(str, range((12 << 20) // line_bytes))
+    body = {"model": "m", "input": "x" * line_bytes}
+    await lab.service().submit([lab.line(name, body=body) for name in names])
+    assert max(saved) == held
+    assert sum(saved) >= held + 1
 
 
 async def test_an_id_that_is_a_text(lab: Lab) -> None:
