@@ -39,7 +39,7 @@ def _states(applied: AppliedResults, mapper: BatchMapper) -> Sequence[bytes]:
     head = encode([ResultApplied.class_version, *alike, *[None] * _OWN])[:-_OWN]
     own = zip(
         results.custom_ids,
-        applied.numbers,
+        results.numbers,
         results.usages,
         results.costs,
         results.offsets,

@@ -26,15 +26,20 @@ AlikeCosting = Callable[[str | None, Sequence[Tokens]], Sequence[Decimal | None]
 
 
 class LineGroup(NamedTuple):
-    """Result lines, each with its content: of one kind, or without one odd and scattered ones."""
+    """Result lines of one kind, or without one odd and scattered ones.
+
+    Each with its content and the number of its request, None for that of no request.
+    """
 
     kind: _Kind
     lines: Sequence[RawLine]
     contents: Sequence[Any]
+    numbers: Sequence[int | None]
 
     def alike(self, costs_of: AlikeCosting) -> AlikeResults | None:
         """What they say and cost, if they are alike; None for lines to be read one by one."""
-        if self.kind is None:
+        numbers = [number for number in self.numbers if number is not None]
+        if self.kind is None or len(numbers) < len(self.numbers):
             return None
         status_code, model = self.kind
         usages = usages_of(self.contents)
@@ -43,6 +48,7 @@ class LineGroup(NamedTuple):
             [line.offset for line in self.lines],
             [line.raw for line in self.lines],
             [content.custom_id for content in self.contents],
+            numbers,
             usages,
             costs_of(model, usages),
         )
@@ -61,14 +67,17 @@ def line_groups(
     Those of one request stay in the order of the file; those of none come last.
     """
     contents = read_contents(lines, cost_of)
-    order = index.in_order([content.custom_id or "" for content in contents])
+    numbers = index.numbers([content.custom_id for content in contents])
+    none = len(index) + 1
+    order = sorted(range(len(lines)), key=[number or none for number in numbers].__getitem__)
     lines, contents = [lines[place] for place in order], [contents[place] for place in order]
+    numbers = [numbers[place] for place in order]
     begin = 0
     for kind, runs in groupby(_runs(map(kind_of, contents)), key=itemgetter(0)):
         behind = begin + sum(count for _, count in runs)
         while begin < behind:
             end = min(begin + GROUP_LINES, behind)
-            yield LineGroup(kind, lines[begin:end], contents[begin:end])
+            yield LineGroup(kind, lines[begin:end], contents[begin:end], numbers[begin:end])
             begin = end
 
 

@@ -17,7 +17,7 @@ from .following import followed
 from .views import BatchSummary, ViewWriter
 
 _Result = tuple[int, Outcome, int]
-"""A request's number, its outcome, and the position of the event that brought it."""
+"""A request's number, its outcome, and how far on in the log the event is that brought it."""
 
 
 class CompletionsProjection:
@@ -47,7 +47,8 @@ class CompletionsProjection:
     def process_alike(self, applied: AppliedResults, position: int) -> None:
         """Take in the events of results that are alike, of which the first has this position."""
         results = self._results_of(applied.batch_id)
-        results += zip(applied.numbers, repeat(Outcome.SUCCEEDED), count(position), strict=False)
+        numbers = applied.results.numbers
+        results += zip(numbers, repeat(Outcome.SUCCEEDED), count(position), strict=False)
 
     def _results_of(self, batch_id: UUID) -> list[_Result]:
         # Nearly always of the batch of the one before; a UUID takes long to be looked up.
@@ -78,9 +79,7 @@ def _add_requests(
 
 
 def _settle(batch_id: UUID, results: list[_Result], views: ViewWriter, behind: int) -> None:
-    views.settle(
-        batch_id, [(number, outcome, behind + position) for number, outcome, position in results]
-    )
+    views.settle(batch_id, results, behind=behind)
 
 
 def _settle_rest(batch_id: UUID, outcome: Outcome, views: ViewWriter, _behind: int) -> None:

@@ -40,14 +40,16 @@ class ScratchRows:
         self._outcomes += [Outcome.PENDING] * len(custom_ids)
         self._positions += [None] * len(custom_ids)
 
-    def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
+    def settle(
+        self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]], *, behind: int
+    ) -> None:
         """Give requests their outcome and the position of the event that brought it."""
         del batch_id
         for number, outcome, position in results:
             if not 0 < number <= len(self._ids):
                 raise ValueError(f"the batch has no request {number}")
             self._outcomes[number - 1] = outcome
-            self._positions[number - 1] = position
+            self._positions[number - 1] = behind + position
 
     def settle_rest(self, batch_id: UUID, outcome: Outcome) -> None:
         """Give every request that is still pending this outcome."""

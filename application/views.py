@@ -164,8 +164,13 @@ class ViewWriter(Protocol):
         """Insert a pending row for each request."""
         ...
 
-    def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
-        """Give requests their outcome: triples of number, outcome and the event's position."""
+    def settle(
+        self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]], *, behind: int
+    ) -> None:
+        """Give requests their outcome, by triples of their number, that, and an event's position.
+
+        The positions are counted from the one `behind`.
+        """
         ...
 
     def settle_rest(self, batch_id: UUID, outcome: Outcome) -> None:

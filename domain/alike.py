@@ -19,14 +19,15 @@ Tokens = tuple[int, int, int, int, int]
 class AlikeResults(NamedTuple):
     """Answered result lines of one file and one status that tell what they used, in any order.
 
-    `offsets` are in bytes, of each line's first one; `lines` are without newlines; `costs` are in
-    USD, None where no price is known.
+    `offsets` are in bytes, of each line's first one; `lines` are without newlines; `numbers` are
+    those of the requests in the input; `costs` are in USD, None where no price is known.
     """
 
     status_code: int
     offsets: Sequence[int]
     lines: Sequence[bytes]
     custom_ids: Sequence[str]
+    numbers: Sequence[int]
     usages: Sequence[Tokens]
     costs: Sequence[Decimal | None]
 
@@ -34,13 +35,11 @@ class AlikeResults(NamedTuple):
 class AppliedResults(NamedTuple):
     """What a batch made of results that are alike: an event `ResultApplied` of each.
 
-    The first has `first_version`, and each of the others the next; `numbers` are those of the
-    requests in the input.
+    The first has `first_version`, and each of the others the next.
     """
 
     batch_id: UUID
     first_version: int
     stamp: Stamp
     file: ResultFile
-    numbers: Sequence[int]
     results: AlikeResults

@@ -672,24 +672,24 @@ class Batch(Aggregate):
         success, and their costs come from the table that was named last: one by one, the same
         lines show what becomes of each.
         """
-        lines = list(zip(results.offsets, results.lines, strict=True))
-        self._check_results(file, lines, behind)
+        lines = zip(results.offsets, results.lines, strict=True)
+        end = self._check_results(file, lines, behind)
         if price_source not in {None, self.price_source} or not is_success(results.status_code):
             return None
-        numbers = index.settle_all(results.custom_ids)
-        if not numbers:
+        count = len(results.numbers)
+        if not (count and index.settle_all(results.numbers)):
             return None
-        applied = AppliedResults(self.id, self._version + 1, stamp, file, numbers, results)
+        applied = AppliedResults(self.id, self._version + 1, stamp, file, results)
         self.tally.count_successes(results.usages, results.costs)
-        offset, last = max(lines)
-        self.positions[file].move(offset, len(last), lines=len(lines))
-        self._version += len(numbers)
+        self.positions[file].move(end, lines=count)
+        self._version += count
         self._modified_on = stamp.at
         return applied
 
     def _check_results(
         self, file: ResultFile, lines: Iterable[tuple[int, bytes]], behind: int | None
-    ) -> None:
+    ) -> int:
+        """Gives the byte behind the last line and its newline."""
         if not self.status.is_terminal:
             raise NotTerminalError(self.id, self.status)
         if self.results_collected:
@@ -701,6 +701,7 @@ class Batch(Aggregate):
                     f"byte {offset} of the {file.value} file of batch {self.id} was applied before"
                 )
             expected = offset + len(line) + 1
+        return expected
 
     def _apply_result(
         self, file: ResultFile, line: ResultLine, index: RequestIndex, stamp: Stamp

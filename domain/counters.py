@@ -21,13 +21,13 @@ class FilePosition:
     offset: int = 0
     lines: int = 0
 
-    def move(self, offset: int, size: int, lines: int = 1) -> None:
-        """Count lines in, of which the last has so many bytes at `offset`, and a newline.
+    def move(self, end: int, lines: int = 1) -> None:
+        """Count lines in, the last of which ends, with its newline, before byte `end`.
 
         Those that one decision applies may come in any order; behind the last of them in the file
         the next decision begins.
         """
-        self.offset = max(self.offset, offset + size + 1)
+        self.offset = max(self.offset, end)
         self.lines += lines
 
 

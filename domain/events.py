@@ -498,7 +498,7 @@ class ResultApplied(BatchEvent):
     def apply(self, aggregate: "Batch") -> None:
         """Count the outcome and move the file position."""
         aggregate.tally.count(self.outcome, self.usage, cost=self.cost)
-        aggregate.positions[self.file].move(self.offset, self.line.size)
+        aggregate.positions[self.file].move(self.offset + self.line.size + 1)
 
 
 class ResultSkipped(BatchEvent):
@@ -527,7 +527,7 @@ class ResultSkipped(BatchEvent):
     def apply(self, aggregate: "Batch") -> None:
         """Count the line and move the file position."""
         aggregate.tally.skipped_lines += 1
-        aggregate.positions[self.file].move(self.offset, self.line.size)
+        aggregate.positions[self.file].move(self.offset + self.line.size + 1)
 
 
 class ResultsCollected(BatchEvent):

@@ -24,14 +24,9 @@ class RequestIndex:
         """The request's position in the input, from 1; None for an unknown custom_id."""
         return self._numbers.get(custom_id)
 
-    def in_order(self, custom_ids: Sequence[str]) -> list[int]:
-        """The places of custom_ids in the order of their requests.
-
-        Those of one request stay as they are; those of none come last.
-        """
-        last = len(self._numbers) + 1
-        numbers = [self._numbers.get(custom_id, last) for custom_id in custom_ids]
-        return sorted(range(len(numbers)), key=numbers.__getitem__)
+    def numbers(self, custom_ids: Iterable[str | None]) -> list[int | None]:
+        """The same of many, in turn."""
+        return [self._numbers.get(custom_id or "") for custom_id in custom_ids]
 
     def add(self, custom_id: str) -> int:
         """Give the next number to a new custom_id and return it."""
@@ -64,17 +59,17 @@ class RequestIndex:
         self._settled.add(number)
         return number
 
-    def settle_all(self, custom_ids: Sequence[str]) -> list[int] | None:
-        """Remember so for many, and give their numbers in turn.
+    def settle_all(self, numbers: Sequence[int]) -> bool:
+        """Remember so for some, one at least, by their numbers.
 
-        None, and nothing is remembered, unless each is known and none had its result before.
+        False, and nothing is remembered, unless each is known and none had its result before.
         """
-        numbers = [self._numbers.get(custom_id, 0) for custom_id in custom_ids]
         settled = set(numbers)
-        if 0 in settled or len(settled) < len(numbers) or not settled.isdisjoint(self._settled):
-            return None
-        self._settled |= settled
-        return numbers
+        are_known = 0 < min(settled) <= max(settled) <= len(self._numbers)
+        are_open = len(settled) == len(numbers) and settled.isdisjoint(self._settled)
+        if are_known and are_open:
+            self._settled |= settled
+        return are_known and are_open
 
 
 class RequestCheck:

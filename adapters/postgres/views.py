@@ -212,7 +212,9 @@ class PostgresViewWriter:
             },
         )
 
-    def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
+    def settle(
+        self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]], *, behind: int
+    ) -> None:
         """Give requests their outcome and the position of the event that brought it."""
         rows = sorted(results)
         self._cursor.execute(
@@ -221,7 +223,7 @@ class PostgresViewWriter:
                 "batch_id": batch_id,
                 "numbers": [number for number, _, _ in rows],
                 "outcomes": [outcome.value for _, outcome, _ in rows],
-                "positions": [position for _, _, position in rows],
+                "positions": [behind + position for _, _, position in rows],
             },
         )
 

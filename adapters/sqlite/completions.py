@@ -218,7 +218,7 @@ class CompletionsWriter:
             (*place, outcomes, _packed(positions)),
         )
 
-    def settle(self, results: Iterable[tuple[int, Outcome, int]]) -> None:
+    def settle(self, results: Iterable[tuple[int, Outcome, int]], behind: int) -> None:
         """Give requests their outcome and the position of the event that brought it.
 
         Raises `DataError` for one that is not there.
@@ -235,7 +235,7 @@ class CompletionsWriter:
                 if index < 0:
                     break
                 outcomes[index] = ord(outcome[0])
-                positions[index] = position
+                positions[index] = behind + position
                 done += 1
             if done > begin:
                 self._change(first_number, outcomes, positions)

@@ -66,18 +66,16 @@ def _rows(
         taken = list(islice(positions, len(columns.states)))
         topic, begin = beginnings.of(columns.topic, columns.states)
         bodies = pieces.keep_all(taken, columns.bodies)
-        for position, version, digest, state, body in zip(
-            taken, columns.versions, columns.digests, columns.states, bodies, strict=True
-        ):
-            yield (
-                position,
-                batch,
-                version,
-                topic,
-                bytearray(digest),
-                bytearray(state[begin:]),
-                None if body is None else bytearray(body),
-            )
+        yield from zip(
+            taken,
+            [batch] * len(taken),
+            columns.versions,
+            [topic] * len(taken),
+            map(bytearray, columns.digests),
+            (bytearray(state[begin:]) for state in columns.states),
+            (None if body is None else bytearray(body) for body in bodies),
+            strict=True,
+        )
 
 
 @cache

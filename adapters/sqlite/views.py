@@ -168,9 +168,11 @@ class SQLiteViewWriter:
         """Insert pending requests."""
         self._completions(batch_id).add(first_number, custom_ids)
 
-    def settle(self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]]) -> None:
+    def settle(
+        self, batch_id: UUID, results: Iterable[tuple[int, Outcome, int]], *, behind: int
+    ) -> None:
         """Give requests their outcome and the position of the event that brought it."""
-        self._completions(batch_id).settle(results)
+        self._completions(batch_id).settle(results, behind)
 
     def settle_rest(self, batch_id: UUID, outcome: Outcome) -> None:
         """Give every request that is still pending this outcome."""

@@ -32,6 +32,7 @@ def results(*custom_ids: str, offset: int = 0, **also: Any) -> AlikeResults:
         "offsets": [offset + (len(LINE) + 1) * place for place in range(count)],
         "lines": [LINE] * count,
         "custom_ids": custom_ids,
+        "numbers": ["abc".find(custom_id) + 1 for custom_id in custom_ids],
         "usages": USAGES[:count],
         "costs": [Decimal("0.10"), Decimal(7), Decimal("0.0031")][:count],
     }
@@ -51,7 +52,7 @@ def one_by_one(alike: AlikeResults) -> list[ResultLine]:
             usage=TokenUsage(*tokens),
             cost=cost,
         )
-        for offset, line, custom_id, tokens, cost in columns
+        for offset, line, custom_id, _, tokens, cost in columns
     ]
 
 
@@ -88,11 +89,11 @@ def test_state_is_that_of_one_by_one(given: Stages, file: ResultFile, also: dict
 
 
 def test_what_is_to_be_recorded(given: Stages) -> None:
-    """The numbers of the requests, and the versions that the events will have."""
+    """The results as they were given, and the versions that the events will have."""
     story = given.at("ended")
     version, alike, stamp = story.batch.version, results("c", "a"), story.stamp()
     said = story.batch.apply_alike(ERR, alike, story.index, stamp=stamp)
-    assert said == (story.batch.id, version + 1, stamp, ERR, [3, 1], alike)
+    assert said == (story.batch.id, version + 1, stamp, ERR, alike)
     assert story.batch.version == version + 2
     assert [story.index.settle(custom_id) for custom_id in "abc"] == [None, 2, None]
 
@@ -101,6 +102,8 @@ def test_what_is_to_be_recorded(given: Stages) -> None:
     "alike",
     [
         results("b", "nobody"),
+        results("b", "c", numbers=[2, 4]),  # behind the last one
+        results("b", "c", numbers=[2, -1]),
         results("b", "a"),  # which has its result
         results("b", "c", "b"),
         results("b", status_code=199),

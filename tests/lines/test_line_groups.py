@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import attrgetter
 
 import pytest
 from hypothesis import given, strategies as st
@@ -82,7 +83,7 @@ def named(raw: bytes, custom_id: str) -> bytes:
 
 
 def told(alike: AlikeResults) -> list[tuple[object, ...]]:
-    """What lines say together, line by line."""
+    """What lines of request 1 say together, line by line."""
     columns = zip(*alike[1:], strict=True)
     return [(alike.status_code, *each) for each in columns]
 
@@ -92,7 +93,7 @@ def told_alone(line: ResultLine) -> tuple[object, ...]:
     assert line.answered
     usage = line.usage
     tokens = usage.input, usage.cached, usage.output, usage.reasoning, usage.cache_write
-    return line.status_code, line.offset, line.raw, line.custom_id, tokens, line.cost
+    return line.status_code, line.offset, line.raw, line.custom_id, 1, tokens, line.cost
 
 
 _raws = st.sampled_from([*ALIKE, *OTHERS, *ODD])
@@ -104,9 +105,10 @@ def test_together_as_one_by_one(runs: list[tuple[bytes, int]]) -> None:
     """Every line is in one group, and says the same in each way of asking."""
     raws = [raw for raw, count in runs for _ in range(count)]
     lines = raw_lines(raws)
-    groups = groups_of(raws)
-    assert lines_of(groups) == lines
-    alone = [parse_result_line(line, cost_of) for line in lines]
+    groups = groups_of(raws, "a")
+    grouped = lines_of(groups)
+    assert sorted(grouped, key=attrgetter("offset")) == lines
+    alone = [parse_result_line(line, cost_of) for line in grouped]
     assert [line for group in groups for line in group.one_by_one(cost_of)] == alone
     for group in groups:
         if (alike := group.alike(costs_of)) is not None:
@@ -126,7 +128,7 @@ def test_in_the_order_of_the_requests(rows: list[tuple[bytes, str]]) -> None:
 @pytest.mark.parametrize("other", OTHERS)
 def test_one_status_and_one_model(other: bytes) -> None:
     """Another one begins another group."""
-    groups = groups_of([*ALIKE, *ALIKE, *[other] * FEWEST_ALIKE, *ALIKE, *ALIKE])
+    groups = groups_of([*ALIKE, *ALIKE, *[other] * FEWEST_ALIKE, *ALIKE, *ALIKE], "a")
     assert [len(group.lines) for group in groups] == [8, FEWEST_ALIKE, 8]
     assert all(group.alike(costs_of) for group in groups)
 
@@ -134,7 +136,7 @@ def test_one_status_and_one_model(other: bytes) -> None:
 def test_a_few_go_with_their_neighbours() -> None:
     """Whatever their kinds, one by one: a group has a price."""
     few = [*ALIKE, *OTHERS, ODD[0], *ALIKE]
-    groups = groups_of([*few, *[answer()] * FEWEST_ALIKE, *OTHERS])
+    groups = groups_of([*few, *[answer()] * FEWEST_ALIKE, *OTHERS], "a")
     # The last few of the kind that follows belong to it.
     count = len(few) - len(ALIKE)
     assert [len(group.lines) for group in groups] == [count, len(ALIKE) + FEWEST_ALIKE, len(OTHERS)]
@@ -144,9 +146,16 @@ def test_a_few_go_with_their_neighbours() -> None:
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_lines_are_read_one_by_one(odd: bytes) -> None:
     """What they say may have no usage, no status, or an unusual shape."""
-    groups = groups_of([*ALIKE, *ALIKE, odd, odd, *ALIKE, *ALIKE], "b")
-    assert [len(group.lines) for group in groups] == [8, 2, 8]
-    assert [group.alike(costs_of) is None for group in groups] == [False, True, False]
+    groups = groups_of([*ALIKE, *ALIKE, odd, odd], "a")
+    assert [len(group.lines) for group in groups] == [8, 2]
+    assert [group.alike(costs_of) is None for group in groups] == [False, True]
+
+
+def test_lines_of_no_request_are_read_one_by_one() -> None:
+    """And those that are of their kind with them: what becomes of each differs."""
+    groups = groups_of([*ALIKE, named(answer(), "stranger")], "a")
+    assert [group.numbers for group in groups] == [[1, 1, 1, 1, None]]
+    assert [group.alike(costs_of) for group in groups] == [None]
 
 
 @pytest.mark.parametrize("raw", [answer(), answer(None)])

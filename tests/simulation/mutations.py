@@ -75,7 +75,7 @@ MUTATIONS = {
     "no-file-position": Mutation(
         "domain.counters",
         "FilePosition.move",
-        "self.offset = max(self.offset, offset + size + 1)",
+        "self.offset = max(self.offset, end)",
         "self.offset = 0",
     ),
     "no-settled-check": Mutation(
