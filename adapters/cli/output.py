@@ -70,11 +70,11 @@ def _check_place(path: Path, taken: Mapping[Path, str]) -> None:
     for other, what in taken.items():
         if _same_file(path, other) or target == other.absolute():
             raise InputError(f"the output path {path} is {what}; name another file")
-    if target.is_dir():
+    if path.is_dir():
         raise InputError(f"the output path {path} is a directory; name a file")
-    if target.exists() and not os.access(target, os.W_OK):
+    if path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"the output path {path} is not writable")
-    if _is_regular(target):
+    if _is_regular(path):  # not its target: a pipe of the shell's `>(…)` has a path of no file
         parent = target.parent if path.is_symlink() else path.parent
         if not parent.is_dir():
             raise InputError(f"the output directory {parent} does not exist; make it first")

@@ -267,6 +267,14 @@ def test_output_is_replaced_whole(cli: Cli) -> None:
     assert names == {"in.jsonl", "out.jsonl", "link.jsonl", "batchtrail.db"}
 
 
+def test_results_into_a_pipe_of_the_shell(cli: Cli) -> None:
+    """Its name leads to no file: `-o >(gzip > out.gz)`."""
+    path = cli.write()
+    result = cli.shell("run", path, redirect="-o >(cat)")
+    assert result.status == 0
+    assert custom_ids(result.stdout) == custom_ids(path.read_bytes())
+
+
 @pytest.mark.parametrize("output", ["/dev/full", None])
 def test_full_disk(cli: Cli, output: str | None) -> None:
     """Results that cannot be written are one sentence, and the command can be repeated."""
