@@ -54,7 +54,7 @@ def _why_nothing(left: Counter[Outcome], only: Collection[Outcome] | None) -> st
         return f"no request is {' or '.join(sorted(only))} ({counts})"
     if left[Outcome.FAILED]:
         return (
-            f"{counts}; those that failed would fail again (no 408, 429 or 5xx); "
+            f"{counts}; those that failed would fail again (no 408, 429, 5xx or time-out); "
             "take them all the same with `--only failed`"
         )
     return counts

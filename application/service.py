@@ -382,11 +382,11 @@ class BatchService(LogKeeper):
         """Submit the requests of a batch that are worth it once more, as a batch of their own.
 
         Those that expired, were canceled or are missing, and those that failed for the server's
-        sake (HTTP 408, 429, 5xx); `only` takes every request with one of these outcomes instead.
-        The same retry continues the batch that it made before, unless `new` asks for another.
-        Returns the new batch's id; both batches name each other in their history. `max_cost` is
-        that of `submit`. Refused without `new` while the provider shows the batch as at work
-        again, and it may answer what had no result.
+        sake (HTTP 408, 429, 5xx, a time-out); `only` takes every request with one of these outcomes
+        instead. The same retry continues the batch that it made before, unless `new` asks for
+        another. Returns the new batch's id; both batches name each other in their history.
+        `max_cost` is that of `submit`. Refused without `new` while the provider shows the batch as
+        at work again, and it may answer what had no result.
 
         Raises `NotCollectedError` while requests may still get their result,
         `NothingToRetryError`, and what `submit` raises.

@@ -14,7 +14,13 @@ _GIVEN_UP = RequestProblem(
 )
 _PASSING_STATUSES = (408, 429)
 _SERVER_ERROR = 500
-_PASSING_CODES = ("given_up", "token_limit_exceeded", "rate_limit_exceeded", "server_error")
+_PASSING_CODES = (
+    "given_up",
+    "token_limit_exceeded",
+    "rate_limit_exceeded",
+    "request_timeout",  # of the call to the model (OpenAI's API reference)
+    "server_error",
+)
 _NO_REASON = "The provider reported a failure without saying why."
 _REST: dict[BatchStatus, tuple[Outcome, RequestProblem]] = {
     BatchStatus.ENDED: (
@@ -82,8 +88,8 @@ def rest_of(
 def is_worth_retrying(outcome: Outcome, status_code: int | None, code: str | None) -> bool:
     """Whether asking the same once more may succeed.
 
-    So for requests that never ran, and for answers that speak of the server or of too many
-    calls (408, 429, 5xx); not for what is wrong with the request itself.
+    So for requests that never ran, and for answers that speak of the server, of a time-out or
+    of too many calls (408, 429, 5xx); not for what is wrong with the request itself.
     """
     if outcome is Outcome.FAILED:
         if status_code is None:

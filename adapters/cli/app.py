@@ -340,8 +340,8 @@ def retry(
     """Submit the requests of a batch that had no success once more.
 
     They become a batch of their own, whose id is printed. Taken are those that expired, were
-    canceled or are missing, and those that failed because of the server (HTTP 408, 429 or 5xx);
-    a request that is wrong itself would fail again.
+    canceled or are missing, and those that failed because of the server (HTTP 408, 429 or 5xx, a
+    time-out); a request that is wrong itself would fail again.
 
         batchtrail retry 3f2a
     """

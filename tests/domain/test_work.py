@@ -140,6 +140,7 @@ def test_retry_is_recorded_once(given: Stages) -> None:
         (Outcome.FAILED, None, None, False),
         (Outcome.FAILED, None, "given_up", True),
         (Outcome.FAILED, None, "token_limit_exceeded", True),
+        (Outcome.FAILED, None, "request_timeout", True),
         (Outcome.SUCCEEDED, 200, None, False),
         (Outcome.PENDING, None, None, False),
     ],
