@@ -72,7 +72,10 @@ def _as_it_is(text: str) -> str:
 
 
 class UnexpectedAnswerError(ValueError):
-    """A success by its status whose body is not what the call promises; holds none of it."""
+    """A success by its status whose body is not what the call promises.
+
+    It holds nothing of the body but what it says as an error, as gateways send one.
+    """
 
 
 @frozen
@@ -136,7 +139,7 @@ def _page(answer: Any, read: Callable[[Any], T_co], full: int) -> Page[T_co]:
     """
     entries = answer if isinstance(answer, list) else _object(answer).get("data")
     if not isinstance(entries, list):
-        raise UnexpectedAnswerError("a list has no `data`")
+        raise _lacking("a list has no `data`", answer)
     items = tuple(map(read, entries))
     if isinstance(answer, list):
         return Page(items, None)
@@ -211,11 +214,11 @@ def read_error(status: int, body: bytes, redact: Redact = _as_it_is) -> ErrorBod
     except UnexpectedAnswerError:
         return ErrorBody(_sentence(status, _page_text(body, redact)))
     errors = _unwrapped(answer)
-    words = "; ".join(filter(None, map(_error_words, errors)))
+    words = _words_of(errors)
     as_it_is = redact(body.decode(errors="replace")) if answer else ""
     first = next((error for error in errors if isinstance(error, dict)), {})
     return ErrorBody(
-        _shortened(words) if words else _sentence(status, as_it_is),
+        words or _sentence(status, as_it_is),
         code=_word(first.get("code")),
         param=_word(first.get("param")),
         kind=_word(first.get("type")),
@@ -232,6 +235,11 @@ def _unwrapped(answer: Any, depth: int = _MOST_ENVELOPES) -> list[Any]:
             if inner and isinstance(inner, dict | list):
                 return _unwrapped(inner, depth - 1)
     return [answer]
+
+
+def _words_of(errors: list[Any]) -> str:
+    """What errors say, in short; nothing where none has words."""
+    return _shortened("; ".join(filter(None, map(_error_words, errors))))
 
 
 def _error_words(error: Any) -> str | None:
@@ -267,6 +275,7 @@ def moment(value: Any) -> datetime | None:
 
 def _batch(answer: Any, request_id: str | None) -> ProviderBatch:
     answer = _object(answer)
+    batch_id = _id(answer)  # first: what is no batch has no status to be warned of
     word = answer.get("status")
     word = word if isinstance(word, str) else ""
     metadata = answer.get("metadata")
@@ -282,7 +291,7 @@ def _batch(answer: Any, request_id: str | None) -> ProviderBatch:
         is_canceling=word.strip().lower() in _CANCELING,
     )
     return ProviderBatch(
-        id=_id(answer),
+        id=batch_id,
         report=report,
         input_file_id=_text(answer.get("input_file_id")),
         metadata=_strings(metadata) if isinstance(metadata, dict) else {},
@@ -385,8 +394,14 @@ def _object(answer: Any) -> dict[str, Any]:
 def _id(answer: Mapping[str, Any]) -> str:
     found = _text(answer.get("id"))
     if found is None:
-        raise UnexpectedAnswerError("the answer has no id")
+        raise _lacking("the answer has no id", answer)
     return found
+
+
+def _lacking(what: str, answer: Any) -> UnexpectedAnswerError:
+    """The error of an answer that lacks something, with the reason that it gives."""
+    words = _words_of(_unwrapped(answer))
+    return UnexpectedAnswerError(f"{what}: {words}" if words else what)
 
 
 def _text(value: Any) -> str | None:

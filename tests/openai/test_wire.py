@@ -1,5 +1,6 @@
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -277,6 +278,16 @@ def test_a_batch_without_an_id_is_unexpected(body: bytes) -> None:
     """Without its id a batch can never be asked for again."""
     with pytest.raises(UnexpectedAnswerError):
         wire.read_batch(body)
+
+
+@pytest.mark.parametrize("read", [wire.read_batch, wire.read_batches])
+def test_an_error_in_a_success_keeps_its_words(
+    read: Callable[[bytes], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As gateways send it: nobody else says why a batch cannot be seen, and it has no status."""
+    with pytest.raises(UnexpectedAnswerError, match=r"^.* has no `?(id|data)`?: It vanished\.$"):
+        read(b'{"error": {"message": "It vanished.", "type": "server_error", "code": null}}')
+    assert caplog.text == ""
 
 
 def test_the_usual_error_envelope_is_read() -> None:
