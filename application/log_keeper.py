@@ -95,7 +95,8 @@ class LogKeeper(LogReader):
     ) -> int:
         """Remove what one request asked and got for good; gives how many bodies were changed.
 
-        The event that says so is recorded with it, and `verify` goes on to check all else. Raises
+        A failed one keeps the provider's error, which may quote what was asked. The event of the
+        removal is recorded with it, and `verify` goes on to check all else. Raises
         `BatchNotFoundError`, `InputError` for a request that the batch does not have, and
         `UnfinishedError` for a batch that is not done. A repeat changes nothing and gives 0.
         """

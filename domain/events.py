@@ -657,7 +657,7 @@ class BodiesPruned(BatchEvent):
 class RequestRedacted(BatchEvent):
     """What one request asked and got was removed from the bodies of the events `versions`.
 
-    The request keeps its custom_id, its outcome and its cost.
+    The request keeps its custom_id, its outcome, its cost and its error.
     """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.request_redacted"

@@ -651,9 +651,10 @@ def prune(
 def redact(*, batch: str, request: str, why: str | None, database: str | None) -> ExitStatus:
     """Remove what one request asked and got, for good.
 
-    The batch must be done. The request keeps its custom_id, its outcome and its cost, and the log
-    tells who redacted it and when; all else can still be verified. A retry is a batch of its own:
-    `history BATCH REQUEST` lists them. Files at the provider and exports are not touched.
+    The batch must be done. The request keeps its custom_id, its outcome, its cost and the
+    provider's error if it failed, and the log tells who redacted it and when; all else can still be
+    verified. A retry is a batch of its own: `history BATCH REQUEST` lists them. Files at the
+    provider and exports are not touched.
 
         batchtrail redact 3f2a order-17 --why "asked by the customer"
     """
