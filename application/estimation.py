@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from ..domain.costs import EXACT, FREE, usd_text
 from ..domain.values import TokenUsage
@@ -33,10 +33,11 @@ class Estimate:
     """What an input is and may cost, at the batch price; costs in USD.
 
     `least` is the cost of the estimated input tokens alone; `most` adds all the output that the
-    requests allow. Both are None when the price is not known, `most` also when a request names
-    no maximum (`without_maximum`) or sends more than text (`not_text`: images, files, the
-    provider's own tools, an earlier conversation), which is not counted. `exceeded` names the
-    limits of the provider that the batch would hit.
+    requests allow, and takes the input for written to a cache where that costs more. Both are None
+    when the price is not known, `most` also when a request names no maximum (`without_maximum`) or
+    sends more than text (`not_text`: images, files, the provider's own tools, an earlier
+    conversation), which is not counted. `exceeded` names the limits of the provider that the batch
+    would hit.
     """
 
     requests: int
@@ -103,13 +104,16 @@ class _Sum:
         self.not_text += not prompt.is_whole
         self.inputs += prompt.inputs
         self.most_inputs = max(self.most_inputs, prompt.inputs)
-        least = costing.cost_of(None, TokenUsage(input=tokens))
-        most = costing.cost_of(None, TokenUsage(input=tokens, output=prompt.output_limit or 0))
-        if least is None or most is None:
+        whole = TokenUsage(input=tokens, output=prompt.output_limit or 0)
+        least, plain, written = (
+            costing.cost_of(None, usage)
+            for usage in (TokenUsage(input=tokens), whole, evolve(whole, cache_write=tokens))
+        )
+        if least is None or plain is None or written is None:
             self.is_priced = False
             return
         self.least = EXACT.add(self.least, least)
-        self.most = EXACT.add(self.most, most)
+        self.most = EXACT.add(self.most, max(plain, written))
 
 
 def estimate(
