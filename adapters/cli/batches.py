@@ -156,7 +156,7 @@ def _show_submitted(summary: BatchSummary, *, as_json: bool) -> ExitStatus:
             "no answer"
         )
         return ExitStatus.INCOMPLETE
-    return ExitStatus.BAD_INPUT if summary.status is BatchStatus.FAILED else ExitStatus.OK
+    return exit_status(summary) if summary.status is BatchStatus.FAILED else ExitStatus.OK
 
 
 def _is_cut_short(summary: BatchSummary) -> bool:

@@ -54,7 +54,7 @@ def show_errors(summary: BatchSummary) -> None:
         say(f"more errors: {left:,}; `history {summary.id} --json` shows all")
     if summary.given_up:
         say(f"`retry {summary.id}` submits the requests without success once more")
-    elif summary.status is BatchStatus.FAILED:
+    elif _has_not_run(summary):
         is_refused = summary.provider_batch_id is None
         wrong = "the input, or the base URL (OPENAI_BASE_URL)," if is_refused else "the input"
         say(f"mend {wrong} and run it again; --new submits the same input once more")
@@ -64,6 +64,10 @@ def exit_status(summary: BatchSummary) -> ExitStatus:
     """What the end of a batch tells the shell."""
     if summary.totals.outcomes.succeeded == summary.request_count:
         return ExitStatus.OK
-    if summary.status is BatchStatus.FAILED and not summary.given_up:
-        return ExitStatus.BAD_INPUT
-    return ExitStatus.INCOMPLETE
+    return ExitStatus.BAD_INPUT if _has_not_run(summary) else ExitStatus.INCOMPLETE
+
+
+def _has_not_run(summary: BatchSummary) -> bool:
+    """Whether the provider failed it as a whole; one with successes ran, whatever it is called."""
+    is_failed = summary.status is BatchStatus.FAILED and not summary.given_up
+    return is_failed and not summary.totals.outcomes.succeeded

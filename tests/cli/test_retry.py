@@ -80,11 +80,7 @@ def test_nothing_to_retry(cli: Cli, emulator: Emulator, options: list[str], prob
 def test_collect(cli: Cli, emulator: Emulator) -> None:
     """A result file that was deleted: settled as it is, by command; nothing more can be had."""
     batch = cli("submit", cli.write()).out.strip()
-    seen: dict[str, Any] = {"status": None}
-    while seen["status"] != "completed":
-        provider_batch_id = status(cli, batch)["provider_batch_id"]
-        seen = json.loads(emulator.get(f"batches/{provider_batch_id}"))
-    _delete(emulator, seen["output_file_id"])
+    _delete(emulator, _completed(cli, emulator, batch)["output_file_id"])
     result = cli("collect", batch, "--as-is", "--json")
     assert (result.status, result.json["outcomes"]["missing"]) == (3, 3)
     assert "3 missing" in result.err
@@ -107,6 +103,30 @@ def test_collected_by_a_worker_before(cli: Cli, change: dict[int, Any], status: 
     assert again.err.startswith(f"batchtrail: there is {told}\nbatchtrail: batch {batch} ended: ")
 
 
+def _completed(cli: Cli, emulator: Emulator, batch: str) -> Any:
+    """The provider's batch at its end, of which we do not know yet."""
+    provider_batch_id = status(cli, batch)["provider_batch_id"]
+    seen: dict[str, Any] = {"status": None}
+    while seen["status"] != "completed":
+        seen = json.loads(emulator.get(f"batches/{provider_batch_id}"))
+    return seen
+
+
+@pytest.mark.parametrize(("failed", "exit_status"), [(1, 3), (0, 0)])
+def test_failed_with_results(cli: Cli, emulator: Emulator, failed: int, exit_status: int) -> None:
+    """It has run all the same: to submit the input once more would pay for all of it again."""
+    change = {2: {"user": "emulator:429:rate_limit_exceeded"}} if failed else {}
+    path = cli.write(3, change=change)
+    batch = cli("submit", path).out.strip()
+    _completed(cli, emulator, batch)
+    emulator.arm({"op": "retrieve", "kind": "unknown_status", "word": "failed", "times": None})
+    done = cli("run", path, "-o", "out.jsonl")
+    assert f"batch {batch} failed: {3 - failed} succeeded" in done.err
+    assert "mend the input" not in done.err
+    assert ("`retry " in done.err) == bool(failed)
+    assert (done.status, cli("submit", path).status) == (exit_status, exit_status)
+
+
 def _delete(emulator: Emulator, file_id: str) -> None:
     call = Request(  # noqa: S310 (our own loopback server)
         f"{emulator.base_url}/files/{file_id}",
@@ -123,10 +143,12 @@ def test_given_up(cli: Cli, emulator: Emulator) -> None:
         {"op": "create", "kind": "slow_finalizing", "seconds": 900},
         {"op": "cancel", "kind": "stuck_cancelling"},
     )
-    result = cli("run", cli.write(), "-o", "out.jsonl", BATCHTRAIL_MAX_AGE="0.5")
+    path = cli.write()
+    result = cli("run", path, "-o", "out.jsonl", BATCHTRAIL_MAX_AGE="0.5")
     (batch,) = cli.batches()
     assert (batch["status"], batch["given_up"]) == ("failed", True)
     assert (result.status, batch["outcomes"]["failed"]) == (3, 3)
     assert "given_up: The batch was not over" in result.err
     assert "`retry " in result.err.splitlines()[-1]
     assert "mend the input" not in result.err
+    assert cli("submit", path).status == 3
