@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from batchtrail.domain.batch import MAX_DEFERRALS, TOKEN_LIMIT_DELAYS
 from batchtrail.domain.status import BatchStatus, WorkStep
-from batchtrail.domain.values import BatchProblem
+from batchtrail.domain.values import BatchProblem, RequestCounts
 
 if TYPE_CHECKING:
     from tests.domain.conftest import Stages, Story
@@ -81,6 +83,16 @@ def test_whoever_cancels_does_not_wait(given: Stages) -> None:
     assert story.batch.deferral is None
     story.facts()
     assert story.abandon().news() == ["Canceled"]
+
+
+@pytest.mark.parametrize("reason", ["no_room", "not_visible"])
+def test_a_batch_that_ran_is_not_left(given: Stages, reason: str) -> None:
+    """Whatever its errors say: what it has completed would be paid for twice."""
+    errors = getattr(given, reason).errors
+    counts = RequestCounts(total=2, completed=1)
+    story = given.at("submitted").poll("failed", errors=errors, request_counts=counts)
+    assert story.news() == ["StatusChanged"]
+    assert (story.batch.status, story.batch.errors) == (BatchStatus.FAILED, errors)
 
 
 def test_other_errors_beside_it_are_the_end(given: Stages) -> None:
