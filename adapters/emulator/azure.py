@@ -4,7 +4,8 @@ Microsoft's samples (azure-ai-docs, `batch-rest.md` and the troubleshooting part
 are the source of the status `Validating`, the ISO times with seven digits, the counts of null,
 the ids made of GUIDs, the failed batch with `completed_at` and both files, the error codes and
 the 14 to 30 days of `expires_after`. Issue reports are the source of the 401, of the 404 for a
-call without `api-version`, and of the Content-Type that an upload needs. By analogy, because no
+call without `api-version`, of the Content-Type that an upload needs, and of the words for a file
+that is not processed yet. By analogy, because no
 source shows them: the other statuses in the same spelling (`InProgress`), and the codes of HTTP
 errors that repeat the status.
 """
@@ -125,6 +126,14 @@ def _spellings(endpoint: str) -> tuple[str, ...]:
     return canonical(endpoint).removeprefix("/v1"), canonical(endpoint)
 
 
+def _file_not_ready(file_id: str) -> ApiError:
+    return ApiError(
+        400,
+        f"The input file '{file_id}' is in 'pending' state. Only files with status 'Processed' are "
+        "accepted for batch inferencing. Please check the file status and try again",
+    )
+
+
 def _problem(problem: BatchProblem) -> BatchProblem:
     code = problem.code
     return evolve(
@@ -145,6 +154,7 @@ AZURE: Final = Manners(
     batch_object=_batch_object,
     endpoints=tuple(spelling for each in ENDPOINTS for spelling in _spellings(each)),
     urls=_spellings,
+    file_not_ready=_file_not_ready,
     problem=_problem,
     result_line=BARE_RESULT_LINE,
     undone_line=BARE_UNDONE_LINE,

@@ -134,12 +134,10 @@ class Batches:
             if file.purpose != "batch":
                 raise errors.wrong_purpose(file.purpose)
             return None
-        if hidden is None:
-            refused = self._settings.unknown_file == "refused"
-        else:
-            refused = hidden.kind is FaultKind.FILE_HIDDEN_REFUSED
-        if refused:
+        if hidden is None and self._settings.unknown_file == "refused":
             raise errors.file_not_visible(file_id, PROJECT)
+        if hidden is not None and hidden.kind is FaultKind.FILE_HIDDEN_REFUSED:
+            raise self._settings.manners.file_not_ready(file_id)
         return Verdict(errors=(file_not_found(file_id, ORGANIZATION),))
 
     async def _current(self, batch_id: str) -> tuple[BatchRecord, Stage]:

@@ -57,7 +57,8 @@ class FaultKind(StrEnum):
 
     # Of a batch for its whole life, decided by the create call.
     FILE_HIDDEN_REFUSED = "file_hidden_refused"
-    """The input file cannot be found while it is younger than `seconds`: the create is a 400."""
+    """The input file cannot be found, or is pending at Azure, while it is younger than `seconds`:
+    the create is a 400."""
     FILE_HIDDEN_FAILED = "file_hidden_failed"
     """The same, but the batch is created and fails validation."""
     QUEUE_FULL = "queue_full"

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from . import ids, wire
 from .answers import ENDPOINTS
-from .errors import ApiError, incorrect_key
+from .errors import ApiError, file_not_visible, incorrect_key
 from .lifecycle import Stage
 from .records import BatchProblem, BatchRecord, FileRecord
 from .shapes import RESULT_LINE, UNDONE_LINE
@@ -39,6 +39,8 @@ class Manners:
     """What a create call may name as `endpoint`."""
     urls: Callable[[str], tuple[str, ...]]
     """What the lines of a batch for this endpoint may name as `url`, all of them the same."""
+    file_not_ready: Callable[[str], ApiError]
+    """The refusal of a create call whose input file, of this id, was uploaded a moment ago."""
     problem: Callable[[BatchProblem], BatchProblem]
     """An error of batch validation in the dialect's own code."""
     result_line: str
@@ -102,6 +104,7 @@ OPENAI: Final = Manners(
     batch_object=wire.batch_object,
     endpoints=ENDPOINTS,
     urls=lambda endpoint: (endpoint,),
+    file_not_ready=lambda file_id: file_not_visible(file_id, wire.PROJECT),
     problem=lambda problem: problem,
     result_line=RESULT_LINE,
     undone_line=UNDONE_LINE,

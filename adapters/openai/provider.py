@@ -174,9 +174,9 @@ class OpenAIBatchProvider:
         was not done; `OutcomeUnknownError` after a time-out, a lost connection, 408, 409, 423,
         425, 499, 5xx, a redirect other than 307 and 308, or an answer that cannot be read;
         `RefusedError`, `QuotaError`; and
-        `NotFoundError` for an input file that is not visible, which happens right after its
-        upload (issue reports): wait and create again. Only then is a repeat safe; else look
-        through `list_batches` first.
+        `NotFoundError` for an input file that is not visible, or at Azure not processed, which
+        happens right after its upload (issue reports): wait and create again. Only then is a
+        repeat safe; else look through `list_batches` first.
         """
         endpoint = create_endpoint(self._settings.spoken, request.endpoint)
         content = wire.create_body(evolve(request, endpoint=endpoint))

@@ -46,7 +46,9 @@ _FILE_MISSING = re.compile(
     # uses model x, which does not exist" it is not the file that is missing.
     r"|\b(input_)?file(_id)?( object)?( with id)?[ :=]*"
     r"(['\"`][^'\"`]{1,300}['\"`]|[^\s'\"`]*[\d_=-][^\s'\"`]*)?"
-    r" (was |is |could |can)?(not (be )?found|does not exist|doesn't exist)",
+    r" (was |is |could |can)?(not (be )?found|does not exist|doesn't exist)"
+    # Azure's words for a file that it has not processed yet; of the state 'error' none will be.
+    r"|\bfile '[^\s']{1,300}' is in '(uploaded|pending|running)' state\b",
     re.IGNORECASE,
 )
 

@@ -132,6 +132,19 @@ async def test_a_whole_life(azure: Azure, url: str, address: dict[str, str]) -> 
     assert shown["error_file_id"]
 
 
+async def test_a_file_that_is_pending_is_waited_for(azure: Azure) -> None:
+    """Azure takes it only once it is processed: the create is made again, the upload is not."""
+    armed = Fault(op=Operation.CREATE, kind=FaultKind.FILE_HIDDEN_REFUSED, seconds=30, times=None)
+    azure.emulator.faults.arm(armed)
+    async with azure.trail() as trail:
+        batch = await trail.submit(requests())
+        summary = await trail.wait(batch)
+    assert summary.status is BatchStatus.ENDED
+    calls = azure.emulator.calls.applied
+    assert (calls[Operation.UPLOAD], calls[Operation.DELETE]) == (1, 0)
+    assert len(await azure.batches()) == 1
+
+
 async def test_an_expired_batch_keeps_its_rows(azure: Azure) -> None:
     """Half of the rows were done; the others are told apart from failures."""
     azure.emulator.faults.arm(Fault(op=Operation.CREATE, kind=FaultKind.EXPIRE, fraction=0.5))

@@ -149,6 +149,7 @@ def test_no_failure_ever_repeats_a_create_call(
         "The file object 'abc' was not found",
         "file_id: bGl0ZWxsbQ== does not exist",
         "File not found",
+        "The input file 'file-abc' is in 'pending' state. Only files with status 'Processed' ...",
     ],
 )
 @pytest.mark.parametrize("status", [400, 404])
@@ -174,6 +175,7 @@ def test_an_input_file_that_is_not_visible_is_not_found(
         "The file's endpoint does not exist",
         "The file endpoint does not exist",
         "The model of file file-abc does not support batches, project does not have access",
+        "The input file 'file-abc' is in 'error' state. Only files with status 'Processed' ...",
     ],
 )
 @pytest.mark.parametrize("status", [400, 404])
