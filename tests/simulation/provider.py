@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve
 
 from batchtrail.adapters.fake import Answer, FakeBatchProvider, InputRequest, RawStatus
-from batchtrail.adapters.fake.script import TOKEN_LIMIT
+from batchtrail.adapters.fake.script import TOKEN_LIMIT, UNKNOWN_MODEL
 from batchtrail.domain.status import ResultFile
 from batchtrail.domain.values import BatchProblem, RequestCounts
 
@@ -208,7 +208,7 @@ class _Fate:
         way = self.chance.choice(("fail", "not visible", "stuck", "expire", "expire", "cancel"))
         self._note(f"batch: {way}")
         if way == "fail":
-            self._after(validated, self._fail)
+            self._after(validated, self._fail, self.chance.choice((TOKEN_LIMIT, UNKNOWN_MODEL)))
         elif way == "not visible":
             self._after(validated, self._fail, NOT_VISIBLE)
         elif way == "stuck" and self.chance.random() < 0.3:
@@ -242,7 +242,7 @@ class _Fate:
 
     def _fail(self, *errors: BatchProblem) -> None:
         if self._batch.status is RawStatus.VALIDATING:
-            self.provider.fail(self.batch_id, errors or (TOKEN_LIMIT,))
+            self.provider.fail(self.batch_id, errors)
 
     def _cancel_by_others(self) -> None:
         """Somebody clicks on the provider's web page."""
