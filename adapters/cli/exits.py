@@ -79,7 +79,8 @@ def _hint(error: Exception) -> str:
     """What a user can do about an error that has no remedy in its own sentence."""
     if isinstance(error, UnauthorizedError):
         return "; check OPENAI_API_KEY"
-    if isinstance(error, NotFoundError):
+    # With a note it is about the input file of a batch that was recorded: that comes into sight.
+    if isinstance(error, NotFoundError) and not hasattr(error, "__notes__"):
         return (
             "; either it was deleted there, or OPENAI_API_KEY and OPENAI_BASE_URL are not those it "
             "was submitted with"

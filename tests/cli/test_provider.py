@@ -343,6 +343,17 @@ def test_a_batch_of_another_key(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_an_input_file_that_is_not_taken_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was uploaded just now: nobody deleted it, and the key is right."""
+    error = NotFoundError("The input file is in 'pending' state.", http_status=400)
+    error.add_note("batch 3f2a is recorded")
+    with pytest.raises(SystemExit) as left, exiting_on_errors():
+        raise error
+    assert left.value.code == 1
+    told = "pending' state. (HTTP 400); the same command goes on; batch 3f2a is recorded\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
 def test_a_queue_without_room(cli: Cli, emulator: Emulator) -> None:
     """The batch waits and is created again by itself; the upload stays, and the reason is shown."""
     emulator.arm({"op": "create", "kind": "queue_full", "times": 2})
