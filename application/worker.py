@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -120,10 +119,7 @@ class Worker:
             while not stop.is_set():
                 self._stirred.clear()
                 self._heed_clock()
-                await self._claim_polls()
-                if await self._look() or self._is_anything_due():
-                    self._start_due()
-                if until_idle and self._is_idle():
+                if await self._take_up() and until_idle and self._is_idle():
                     break
                 await self._rest()
         finally:
@@ -159,14 +155,29 @@ class Worker:
             if track.due is not None:
                 track.due = self._first_due(track.batch, now)
 
+    async def _take_up(self) -> bool:
+        """Start what is due; False when the database cannot tell that, or take what comes of it.
+
+        One that can be read and not be written, as on a full disk, keeps the polls from everybody:
+        without a word nobody would know.
+        """
+        try:
+            await self._claim_polls()
+            has_news = await self._look()
+        except StoreError as error:
+            _log.error("%s; trying again", error)
+            return False
+        if has_news or self._is_anything_due():
+            self._start_due()
+        return True
+
     async def _claim_polls(self) -> None:
         """Be the one worker that polls, or see whether that one is still there."""
         leases, now = self._lifecycle.leases, self._runtime.clock.now()
         if self._claimed is not None and now < self._claimed + timedelta(seconds=leases.renewal):
             return
-        with suppress(StoreError):  # which the next look tells
-            self._is_poller = await leases.claim(self._polls)
-            self._claimed = now
+        self._is_poller = await leases.claim(self._polls)
+        self._claimed = now
 
     # What there is to do.
 
@@ -176,14 +187,10 @@ class Worker:
         A look at very many takes a while, so it is not taken where nothing has happened since.
         """
         batches, name = self._runtime.batches, self._provider.name
-        try:
-            position = await self._runtime.in_store(batches.catch_up)
-            if position == self._looked_at:
-                return False
-            found = await self._runtime.in_store(lambda: batches.views.open_batches(name))
-        except StoreError as error:
-            _log.error("%s; trying again", error)
+        position = await self._runtime.in_store(batches.catch_up)
+        if position == self._looked_at:
             return False
+        found = await self._runtime.in_store(lambda: batches.views.open_batches(name))
         self._looked_at = position
         known, self._tracks = self._tracks, {}
         for batch in found:

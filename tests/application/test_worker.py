@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from batchtrail.application.errors import (
     NotFoundError,
     RateLimitedError,
     RefusedError,
+    StoreError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -356,6 +358,37 @@ def test_a_clock_that_is_put_right_a_little(
 
     live(life())
     assert "the clock was set back" not in caplog.text
+
+
+@pytest.mark.parametrize("call", ["claim", "open_batches"])
+def test_a_database_of_no_use_for_an_hour(
+    world: Lab,
+    live: Live,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+) -> None:
+    """As one that can only be read: the worker says so, does not take it for idle, and goes on."""
+
+    async def life() -> None:
+        service = world.service()
+        ids = await begun(world, service, 2)
+        world.complete_all()
+        recorder, mended = world.batches.recorder, world.clock.now() + timedelta(hours=1)
+        owner = recorder if call == "claim" else recorder.reader
+        use = getattr(owner, call)
+
+        def use_when_mended(*args: Any, **options: Any) -> Any:
+            if world.clock.now() < mended:
+                raise StoreError("it cannot be written")
+            return use(*args, **options)
+
+        monkeypatch.setattr(owner, call, use_when_mended)
+        assert await until_idle(service) == 0
+        await assert_all(world, service, ids, "succeeded")
+        assert "it cannot be written; trying again" in caplog.text
+
+    live(life())
 
 
 def test_overdue_batches_after_a_night_without_worker(world: Lab, live: Live) -> None:
