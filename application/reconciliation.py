@@ -14,6 +14,7 @@ from .errors import (
     NotFoundError,
     ProviderError,
     RefusedError,
+    UnavailableError,
     is_of_this_call,
 )
 from .ports import BatchProvider, ProviderBatch
@@ -63,6 +64,15 @@ class Reconciliation:
     def note_lost(self, batch_id: UUID, attempt: int) -> None:
         """Remember that this process itself has given a create call up: it is under way no more."""
         self._lost.add((batch_id, attempt))
+
+    def check_in_time(self, submission: Submission) -> None:
+        """Raise `UnavailableError` when others take a create call that we are to send for over.
+
+        We, or the database, may have stood still since the call was recorded.
+        """
+        assert submission.create_started_at is not None
+        if self._runtime.clock.now() >= submission.create_started_at + self._create_timeout:
+            raise UnavailableError("a create call was recorded too long ago to be sent still")
 
     async def reconcile(
         self, batch: Batch, submission: Submission, on_progress: OnProgress

@@ -172,6 +172,7 @@ class SubmissionFlow:
             metadata=sent_metadata(batch.metadata if batch.send_metadata else {}, batch.id),
         )
         try:
+            self._reconciliation.check_in_time(batch.submission)
             created = await self._provider.create_batch(request)
         except RefusedError as error:
             if not await self._reconciliation.adopt_late(batch, batch.submission):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from tests.application.conftest import Lab
 
+    from batchtrail.application.runtime import Decide, Runtime
     from batchtrail.application.service import BatchService
+    from batchtrail.domain.batch import Batch
 
 NOT_FOUND = BatchProblem("invalid_request", "Cannot find file file-1.", "file_id")
 
@@ -101,6 +103,46 @@ async def test_slow_create_and_an_impatient_searcher(lab: Lab) -> None:
     log = await lab.log(quick, batch_id)
     siblings = [e.provider_batch_id for e in log if isinstance(e, SiblingCanceled)]
     assert siblings == [lab.provider.batch_ids[1]]
+
+
+def stand_still(runtime: Runtime, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a process come to a gate between the record of its create call and the call."""
+    command = runtime.command
+
+    async def pause(batch_id: UUID, decide: Decide) -> Batch:
+        batch = await command(batch_id, decide)
+        if batch.submission is not None and batch.submission.create_started_at is not None:
+            await gate("create recorded")
+        return batch
+
+    monkeypatch.setattr(runtime, "command", pause)
+
+
+async def test_create_that_others_took_for_lost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that stood still before its create call does not send it any more."""
+    gate = Gate("create recorded")
+    slow = lab.service()
+    stand_still(lab.runtimes[-1], gate, monkeypatch)
+    quick = lab.service()
+    sending = asyncio.ensure_future(slow.submit(lab.lines()))
+    await gate.reached.wait()
+    batch_id = await quick.submit(lab.lines())
+    gate.opened.set()
+    assert await sending == batch_id
+    assert lab.provider.count("create") == 1
+
+
+async def test_create_that_is_late_is_made_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent, so nothing needs to be searched for."""
+    gate = Gate("create recorded")
+    service = lab.service()
+    stand_still(lab.runtimes[-1], gate, monkeypatch)
+    sending = asyncio.ensure_future(service.submit(lab.lines()))
+    await gate.reached.wait()
+    lab.clock.pass_time(60)
+    gate.opened.set()
+    assert "CreateNotDone" in await lab.facts(service, await sending)
+    assert (lab.provider.count("create"), lab.provider.count("list")) == (1, 0)
 
 
 async def test_slow_create_that_is_refused(lab: Lab) -> None:
