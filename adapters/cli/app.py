@@ -12,6 +12,7 @@ from ...version import __version__
 from . import options
 from .exits import ExitStatus, exiting_on_errors
 from .formats import Format
+from .streams import speak_without_listeners
 from .text import escape_unencodable
 
 _MOST_LISTED = 1_000_000_000
@@ -780,6 +781,7 @@ def emulator(
 
 def run_command_line() -> None:
     """Run the command that was typed."""
+    speak_without_listeners()
     escape_unencodable(sys.stdout, sys.stderr)
     with exiting_on_errors():
         app()

@@ -1,8 +1,40 @@
-"""Standard output while code of users runs: it is lent to them, and they may do what they like."""
+"""Standard streams: lent to code of users, and kept from stopping the work when nobody hears."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TextIO
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import Any, TextIO
+
+
+class _Unheeded(FileIO):
+    """The descriptor of a stream; what cannot be written there is lost without a word."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream.fileno(), "w", closefd=False)
+        self._stream = stream  # which closes the descriptor when nobody holds it
+
+    def write(self, said: Any, /) -> int:
+        """Write what can be written, and take the rest for written."""
+        size = memoryview(said).nbytes
+        with suppress(OSError):
+            return super().write(said) or size  # None where a pipe that does not wait is full
+        return size
+
+
+def speak_without_listeners() -> None:
+    """Let nothing end for what cannot be said on standard error.
+
+    Its terminal may be closed and the disk of its log full, while a batch is paid for and its
+    results are still to be written.
+    """
+    stream = sys.stderr
+    sys.stderr = TextIOWrapper(
+        BufferedWriter(_Unheeded(stream)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=True,
+    )
 
 
 @contextmanager

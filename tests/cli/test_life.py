@@ -288,6 +288,16 @@ def test_full_disk(cli: Cli, output: str | None) -> None:
     assert "bug" not in result.err
 
 
+def test_a_log_on_a_full_disk(cli: Cli) -> None:
+    """What cannot be said on standard error keeps nobody from a batch, its id or its results."""
+    path = cli.write()
+    submitted = cli.shell("submit", path, redirect="2> /dev/full")
+    assert (submitted.status, submitted.out) == (0, f"{cli.batches()[0]['id']}\n")
+    assert cli.shell("run", path, "-o", "out.jsonl", redirect="2> /dev/full").status == 0
+    assert custom_ids((cli.home / "out.jsonl").read_bytes()) == custom_ids(path.read_bytes())
+    assert cli.shell("run", "none.jsonl", redirect="2> /dev/full").status == 2
+
+
 def test_new_results_onto_a_full_disk(cli: Cli, emulator: Emulator) -> None:
     """The advice after --new leaves it out, and whoever follows it pays for no third batch."""
     path = cli.write()

@@ -141,6 +141,26 @@ def test_interrupted_bar(slow_cli: Cli) -> None:
     assert "interrupted" in result.err.splitlines()[-1]
 
 
+def test_a_terminal_that_is_closed(slow_cli: Cli) -> None:
+    """Whoever left a run alone, without a hang-up that ends it, finds its results."""
+    path = slow_cli.write()
+    ours, theirs = pty.openpty()
+    command = subprocess.Popen(
+        [COMMAND, "run", path, "-o", "out.jsonl"],
+        cwd=slow_cli.home,
+        env=slow_cli.variables({"TERM": "xterm-256color", "COLUMNS": "120"}),
+        stdin=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"in_progress" not in shown:
+        shown += os.read(ours, 4096)
+    os.close(ours)
+    assert command.wait(PATIENCE) == 0
+    assert custom_ids((slow_cli.home / "out.jsonl").read_bytes()) == custom_ids(path.read_bytes())
+
+
 def test_foreign_escapes(cli: Cli, hostile: Callable[[int, dict[str, Any]], str]) -> None:
     """A provider that is waited for cannot drive the terminal, nor rich's markup, by its words."""
     url = hostile(429, {"message": "\x1b]0;title\x07 \x1b[31m \u009b2J [bold]slow[/nonsense]"})
