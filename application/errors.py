@@ -123,7 +123,7 @@ class StoreError(BatchtrailError):
 
 
 class DatabaseRefusedError(StoreError, InputError):
-    """The named database is not ours, too new, or out of reach; nothing was changed."""
+    """The named database is not there, not ours or too new; nothing was changed."""
 
     @classmethod
     def of_newer(cls, where: object, what: str, version: int, known: int) -> "DatabaseRefusedError":

@@ -20,8 +20,9 @@ class PostgresBatchFactory(InfrastructureFactory[TrackingRecorder]):
 
     Without `makes_database` they are only brought up to date.
 
-    Raises `InputError` for a URL that cannot be read, and `DatabaseRefusedError` for a database
-    that is out of reach, not there, not ours or too new. No error and no repr shows the password.
+    Raises `InputError` for a URL that cannot be read, `DatabaseRefusedError` for a database that is
+    not there, not ours or too new, and `StoreError` for one that is out of reach. No error and no
+    repr shows the password.
     With `read_only` nothing is made or changed: it is good for reading the log alone.
     """
 

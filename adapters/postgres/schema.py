@@ -7,9 +7,12 @@ from psycopg import Connection, Cursor, IsolationLevel
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
-from ...application.errors import DatabaseRefusedError, NoDatabaseError
+from ...application.errors import DatabaseRefusedError, NoDatabaseError, StoreError
 from .address import Address
 from .views import VIEW_TABLES, prepare_views
+
+_MISTAKES = ("does not exist", "authentication failed", "invalid ")
+"""What is said of a URL that will never do; a connection that fails has no SQLSTATE in libpq."""
 
 _EVENTS: LiteralString = (
     "CREATE TABLE batchtrail_events ("
@@ -77,8 +80,9 @@ _LOCK = 0x62747261
 def prepare_database(address: Address, *, makes_database: bool) -> str:
     """Make or upgrade the tables where that is needed; gives the schema that they stand in.
 
-    Raises `DatabaseRefusedError` when the database cannot be used, and `NoDatabaseError` without
-    `makes_database` when there is no table of ours yet. Safe beside other processes.
+    Raises `DatabaseRefusedError` when the database cannot be used, `NoDatabaseError` without
+    `makes_database` when there is no table of ours yet, and `StoreError` when it cannot be used
+    now, such as for a server that restarts. Safe beside other processes.
     """
     try:
         with (
@@ -89,14 +93,14 @@ def prepare_database(address: Address, *, makes_database: bool) -> str:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             return _prepare(cursor, address, makes_database=makes_database)
     except psycopg.Error as error:
-        raise DatabaseRefusedError(_refusal(address, error)) from None
+        raise _unusable(address, error) from None
 
 
 def find_database(address: Address) -> str:
     """The schema that the tables stand in; nothing is made or changed.
 
-    Raises `NoDatabaseError` when there are none, and `DatabaseRefusedError` when they cannot be
-    used.
+    Raises `NoDatabaseError` when there are none, `DatabaseRefusedError` when they cannot be used,
+    and `StoreError` for what passes.
     """
     try:
         with connect(address) as connection, connection.cursor() as cursor:
@@ -106,7 +110,7 @@ def find_database(address: Address) -> str:
             _version(cursor, address)
             return schema
     except psycopg.Error as error:
-        raise DatabaseRefusedError(_refusal(address, error)) from None
+        raise _unusable(address, error) from None
 
 
 def connect(address: Address) -> Connection[TupleRow]:
@@ -116,12 +120,16 @@ def connect(address: Address) -> Connection[TupleRow]:
     return connection
 
 
-def _refusal(address: Address, error: psycopg.Error) -> str:
+def _unusable(address: Address, error: psycopg.Error) -> StoreError:
+    """The database is refused, unless what keeps it from us passes, as a restart does."""
     said = address.sentence(error)
+    is_mistake = any(words in said for words in _MISTAKES)
+    passes = isinstance(error, psycopg.OperationalError) and not is_mistake
     hint = ""
     if said.endswith("does not exist"):
         hint = "; name another user" if " role " in said else "; make it with `createdb`"
-    return f"cannot use {address}: {said}{hint}"
+    kind = StoreError if passes else DatabaseRefusedError
+    return kind(f"cannot use {address}: {said}{hint}")
 
 
 def _no_log(address: Address) -> NoDatabaseError:

@@ -81,7 +81,7 @@ def test_password_shows_nowhere(cli: Cli, emulator: Emulator) -> None:
     """Of a server out of reach, the sentence says where it is and no more."""
     cli.write()
     url = "postgresql://me:hidden@127.0.0.1:1/trail"
-    text = sentence(cli("run", "in.jsonl", "--db", url))
+    text = sentence(cli("run", "in.jsonl", "--db", url), 1)
     assert text.startswith("cannot use the database trail at 127.0.0.1:1: ")
     assert "hidden" not in text
     assert emulator.received() == {}

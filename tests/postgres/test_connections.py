@@ -16,7 +16,7 @@ from tests.postgres_server import GUARDED, PASSWORD, PostgresServer
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.postgres.recorder import PostgresBatchRecorder
-from batchtrail.application.errors import DatabaseRefusedError, InputError
+from batchtrail.application.errors import DatabaseRefusedError, InputError, StoreError
 from batchtrail.settings import Settings
 
 _MARK = "application_name=to-be-ended"
@@ -120,9 +120,24 @@ def test_every_session_is_durable_and_lets_go(postgres_url: str, open_url: OpenU
 
 
 def test_server_out_of_reach() -> None:
-    """The sentence names the place and the reason."""
-    with pytest.raises(DatabaseRefusedError, match=r"database trail at 127\.0\.0\.1:1: conn"):
-        PostgresBatchFactory("postgresql://me:hidden@127.0.0.1:1/trail")
+    """The sentence names the place and the reason; what passes is no bad input."""
+    url = "postgresql://me:hidden@127.0.0.1:1/trail"
+    with pytest.raises(StoreError, match=r"database trail at 127\.0\.0\.1:1: conn") as caught:
+        PostgresBatchFactory(url)
+    assert not isinstance(caught.value, InputError)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_server_that_has_no_connection_left(
+    postgres_server: PostgresServer, read_only: bool
+) -> None:
+    """Nor is what a server says that is there."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS many")
+        connection.execute("CREATE ROLE many LOGIN CONNECTION LIMIT 0")
+    with pytest.raises(StoreError, match="too many connections") as caught:
+        PostgresBatchFactory(f"{postgres_server.url}&user=many", read_only=read_only)
+    assert not isinstance(caught.value, InputError)
 
 
 def test_database_that_does_not_exist(postgres_server: PostgresServer) -> None:
