@@ -73,8 +73,13 @@ class WatchFlow:
         return self._delay(batch.id, self._age(batch))
 
     def is_due(self, batch: Batch) -> bool:
-        """Whether a batch may have news: one that was just submitted has none yet."""
+        """Whether a batch may have news: one that was just submitted has none yet.
+
+        One that was submitted at a time to come was so before the clock was set back.
+        """
         if batch.submitted_at is None or batch.report is not None or batch.cancel_requested:
+            return True
+        if batch.submitted_at > self._runtime.clock.now():
             return True
         age = self._age(batch)
         return age >= first_poll(self._schedule, batch.id) or age >= self.max_age

@@ -94,6 +94,17 @@ async def test_overdue_poll_comes_at_once(lab: Lab) -> None:
     assert lab.clock.sleeps == []
 
 
+async def test_a_clock_that_is_set_back(lab: Lab) -> None:
+    """Nobody waits until the old time comes once more, as it is when that was days ahead."""
+    service, moments = polls(lab)
+    batch_id = await service.submit(lab.lines())
+    lab.clock.set_by(-6 * HOUR)
+    lab.clock.after(600, lab.complete_all)
+    await service.wait(batch_id)
+    assert moments[0] < 120
+    assert lab.clock.elapsed < HOUR
+
+
 async def test_fractions_of_seconds(lab: Lab) -> None:
     """A schedule for tests and emulators may be fast."""
     service, moments = polls(lab, poll_schedule=(0.05,))
