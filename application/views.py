@@ -215,7 +215,3 @@ class ViewReader(Protocol):
         As many as the database reads at once; none behind the last.
         """
         ...
-
-    def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
-        """Requests in input order, from the one behind number `after`, `limit` at most."""
-        ...

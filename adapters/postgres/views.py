@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 
 from ...application.batch_check import CheckedBatch
 from ...application.errors import DatabaseRefusedError
-from ...application.views import BatchSummary, CompletionRow, OpenBatch
+from ...application.views import BatchSummary, OpenBatch
 from ...domain.status import Outcome, WorkStep
 from .database import BatchDatastore, surviving_restarts
 from .texts import bytes_of, text_of
@@ -320,21 +320,6 @@ class PostgresViewReader:
         )
         custom_ids = [text_of(custom_id) for _, custom_id, _ in rows]
         return custom_ids, [number for number, _, is_settled in rows if is_settled]
-
-    def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
-        """Requests in input order, from the one behind number `after`, `limit` at most."""
-        rows = self._select(
-            "SELECT number, custom_id, outcome, position FROM batchtrail_completions "
-            "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%s) "
-            "AND number>%s ORDER BY number LIMIT %s",
-            batch_id,
-            after,
-            limit,
-        )
-        return [
-            CompletionRow.read(number, text_of(custom_id), outcome, position)
-            for number, custom_id, outcome, position in rows
-        ]
 
 
 def _open_batch(row: TupleRow) -> OpenBatch:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ import msgspec
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 
 from ...application.errors import DatabaseRefusedError
-from ...application.views import BatchSummary, CompletionRow, OpenBatch
+from ...application.views import BatchSummary, OpenBatch
 from ...domain.status import Outcome, WorkStep
 from .completions import TABLES as COMPLETIONS, CompletionsWriter, drop_parts, next_part
 from .database import table_names
@@ -275,15 +274,6 @@ class SQLiteViewReader:
         with self._datastore.transaction(commit=False) as cursor:
             part = next_part(cursor, batch_id, after=after)
         return ((), ()) if part is None else (part.custom_ids, part.settled)
-
-    def completion_rows(self, batch_id: UUID, *, after: int, limit: int) -> list[CompletionRow]:
-        """Requests in input order, from the one behind number `after`, `limit` at most."""
-        rows: list[CompletionRow] = []
-        with self._datastore.transaction(commit=False) as cursor:
-            while len(rows) < limit and (part := next_part(cursor, batch_id, after=after)):
-                rows += islice(part.rows(), limit - len(rows))
-                after = rows[-1].number
-        return rows
 
 
 def _optional_key(moment: datetime | None) -> str | None:

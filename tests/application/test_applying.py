@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 from tests.laboratory.author import Author, raw_lines, request_line
+from tests.laboratory.stores import all_rows
 
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.adapters.sqlite.database import MEMORY
@@ -79,7 +80,7 @@ def applied(raws: list[bytes], chunk: int) -> list[Any]:
         for e in log
         if isinstance(e, ResultSkipped)
     ]
-    rows = [row[:3] for row in batches.views.completion_rows(batch.id, after=0, limit=len(IDS))]
+    rows = [row[:3] for row in all_rows(batches, batch.id)]
     runtime.close()
     place = itemgetter(0)
     return [

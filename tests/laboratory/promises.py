@@ -15,6 +15,7 @@ from batchtrail.domain.status import BatchStatus
 
 from .lines import Expectation
 from .processes import Process
+from .stores import all_rows
 from .wire import DirectWire
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _views(time: VirtualTime, database: Database, provider: FakeBatchProvider) -
     process = Process("reader", time, database, provider, DirectWire())
     views = process.batches.views
     summaries = views.summaries(limit=1_000)
-    rows = {each.id: views.completion_rows(each.id, after=0, limit=1_000) for each in summaries}
+    rows = {each.id: all_rows(process.batches, each.id) for each in summaries}
     opened = views.open_batches(provider.name)
     process.batches.close()
     return summaries, rows, opened

@@ -38,7 +38,13 @@ def size_of(record: StoredEvent) -> int:
 
 def all_rows(store: Batches, batch_id: UUID) -> list[CompletionRow]:
     """The completions view of one batch."""
-    return store.views.completion_rows(batch_id, after=0, limit=LIMITS.max_requests)
+    store.catch_up()
+    rows: list[CompletionRow] = []
+    while page := store.recorder.select_lines(
+        batch_id, after=rows[-1].number if rows else 0, max_bytes=1 << 20
+    ):
+        rows += [row for row, _ in page]
+    return rows
 
 
 def image_of(store: Batches) -> list[Any]:

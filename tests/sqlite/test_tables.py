@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from eventsourcing.persistence import DataError
 from tests.laboratory.author import AWKWARD_IDS, LIMITS, Author, answer, request_line
-from tests.laboratory.stores import image_of, positions_of
+from tests.laboratory.stores import all_rows, image_of, positions_of
 from tests.sqlite.conftest import OpenFile, Query
 
 from batchtrail.adapters.sqlite import completions, recorder
@@ -357,8 +357,7 @@ def test_a_collection_is_reopened_in_every_row(
 
 def letters(store: Batches, batch_id: UUID) -> str:
     """The first letters of the outcomes."""
-    rows = store.views.completion_rows(batch_id, after=0, limit=99)
-    return "".join(row.outcome[0] for row in rows)
+    return "".join(row.outcome[0] for row in all_rows(store, batch_id))
 
 
 @pytest.mark.parametrize("digits", [b"1" + b"0" * 20, b"9" * 40])
