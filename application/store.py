@@ -208,7 +208,6 @@ class Batches(Application[UUID]):
     """
 
     name = "batchtrail"
-    is_snapshotting_enabled = True
     recorder: BatchRecorder
 
     def __init__(
@@ -240,9 +239,7 @@ class Batches(Application[UUID]):
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """No settings from the process environment: a stray variable must not change storage."""
         del env
-        return Environment(
-            name, {"IS_SNAPSHOTTING_ENABLED": "y", "AGGREGATE_CACHE_MAXSIZE": str(_LOADED_BATCHES)}
-        )
+        return Environment(name, {"AGGREGATE_CACHE_MAXSIZE": str(_LOADED_BATCHES)})
 
     def construct_factory(self, env: Environment) -> InfrastructureFactory:
         """The factory that the composition root chose."""
