@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPMethod
-from typing import NoReturn, TypeVar, cast
+from typing import TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -20,12 +20,14 @@ from ...application.errors import (
     UnavailableError,
 )
 from ...application.ports import (
+    BatchProvider,
     CreateRequest,
     DirectAnswer,
     ProviderBatch,
     StoredFile,
     UploadedFile,
 )
+from ...application.unreachable import unreachable
 from ...domain.values import Limits
 from . import wire
 from .bodies import JsonBody, UploadBody, WrongSizeError
@@ -45,7 +47,7 @@ async def connect(
     settings: OpenAISettings,
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> AsyncIterator["OpenAIBatchProvider"]:
+) -> AsyncIterator[BatchProvider]:
     """Open a provider with a session of its own, which is closed at the end.
 
     Proxies and their passwords come from the environment, as with httpx and curl; `~/.netrc` is
@@ -55,7 +57,7 @@ async def connect(
     try:
         await asyncio.to_thread(environment_proxy, URL(settings.base_url))
     except InputError as error:
-        yield cast("OpenAIBatchProvider", _Unreachable(settings, str(error)))
+        yield unreachable(settings.name, settings.limits, str(error))
         return
     # Each call gets a connection of its own: polls lie minutes apart, longer than any server
     # keeps one open, and a create call on a connection that the server is just closing would
@@ -65,21 +67,6 @@ async def connect(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
     ) as session:
         yield OpenAIBatchProvider(session, settings, sleep=sleep)
-
-
-class _Unreachable:
-    """Stands for the provider where no call can be made; what asks for a method learns why.
-
-    Not before: a log can be read without any call.
-    """
-
-    def __init__(self, settings: OpenAISettings, reason: str) -> None:
-        self.name = settings.name
-        self.limits = settings.limits
-        self._reason = reason
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise InputError(self._reason)
 
 
 class OpenAIBatchProvider:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any
 
 from .application.body_coding import BodyCoding
 from .application.errors import InputError
@@ -61,22 +61,6 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait for so many seconds."""
         await asyncio.sleep(seconds)
-
-
-class _NoProvider:
-    """Stands for the provider where no key is set: the log can be read, no call can be made."""
-
-    def __init__(self, name: str, limits: Limits) -> None:
-        self.name = name
-        self.limits = limits
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise InputError(NO_KEY)
-
-
-def no_provider(name: str, limits: Limits) -> "BatchProvider":
-    """A provider without a key: every call raises `InputError`."""
-    return cast("BatchProvider", _NoProvider(name, limits))
 
 
 @asynccontextmanager
@@ -306,10 +290,11 @@ def _openai_settings(settings: Settings) -> "OpenAISettings":
 @asynccontextmanager
 async def _openai(settings: Settings) -> AsyncIterator["BatchProvider"]:
     from .adapters.openai.provider import connect  # noqa: PLC0415 (start-up time)
+    from .application.unreachable import unreachable  # noqa: PLC0415
 
     openai = _openai_settings(settings)
     if settings.api_key is None:
-        yield no_provider(openai.name, openai.limits)
+        yield unreachable(openai.name, openai.limits, NO_KEY)
         return
     if openai.is_unencrypted:
         _log.warning("%s is not encrypted: others can read the key; use https", openai.base_url)

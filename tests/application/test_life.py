@@ -10,7 +10,8 @@ import pytest
 from batchtrail.application import store
 from batchtrail.application.errors import BatchNotFoundError, InputError, QuotaError
 from batchtrail.application.progress import Applying, Uploading, Waiting
-from batchtrail.bootstrap import no_provider
+from batchtrail.application.unreachable import unreachable
+from batchtrail.bootstrap import NO_KEY
 from batchtrail.domain.events import RequestsAdded
 from batchtrail.domain.status import BatchStatus, Outcome
 from batchtrail.domain.values import BatchProblem, NewBatch
@@ -34,7 +35,7 @@ async def run(lab: Lab, service: BatchService) -> UUID:
 
 async def test_without_a_key_nothing_is_recorded(lab: Lab) -> None:
     """Or a worker with a key would submit and pay for what its owner was refused."""
-    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    keyless = lab.service(unreachable(lab.provider.name, lab.provider.limits, NO_KEY))
     with pytest.raises(InputError, match="no API key"):
         await keyless.submit(lab.lines())
     assert await keyless.batches() == []
@@ -55,7 +56,7 @@ async def test_without_a_key_no_step_of_a_submission_is_recorded(lab: Lab, opera
         await service.submit(lab.lines())
     (batch,) = await service.batches()
     before = await lab.facts(service, batch.id)
-    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    keyless = lab.service(unreachable(lab.provider.name, lab.provider.limits, NO_KEY))
     for call in (keyless.submit(lab.lines()), keyless.wait(batch.id), keyless.cancel(batch.id)):
         with pytest.raises(InputError, match="no API key"):
             await call
@@ -67,7 +68,7 @@ async def test_without_a_key_no_step_of_a_submission_is_recorded(lab: Lab, opera
 async def test_without_a_key_no_cancellation_is_recorded(lab: Lab) -> None:
     """Or a worker with a key would cancel what its owner was refused; a draft needs none."""
     batch_id = await lab.service().submit(lab.lines())
-    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    keyless = lab.service(unreachable(lab.provider.name, lab.provider.limits, NO_KEY))
     with pytest.raises(InputError, match="no API key"):
         await keyless.cancel(batch_id)
     assert not (await keyless.status(batch_id)).cancel_requested

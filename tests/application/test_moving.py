@@ -34,7 +34,8 @@ from tests.laboratory.exports import (
 from batchtrail import Exported, Imported, InputError
 from batchtrail.application import export_file
 from batchtrail.application.sealing import Seal
-from batchtrail.bootstrap import no_provider
+from batchtrail.application.unreachable import unreachable
+from batchtrail.bootstrap import NO_KEY
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/export.md"
 
@@ -247,7 +248,7 @@ async def test_through_the_service(lab: Lab, tmp_path: Path) -> None:
     digest = sha256(file.getvalue()).hexdigest()
     assert exported == Exported(seal.position, 1, seal, digest, 0, 0)
     with closing(Lab(tmp_path / "moved.db", lab.clock, lab.provider)) as moved:
-        new = moved.service(no_provider(lab.provider.name, lab.provider.limits))
+        new = moved.service(unreachable(lab.provider.name, lab.provider.limits, NO_KEY))
         with pytest.raises(InputError, match=r"the export: line 1: the file ends here"):
             await new.import_log(BytesIO())
         found = await new.import_log(BytesIO(file.getvalue()))

@@ -22,7 +22,8 @@ from batchtrail.application.errors import (
     UnavailableError,
 )
 from batchtrail.application.leases import Leases, polls_lease
-from batchtrail.bootstrap import no_provider
+from batchtrail.application.unreachable import unreachable
+from batchtrail.bootstrap import NO_KEY
 from batchtrail.domain.events import WorkFailed
 from batchtrail.domain.status import BatchStatus, WorkStep
 from batchtrail.domain.values import NewBatch
@@ -922,6 +923,6 @@ def test_until_idle_does_not_wait_for_another_key(world: Lab, live: Live) -> Non
 async def test_without_a_key_it_does_not_begin(lab: Lab) -> None:
     """A round of polls would fail at once, and the next one as well."""
     await lab.service().submit(lab.lines())
-    keyless = lab.service(no_provider(lab.provider.name, lab.provider.limits))
+    keyless = lab.service(unreachable(lab.provider.name, lab.provider.limits, NO_KEY))
     with pytest.raises(InputError, match="no API key"):
         await keyless.worker().run()

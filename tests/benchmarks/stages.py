@@ -31,7 +31,7 @@ from tests.benchmarks.measuring import (
 from batchtrail.adapters.cli import COLLECTED_EVERY
 from batchtrail.adapters.cli.output import write_lines
 from batchtrail.adapters.openai import OpenAISettings
-from batchtrail.adapters.openai.provider import OpenAIBatchProvider, connect
+from batchtrail.adapters.openai.provider import connect
 from batchtrail.adapters.prices import GenaiPrices
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
 from batchtrail.application.completions import result_lines
@@ -67,7 +67,7 @@ class Stages:
 class _FromFile:
     """The provider, but that it downloads from a file; so applying is measured without HTTP."""
 
-    def __init__(self, provider: OpenAIBatchProvider, content: Path) -> None:
+    def __init__(self, provider: BatchProvider, content: Path) -> None:
         self._provider = provider
         self._content = content
 
@@ -110,7 +110,7 @@ async def measure(source: Path, folder: Path, base_url: str) -> dict[str, tuple[
 
 
 async def _apply(
-    stages: Stages, runtime: Runtime, provider: OpenAIBatchProvider, source: Path, content: Path
+    stages: Stages, runtime: Runtime, provider: BatchProvider, source: Path, content: Path
 ) -> UUID:
     with stages.timed("validate the requests"):
         checked = await runtime.in_store(check_file, source, provider.limits)

@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from batchtrail.adapters.openai import OpenAISettings
-from batchtrail.adapters.openai.provider import OpenAIBatchProvider, connect
+from batchtrail.adapters.openai.provider import connect
+from batchtrail.application.ports import BatchProvider
 
 KEY = "sk-test-4f9a1c7e2b"
 
@@ -71,14 +72,14 @@ def waits() -> list[float]:
 @pytest.fixture
 async def provider_for(
     waits: list[float],
-) -> AsyncIterator[Callable[..., Awaitable[OpenAIBatchProvider]]]:
+) -> AsyncIterator[Callable[..., Awaitable[BatchProvider]]]:
     """Connect a provider to a base URL; keywords are settings."""
     async with AsyncExitStack() as stack:
 
         async def sleep(seconds: float) -> None:
             waits.append(seconds)
 
-        async def start(base_url: str, **settings: Any) -> OpenAIBatchProvider:
+        async def start(base_url: str, **settings: Any) -> BatchProvider:
             settings = {"api_key": KEY, "base_url": base_url} | settings
             return await stack.enter_async_context(connect(OpenAISettings(**settings), sleep=sleep))
 

@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from batchtrail.adapters.openai import AuthStyle
-from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import (
     NotFoundError,
     OutcomeUnknownError,
@@ -24,7 +23,7 @@ from batchtrail.application.ports import BatchProvider, CreateRequest, DirectAns
 from batchtrail.domain.status import BatchStatus
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
-Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
+Connect = Callable[..., Awaitable[BatchProvider]]
 
 REQUEST = CreateRequest("file-1", "/v1/responses", "24h", {"batchtrail_id": "b-1"})
 BATCH = {"id": "batch_1", "status": "validating", "input_file_id": "file-1", "created_at": 1}

@@ -20,12 +20,12 @@ from batchtrail.application.errors import (
     RefusedError,
     UnavailableError,
 )
-from batchtrail.application.ports import CreateRequest
+from batchtrail.application.ports import BatchProvider, CreateRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ServeRaw = Callable[[RawHandler], Awaitable[str]]
-Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
+Connect = Callable[..., Awaitable[BatchProvider]]
 
 REQUEST = CreateRequest("file-1", "/v1/responses", "24h", {})
 BATCH = json.dumps({"id": "batch_1", "status": "validating"}).encode()

@@ -10,19 +10,18 @@ import pytest
 from aiohttp import web
 
 from batchtrail.adapters.openai import AuthStyle
-from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import ProviderError, RefusedError, UnavailableError
-from batchtrail.application.ports import CreateRequest
+from batchtrail.application.ports import BatchProvider, CreateRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ServeRaw = Callable[[RawHandler], Awaitable[str]]
-Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
+Connect = Callable[..., Awaitable[BatchProvider]]
 
 CONTENT = b'{"custom_id": "1"}\n' * 100_000
 
 
-async def whole(provider: OpenAIBatchProvider) -> bytes:
+async def whole(provider: BatchProvider) -> bytes:
     """Download a file to its end."""
     return b"".join([piece async for piece in provider.download("file-1")])
 

@@ -8,12 +8,11 @@ import pytest
 from aiohttp import web
 
 from batchtrail.adapters.openai import wire
-from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import ProviderError, RefusedError
-from batchtrail.application.ports import CreateRequest
+from batchtrail.application.ports import BatchProvider, CreateRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
-Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
+Connect = Callable[..., Awaitable[BatchProvider]]
 
 NOTHING_SHORTER = 8
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import BodyPartReader, web
 
-from batchtrail.adapters.openai.provider import OpenAIBatchProvider
 from batchtrail.application.errors import (
     OutcomeUnknownError,
     ProviderError,
@@ -17,11 +16,12 @@ from batchtrail.application.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from batchtrail.application.ports import BatchProvider
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ServeRaw = Callable[[RawHandler], Awaitable[str]]
-Connect = Callable[..., Awaitable[OpenAIBatchProvider]]
+Connect = Callable[..., Awaitable[BatchProvider]]
 
 MEGABYTE = 1024 * 1024
 
