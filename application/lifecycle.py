@@ -149,7 +149,7 @@ class Lifecycle:
                 raise
             lost = RequestProblem("result_file_lost", f"A result file is gone: {error.message}")
             batch = await self.collection.settle(batch.id, lost)
-        self._failing.is_over(batch.id)
+        self._failing.forget(batch.id)
         return batch
 
     def _is_lost_for_good(self, batch: Batch) -> bool:

@@ -71,8 +71,8 @@ class Failing:
         self._met[what] = lasted, now
         return lasted
 
-    def is_over(self, *whats: Hashable) -> None:
-        """It was answered; the next failure counts from its own beginning."""
+    def forget(self, *whats: Hashable) -> None:
+        """These were answered; the next failure of each counts from its own beginning."""
         for what in whats:
             self._met.pop(what, None)
 
@@ -86,12 +86,12 @@ class Patience:
     def wait_after(self, error: ProviderError) -> float:
         """Seconds that the error asks for; raises it when it has lasted for an hour."""
         if not isinstance(error, NotFoundError):
-            self.is_over()
+            self.forget()
             return error.retry_after or 0.0
         if self._failing.lasts(NotFoundError) > NOT_FOUND_FOR:
             raise error
         return 0.0
 
-    def is_over(self) -> None:
-        """Something else happened; the next time counts from its own beginning."""
-        self._failing.is_over(NotFoundError)
+    def forget(self) -> None:
+        """The provider said something else; its next denial counts from its own beginning."""
+        self._failing.forget(NotFoundError)

@@ -296,7 +296,7 @@ class BatchService(LogKeeper):
                     if not (batch.siblings and tries_left):
                         return BatchSummary.of(batch)
                     tries_left -= 1
-                patience.is_over()
+                patience.forget()
                 delay = self._lifecycle.delay(batch)
                 on_progress(_waiting(batch, delay))
             await self._runtime.clock.sleep(delay)

@@ -193,7 +193,7 @@ class WatchFlow:
             if not self._was_patient(batch, error):
                 raise
             return await self._give_up(batch, str(error))
-        self._failing.is_over(*_kinds(batch))
+        self._failing.forget(*_kinds(batch))
         if batch.status.is_terminal or batch.provider_batch_id is None:
             return batch
         return await self._cancel_and_give_up(batch)
@@ -202,12 +202,12 @@ class WatchFlow:
         """Whether this process has asked in vain for long enough."""
         out_of_reach, unknown = _kinds(batch)
         if is_of_account(error) or isinstance(error, RateLimitedError):
-            self._failing.is_over(out_of_reach, unknown)  # it is there, and does not deny the batch
+            self._failing.forget(out_of_reach, unknown)  # it is there, and does not deny the batch
             return False
         if isinstance(error, NotFoundError):
-            self._failing.is_over(out_of_reach)
+            self._failing.forget(out_of_reach)
             return self._failing.lasts(unknown) >= NOT_FOUND_FOR
-        self._failing.is_over(unknown)
+        self._failing.forget(unknown)
         return self._failing.lasts(out_of_reach) >= timedelta(seconds=self.max_age)
 
     async def _cancel_and_give_up(self, batch: Batch) -> Batch:

@@ -77,5 +77,5 @@ async def test_what_is_not_there_for_an_hour() -> None:
     await clock.sleep(1)
     with pytest.raises(NotFoundError):
         patience.wait_after(gone)
-    patience.is_over()
+    patience.forget()
     assert patience.wait_after(gone) == 0
