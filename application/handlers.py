@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from ..domain.batch import Batch
 from ..domain.checks import check_text
 from ..domain.status import BatchStatus
-from .completions import Completion, completion_pages
+from .completions import Completion, completion_pages, completions
 from .errors import (
     HandlerFailedError,
     HandlerNotAllowedError,
@@ -112,11 +112,11 @@ class HandlerFlow:
         self, method: Callable[..., Any], summary: BatchSummary
     ) -> BaseException | None:
         """What a method raised, whatever it is; None when it ran to its end."""
-        pages = completion_pages(self._runtime, summary.id)
         if inspect.iscoroutinefunction(method):
-            return await raised_apart(method(summary, _each(pages)))
-        completions = _each_blocking(pages, asyncio.get_running_loop())
-        return await _raised_on_own_thread(lambda: _check_ran(method(summary, completions)))
+            return await raised_apart(method(summary, completions(self._runtime, summary.id)))
+        pages = completion_pages(self._runtime, summary.id)
+        each = _each_blocking(pages, asyncio.get_running_loop())
+        return await _raised_on_own_thread(lambda: _check_ran(method(summary, each)))
 
 
 def _check_ran(result: object) -> None:
@@ -163,12 +163,6 @@ def _methods(handler: object, summary: BatchSummary) -> list[tuple[str, Callable
     end = ON_SUCCESS if summary.status is BatchStatus.ENDED else ON_FAILURE
     methods = [(name, getattr(handler, name, None)) for name in (ON_COMPLETION, end)]
     return [(name, method) for name, method in methods if method is not None]
-
-
-async def _each(pages: AsyncIterator[list[Completion]]) -> AsyncIterator[Completion]:
-    async for page in pages:
-        for completion in page:
-            yield completion
 
 
 def _each_blocking(
