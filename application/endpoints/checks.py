@@ -1,5 +1,6 @@
 """What the builders refuse, in one sentence that names the field."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from ...domain.errors import RequestRefusedError
 from ..ports import MOST_INPUTS_PER_REQUEST
 
 _HOTTEST = 2
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def refused(field: str, problem: str) -> RequestRefusedError:
@@ -88,6 +90,17 @@ def text_of(part: str) -> Callable[[object, "Attribute[Any]", object], None]:
         if not isinstance(value, str):
             kind = type(value).__name__
             raise refused(f"{part}.{attribute.name}", f"is {kind}; give a text")
+
+    return validate
+
+
+def name_of(part: str) -> Callable[[object, "Attribute[Any]", object], None]:
+    """A validator of the name of a part of a request, such as a tool."""
+
+    def validate(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            problem = f"is {value!r}; use 1 to 64 letters, digits, underscores and dashes"
+            raise refused(f"{part}.{attribute.name}", problem)
 
     return validate
 

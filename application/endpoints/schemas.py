@@ -10,19 +10,11 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from ..errors import SchemaRefusedError
-from .checks import refused, text_of
+from .checks import name_of, refused, text_of
 from .strict import made_strict, violations
 from .structured import is_pydantic
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _LONGEST_NAME = 64
-
-
-def _schema_name(_: object, __: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise refused(
-            "schema.name", f"is {value!r}; use 1 to 64 letters, digits, underscores and dashes"
-        )
 
 
 def _is_definition(_: object, __: "Attribute[Any]", value: object) -> None:
@@ -38,7 +30,7 @@ class Schema:
     out unchecked and the model may stray from it.
     """
 
-    name: str = field(validator=_schema_name)
+    name: str = field(validator=name_of("schema"))
     definition: Mapping[str, Any] = field(validator=_is_definition)
     strict: bool = True
     description: str | None = field(default=None, validator=optional(text_of("schema")))

@@ -1,10 +1,9 @@
 """Tools that a model may call, and its calls."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
 from . import checks
 from .checks import refused
@@ -13,7 +12,6 @@ from .structured import decoded, decoded_as
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _WORDS = ("auto", "none", "required")
 _NOTHING: dict[str, Any] = {
     "type": "object",
@@ -47,14 +45,6 @@ class ToolCall:
         return decoded_as(self.arguments, cls)
 
 
-def _tool_name(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise refused(
-            f"tools.{attribute.name}",
-            f"is {value!r}; use 1 to 64 letters, digits, underscores and dashes",
-        )
-
-
 @frozen
 class Tool:
     """A function that the model may ask to call.
@@ -64,7 +54,7 @@ class Tool:
     schema.
     """
 
-    name: str = field(validator=_tool_name)
+    name: str = field(validator=checks.name_of("tools"))
     description: str | None = field(default=None, validator=checks.given_or_none)
     parameters: SchemaSource | None = None
     strict: bool = True
