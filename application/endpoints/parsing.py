@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import evolve
 
+from ..pricing import canonical
 from .answers import Answer
 from .chat_completions import ChatCompletionsRequest, parse_chat_completion
 from .completions import CompletionsRequest, parse_completion
@@ -30,6 +31,5 @@ def parse_answer(endpoint: str, body: object, *, request_id: str | None = None) 
     """
     if not isinstance(body, dict):
         return Answer(request_id=request_id)
-    path = endpoint.strip("/").removeprefix("v1/")
-    parse = _PARSERS.get(f"/v1/{path}", parse_response)
+    parse = _PARSERS.get(canonical(endpoint), parse_response)
     return evolve(parse(body), request_id=request_id)
