@@ -14,6 +14,7 @@ from attrs import frozen
 from ...application.ports import CreateRequest, ProviderBatch, StoredFile, UploadedFile
 from ...application.result_lines import read_json
 from ...application.texts import storable
+from ...domain.checks import is_real
 from ...domain.status import BatchStatus
 from ...domain.values import BatchProblem, RequestCounts, StatusReport, TokenUsage
 
@@ -265,7 +266,7 @@ def moment(value: Any) -> datetime | None:
             except (ValueError, OverflowError):
                 return None
         value = int(text[:20])
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_real(value):
         return None
     try:
         return datetime.fromtimestamp(value, UTC)

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import Attribute
 
+from ...domain.checks import is_real
 from ...domain.errors import RequestRefusedError
 from ..ports import MOST_INPUTS_PER_REQUEST
 
@@ -38,9 +39,7 @@ def positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
 
 def temperature(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Refuse what is no number from 0 to 2, the range of OpenAI's API reference."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _HOTTEST:
+    if value is not None and not (is_real(value) and 0 <= value <= _HOTTEST):
         raise refused(attribute.name, f"is {value!r}; give a number from 0 to {_HOTTEST}")
 
 

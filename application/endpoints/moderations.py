@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 from attrs.validators import optional
 
+from ...domain.checks import is_real
 from ..result_lines import body_problem, body_usage
 from . import checks
 from .answers import Answer, Moderation
@@ -70,4 +71,4 @@ def _moderation(result: Mapping[str, Any]) -> Moderation:
 
 
 def _is_score(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return is_real(value) and 0 <= value <= 1
