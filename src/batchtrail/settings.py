@@ -4,7 +4,7 @@ import base64
 import math
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +46,9 @@ _LONGEST_KEY_NAME = 32
 _AUTH = ("bearer", "api-key")
 _DIALECTS = ("auto", "openai", "azure")
 _COMPRESSIONS = ("none", "zstd")
+
+_Get = Callable[[str], str | None]
+"""Gives the text of a setting, None where it is not set."""
 
 
 def _is_one_of(*words: str | None) -> Any:
@@ -136,18 +139,15 @@ class Settings:
             organization=get("OPENAI_ORG_ID"),
             project=get("OPENAI_PROJECT_ID"),
             api_version=get("OPENAI_API_VERSION"),
-            auth=_one_of("BATCHTRAIL_AUTH", get("BATCHTRAIL_AUTH"), *_AUTH),
-            dialect=_one_of("BATCHTRAIL_DIALECT", get("BATCHTRAIL_DIALECT"), *_DIALECTS) or "auto",
+            auth=_one_of(get, "BATCHTRAIL_AUTH", *_AUTH),
+            dialect=_one_of(get, "BATCHTRAIL_DIALECT", *_DIALECTS) or "auto",
             poll_schedule=_schedule(get("BATCHTRAIL_POLL_SCHEDULE")),
             prices=_path(get("BATCHTRAIL_PRICES")),
-            reconcile_wait=_seconds("BATCHTRAIL_RECONCILE_WAIT", get("BATCHTRAIL_RECONCILE_WAIT")),
-            max_age=_above_zero("BATCHTRAIL_MAX_AGE", get("BATCHTRAIL_MAX_AGE")),
-            lease=_above_zero("BATCHTRAIL_LEASE", get("BATCHTRAIL_LEASE")),
+            reconcile_wait=_seconds(get, "BATCHTRAIL_RECONCILE_WAIT", check_wait),
+            max_age=_seconds(get, "BATCHTRAIL_MAX_AGE", check_seconds),
+            lease=_seconds(get, "BATCHTRAIL_LEASE", check_seconds),
             handlers=_packages(get("BATCHTRAIL_HANDLERS")),
-            compression=_one_of(
-                "BATCHTRAIL_COMPRESSION", get("BATCHTRAIL_COMPRESSION"), *_COMPRESSIONS
-            )
-            or "none",
+            compression=_one_of(get, "BATCHTRAIL_COMPRESSION", *_COMPRESSIONS) or "none",
             encryption_keys=_keys(get(_KEYS)),
         )
         _check_names(found, known)
@@ -212,7 +212,8 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _one_of(name: str, text: str | None, *words: str) -> str | None:
+def _one_of(get: _Get, name: str, *words: str) -> str | None:
+    text = get(name)
     _check_one_of(name, text, None, *words)
     return text
 
@@ -231,19 +232,11 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _seconds(name: str, text: str | None) -> float | None:
-    if text is None:
+def _seconds(get: _Get, name: str, check: Callable[[str, object, object], None]) -> float | None:
+    if (text := get(name)) is None:
         return None
     seconds = _number(text)
-    check_wait(name, seconds, text)
-    return seconds
-
-
-def _above_zero(name: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    seconds = _number(text)
-    check_seconds(name, seconds, text)
+    check(name, seconds, text)
     return seconds
 
 
