@@ -42,19 +42,18 @@ class Verification:
         return self.difference_count == 0
 
 
-def verify(
-    reader: StoredLog, mapper: BatchMapper, *, limit: int, against: Seal | None = None
-) -> Verification:
-    """Verify everything that a reader gives, in constant memory; nothing is written.
+def verify_store(batches: Batches, *, against: Seal | None, limit: int) -> Verification:
+    """Verify everything in the database of a store, in constant memory; nothing is written.
 
     First the log, event by event in the order of positions; then each batch by its states, and
     its views. `against` is a seal that the log must still bear.
     """
     found = Differences(limit)
-    log = _LogCheck(reader, mapper, found, against)
-    log.run()
-    views = ViewsCheck(reader, mapper, found)
-    views.run()
+    with batches.recorder.reading() as reader:
+        log = _LogCheck(reader, batches.batch_mapper, found, against)
+        log.run()
+        views = ViewsCheck(reader, batches.batch_mapper, found)
+        views.run()
     return Verification(
         seal=log.seal,
         events=log.events,
@@ -65,12 +64,6 @@ def verify(
         differences=tuple(found.shown),
         difference_count=found.count,
     )
-
-
-def verify_store(batches: Batches, *, against: Seal | None, limit: int) -> Verification:
-    """Verify the database of a store."""
-    with batches.recorder.reading() as reader:
-        return verify(reader, batches.batch_mapper, limit=limit, against=against)
 
 
 class _LogCheck:
