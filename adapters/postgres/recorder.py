@@ -57,6 +57,16 @@ _STREAM: LiteralString = (
 _STREAM_WITH_BODIES: LiteralString = _STREAM.replace("NULL::bytea AS body", "body").replace(
     "octet_length(state)", "octet_length(state) + coalesce(octet_length(body), 0)"
 )
+_LINES: LiteralString = (
+    "SELECT number, custom_id, outcome, position, body, "
+    "%(row_bytes)s + coalesce(octet_length(body), 0) AS size "
+    "FROM batchtrail_completions LEFT JOIN batchtrail_events ON notification_id=position "
+    "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
+    "AND number>%(after)s ORDER BY number LIMIT %(limit)s"
+)
+_EVENTS: LiteralString = _LINES.replace(
+    "body, ", "originator_version, topic, state, digest, body, "
+).replace(" AS size", " + coalesce(octet_length(state), 0) AS size")
 
 
 class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
@@ -229,50 +239,32 @@ class PostgresBatchRecorder(PostgresApplicationRecorder, BatchRecorder):
             )
             return [EventRecord(originator_id, *row) for row in page]
 
-    @surviving_restarts
     def select_completions(
         self, batch_id: UUID, *, after: int, max_bytes: int
     ) -> Sequence[tuple[CompletionRow, EventRecord | None]]:
         """Requests behind number `after` in input order, each with the event of its result."""
-        with self._cursor() as cursor:
-            page = read_page(
-                cursor,
-                "number",
-                "SELECT number, custom_id, outcome, position, "
-                "originator_version, topic, state, digest, body, "
-                "%(row_bytes)s + coalesce(octet_length(state), 0) "
-                "+ coalesce(octet_length(body), 0) AS size "
-                "FROM batchtrail_completions "
-                "LEFT JOIN batchtrail_events ON notification_id=position "
-                "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
-                "AND number>%(after)s ORDER BY number LIMIT %(limit)s",
-                {"id": batch_id, "after": after, "row_bytes": ROW_BYTES},
-                max_bytes=max_bytes,
-            )
-            return [_completion(batch_id, *row) for row in page]
+        page = self._with_results(_EVENTS, batch_id, after, max_bytes)
+        return [_completion(batch_id, *row) for row in page]
 
-    @surviving_restarts
     def select_lines(
         self, batch_id: UUID, *, after: int, max_bytes: int
     ) -> Sequence[tuple[CompletionRow, bytes | None]]:
         """Requests behind number `after` in input order, each with the body of its result."""
-        with self._cursor() as cursor:
-            page = read_page(
-                cursor,
-                "number",
-                "SELECT number, custom_id, outcome, position, body, "
-                "%(row_bytes)s + coalesce(octet_length(body), 0) AS size "
-                "FROM batchtrail_completions "
-                "LEFT JOIN batchtrail_events ON notification_id=position "
-                "WHERE batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(id)s) "
-                "AND number>%(after)s ORDER BY number LIMIT %(limit)s",
-                {"id": batch_id, "after": after, "row_bytes": ROW_BYTES},
-                max_bytes=max_bytes,
+        return [
+            (CompletionRow.read(number, text_of(custom_id), outcome, position), body)
+            for number, custom_id, outcome, position, body in self._with_results(
+                _LINES, batch_id, after, max_bytes
             )
-            return [
-                (CompletionRow.read(number, text_of(custom_id), outcome, position), body)
-                for number, custom_id, outcome, position, body in page
-            ]
+        ]
+
+    @surviving_restarts
+    def _with_results(
+        self, statement: LiteralString, batch_id: UUID, after: int, max_bytes: int
+    ) -> list[TupleRow]:
+        """A page of requests, each with what the statement takes of its result's event."""
+        parameters = {"id": batch_id, "after": after, "row_bytes": ROW_BYTES}
+        with self._cursor() as cursor:
+            return read_page(cursor, "number", statement, parameters, max_bytes=max_bytes)
 
     def reading(self) -> AbstractContextManager[StoredLog]:
         """The log and the views as they are now."""
