@@ -83,13 +83,13 @@ class RequestReplay:
     def process(self, event: events.BatchEvent) -> None:
         """Take in the next event."""
         self._batch = followed(self._batch, (event,))
+        if isinstance(event, events.REPORTING):
+            self._errors = event.report.errors if event.report is not None else ()
         match event:
             case events.RequestsAdded():
                 self._look_for_request(event)
             case events.ResultApplied() if event.custom_id == self.custom_id:
                 self._result = event
-            case events.StatusChanged() | events.ReportAmended() | events.Canceled():
-                self._errors = event.report.errors if event.report is not None else ()
 
     def _look_for_request(self, event: events.RequestsAdded) -> None:
         if self.custom_id in event.custom_ids:

@@ -57,13 +57,6 @@ _NEWEST_EVENTS = 200
 _LOADED_BATCHES = 1_000
 """So many states are remembered; a load then reads the events that came since."""
 
-_REPORTING = (
-    events.StatusChanged,
-    events.ReportAmended,
-    events.Canceled,
-    events.CollectionReopened,
-)
-
 BatchEventT = TypeVar("BatchEventT", bound=events.BatchEvent)
 
 WriteViews = Callable[[ViewWriter, Sequence[int]], None]
@@ -379,7 +372,7 @@ class Batches(Application[UUID]):
     def last_report(self, batch_id: UUID) -> StatusReport | None:
         """The last report of the provider, with every error; the state keeps a few only."""
         newest = self._newest_first(batch_id)
-        return next((event.report for event in newest if isinstance(event, _REPORTING)), None)
+        return next((event.report for event in newest if isinstance(event, events.REPORTING)), None)
 
     def redacted_requests(self, batch_id: UUID) -> set[str]:
         """The custom_ids of the requests that were redacted; reads back to the first redaction."""

@@ -702,3 +702,6 @@ EVENTS: tuple[type[BatchEvent], ...] = (
     BodiesPruned,
     RequestRedacted,
 )
+
+REPORTING = (StatusChanged, ReportAmended, Canceled, CollectionReopened)
+"""They carry a report of the provider with its every error, of which the state keeps a few."""

@@ -14,7 +14,7 @@ from batchtrail import BatchNotFoundError, BatchSummary, Completion, InputError,
 from batchtrail.application.service import BatchService
 from batchtrail.domain.batch import Batch
 from batchtrail.domain.requests import RequestIndex
-from batchtrail.domain.values import Stamp
+from batchtrail.domain.values import BatchProblem, RequestProblem, Stamp
 
 Moment = tuple[datetime, BatchSummary, list[Completion]]
 
@@ -87,6 +87,20 @@ async def test_errors_of_single_lines(lab: Lab) -> None:
         assert completion.error is not None
         found = await service.replay_request(batch_id, completion.custom_id)
         assert found.completion == completion
+
+
+async def test_errors_of_single_lines_after_another_collection(lab: Lab) -> None:
+    """What the provider said when it was asked once more counts, for each request as well."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines("a"))
+    provider_id = lab.provider.batch_ids[-1]
+    lab.provider.fail(provider_id, [BatchProblem("first", "Wrong.", line=1)])
+    await service.wait(batch_id)
+    lab.provider._account.batch(provider_id).errors = (BatchProblem("next", "Worse.", line=1),)
+    await service.collect_again(batch_id)
+    (completion,) = await lab.completions(service, batch_id)
+    assert completion.error == RequestProblem("next", "Worse.")
+    assert (await service.replay_request(batch_id, "a")).completion == completion
 
 
 async def test_nothing_but_events_is_read(lab: Lab) -> None:
