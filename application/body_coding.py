@@ -11,7 +11,7 @@ MARK = b"\x00"
 _COMPRESSED = 1
 _ENCRYPTED = 2
 UNUSED = 4
-"""From here on that byte says nothing here: a store may mark bodies with it for ends of its own."""
+"""From this value on, that byte is left to stores, which mark bodies for ends of their own."""
 
 
 @frozen

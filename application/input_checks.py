@@ -31,7 +31,7 @@ class InputChecks:
                 yield "names an input that is not the requests before it"
 
     def _add(self, batch_id: UUID, event: RequestsAdded) -> None:
-        """A part that was removed or redacted leaves nothing to compare."""
+        """Go on with the digest of an input; give it up where a part was removed or redacted."""
         digest = self._digests.setdefault(batch_id, sha256())
         if event.lines.content is None or event.lines.redacted:
             self._digests[batch_id] = None

@@ -105,7 +105,7 @@ class Lifecycle:
             return await self._advance(batch_id, on_progress, with_handler=is_mine)
 
     async def advance_alone(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch | None:
-        """The same, but nothing while another process is at it: None."""
+        """As `advance`, but nothing, and None, while somebody else is at work on the batch."""
         async with self.leases.held(batch_lease(batch_id)) as is_mine:
             if not is_mine:
                 return None

@@ -17,11 +17,11 @@ _ROUNDING = 0.001
 
 
 NOT_FOUND_FOR = timedelta(hours=1)
-"""What the provider says it does not have may only not be visible yet; for so long."""
+"""For so long, what the provider denies to have may only not be visible yet."""
 
 
 _LONGEST_PAUSE = timedelta(minutes=35)
-"""Between two looks: half an hour and a tenth. Behind a longer one the machine was asleep."""
+"""The longest pause between polls, half an hour and a tenth; in a longer one the machine slept."""
 
 
 def first_poll(schedule: Sequence[float], batch_id: UUID) -> float:

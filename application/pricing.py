@@ -52,7 +52,7 @@ class BatchCosting:
         return cost_of(usage, price)
 
     def costs_of(self, model: str | None, usages: Sequence[Tokens]) -> Sequence[Decimal | None]:
-        """The same of answers by one model that all tell what they used."""
+        """What each of several answers by one model cost, when all tell what they used."""
         price = self._price(model)
         if price is None:
             return [None] * len(usages)
@@ -74,13 +74,13 @@ class BatchCosting:
 
 
 def _named(source: str) -> str:
-    """The same name of a table. Raises `InputError` for one that the log cannot take."""
+    """The name of a price table, checked. Raises `InputError` for one that the log cannot take."""
     check_text("the source of the price book", source)
     return source
 
 
 def _usable(price: ModelPrice | None) -> ModelPrice | None:
-    """The same price, if it can be calculated with; raises errors of many kinds for another."""
+    """A price, tried out: raises errors of many kinds for one that cannot be calculated with."""
     if price is not None:
         for above in (0, *(tier.above for tier in price.tiers)):
             cost_of(TokenUsage(input=above + 1), price)

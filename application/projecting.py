@@ -21,7 +21,7 @@ _SLICE = 32
 
 _PAGE_BYTES = 1 << 20
 _PAGE_EVENTS = 500
-"""On SQLite nobody else writes while a projection takes in a page."""
+"""No more, because on SQLite nobody else writes while a projection takes in a page."""
 
 
 @frozen

@@ -56,7 +56,7 @@ async def raised_by(work: Awaitable[object]) -> BaseException | None:
 
 
 async def raised_apart(work: Awaitable[object]) -> BaseException | None:
-    """The same in a task of its own: who cancels the current task there, cancels only that."""
+    """As `raised_by`, in a task of its own: work that cancels its task then cancels only itself."""
     task = asyncio.ensure_future(_raised(work))
     try:
         return _given(await task)

@@ -138,7 +138,10 @@ class BatchRecorder(ApplicationRecorder):
     def select_lines(
         self, batch_id: UUID, *, after: int, max_bytes: int
     ) -> Sequence[tuple[CompletionRow, bytes | None]]:
-        """The same with the body alone, as it is stored, which costs a fraction."""
+        """Requests behind number `after` in input order, each with the body of its result.
+
+        As the body is stored; this costs a fraction of `select_completions`.
+        """
 
     @abstractmethod
     def reading(self) -> "AbstractContextManager[StoredLog]":

@@ -106,7 +106,7 @@ class Uploads:
         return found
 
     async def _search_in_passing(self, submission: Submission) -> list[StoredFile]:
-        """The same where nothing depends on it: what stays behind costs nothing."""
+        """As `_search`, or nothing where that fails: files that stay behind cost nothing."""
         try:
             return await self._search(submission)
         except ProviderError as error:

@@ -689,7 +689,7 @@ class Batch(Aggregate):
     def _check_results(
         self, file: ResultFile, lines: Iterable[tuple[int, bytes]], behind: int | None
     ) -> int:
-        """Gives the byte behind the last line and its newline."""
+        """Refuse what cannot be applied now; give the byte behind the last line and its newline."""
         if not self.status.is_terminal:
             raise NotTerminalError(self.id, self.status)
         if self.results_collected:

@@ -54,7 +54,7 @@ def check_number(name: str, value: object, *, least: int = 1) -> None:
 
 
 def check_wait(name: str, seconds: object, shown: object = None) -> None:
-    """Raise `InputError` for what is no time to wait; none at all is one.
+    """Raise `InputError` for what is no time to wait, in seconds; 0 is one.
 
     `shown` is how the value was written, where that was as a text.
     """
@@ -122,7 +122,7 @@ def is_number(_: object, field: "Attribute[Any]", value: object) -> None:
 
 
 def is_wait(_: object, field: "Attribute[Any]", value: object) -> None:
-    """Validate a field that is a time to wait, or none at all, in seconds."""
+    """Validate a field that is a time to wait, in seconds; 0 is one."""
     check_wait(field.name, value)
 
 

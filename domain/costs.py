@@ -87,7 +87,7 @@ def cost_of(usage: TokenUsage, price: ModelPrice) -> Decimal:
 
 
 def costs_of(usages: Iterable[Tokens], price: ModelPrice) -> list[Decimal]:
-    """The same of requests, each by the parts of its usage."""
+    """What each request cost, in USD, exactly, by the parts of its usage."""
     costs, scaled, rates_of = list[Decimal](), EXACT.scaleb, price.rates_of
     for given, cached, made, _, written in usages:
         per_given, per_cached, per_written, per_made, exponent = rates_of(given).units

@@ -24,8 +24,8 @@ class FilePosition:
     def move(self, end: int, lines: int = 1) -> None:
         """Count lines in, the last of which ends, with its newline, before byte `end`.
 
-        Those that one decision applies may come in any order; behind the last of them in the file
-        the next decision begins.
+        The lines of one decision may come in any order; the next decision begins behind the one
+        that stands last in the file.
         """
         self.offset = max(self.offset, end)
         self.lines += lines

@@ -83,7 +83,10 @@ class BatchEvent(Aggregate.Event):
     """The field that holds the event's body, if it has one; it is stored beside the state."""
 
     IN_ORDER: ClassVar[Mapping[int, tuple[str, ...]]] = {}
-    """By version, the fields that it stores in this order, without their names, before its body."""
+    """By version, the fields whose values are stored in this order and without their names.
+
+    The digest of the body stands behind them. Events of other versions are stored with names.
+    """
 
     by: Provenance
 
@@ -504,7 +507,7 @@ class ResultApplied(BatchEvent):
 class ResultSkipped(BatchEvent):
     """A result line that fits no request: kept, reported, and applied to nothing.
 
-    Of one that was `cut_off` the file had a piece only when the collection ended.
+    `cut_off` says that the file ended within this line when the collection ended.
     """
 
     TOPIC: ClassVar[str] = "batchtrail.batch.result_skipped"
@@ -520,7 +523,10 @@ class ResultSkipped(BatchEvent):
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Nobody can tell any more. Raises `ValueError` for a later version."""
+        """Take the line for whole: version 1 did not say whether it was cut off.
+
+        Raises `ValueError` for the state of a later version.
+        """
         _refuse_field(state, "cut_off")
         state["cut_off"] = False
 
@@ -566,7 +572,10 @@ class CollectionReopened(BatchEvent):
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Files were read on behind such a line, too. Raises `ValueError` for a later version."""
+        """Read no line again: in version 1, files were read on behind one that was cut off.
+
+        Raises `ValueError` for the state of a later version.
+        """
         _refuse_field(state, "cut_ends")
         state["cut_ends"] = {}
 

@@ -25,7 +25,7 @@ class RequestIndex:
         return self._numbers.get(custom_id)
 
     def numbers(self, custom_ids: Iterable[str | None]) -> list[int | None]:
-        """The same of many, in turn."""
+        """Each request's position in the input; None where its custom_id is unknown or None."""
         return [self._numbers.get(custom_id or "") for custom_id in custom_ids]
 
     def add(self, custom_id: str) -> int:
@@ -60,7 +60,7 @@ class RequestIndex:
         return number
 
     def settle_all(self, numbers: Sequence[int]) -> bool:
-        """Remember so for some, one at least, by their numbers.
+        """Remember that the requests of these numbers, one at least, have their results.
 
         False, and nothing is remembered, unless each is known and none had its result before.
         """

@@ -209,7 +209,7 @@ class StatusReport:
 
     @property
     def names_no_file(self) -> bool:
-        """Whether it says nothing of results."""
+        """Whether it names neither result file."""
         return self.output_file_id is None and self.error_file_id is None
 
     @property

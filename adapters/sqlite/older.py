@@ -12,7 +12,7 @@ _TABLES = {"beginnings": CREATE_BEGINNINGS, "pieces": CREATE_PIECES}
 
 
 def add_missing(cursor: sqlite3.Cursor | SQLiteCursor) -> None:
-    """Put empty tables in the place of those, for the cursor's connection alone."""
+    """Make the tables that an older file lacks, empty and for the cursor's connection alone."""
     there = table_names(cursor)
     for name, create in _TABLES.items():
         if name not in there:
