@@ -123,7 +123,7 @@ class CollectionFlow:
         on_progress(Delayed(batch.id, reason, delay))
         await self._runtime.clock.sleep(delay)
 
-    async def collect_as_is(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
+    async def collect_as_is(self, batch_id: UUID, on_progress: OnProgress) -> Batch:
         """Apply what can be fetched now, and settle the rest without waiting for more.
 
         Safe to repeat. Raises `NotTerminalError` before the batch's end, and the `ProviderError`

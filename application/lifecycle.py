@@ -104,7 +104,7 @@ class Lifecycle:
         async with self.leases.held(batch_lease(batch_id)) as is_mine:
             return await self._advance(batch_id, on_progress, with_handler=is_mine)
 
-    async def advance_alone(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch | None:
+    async def advance_alone(self, batch_id: UUID, on_progress: OnProgress) -> Batch | None:
         """As `advance`, but nothing, and None, while somebody else is at work on the batch."""
         async with self.leases.held(batch_lease(batch_id)) as is_mine:
             if not is_mine:

@@ -37,9 +37,7 @@ Take = Callable[[str, ProviderBatch | Exception], Awaitable[None]]
 class PollRounds:
     """Asks for batches, from the provider's list and then by name, and sits out its outages."""
 
-    def __init__(
-        self, provider: BatchProvider, clock: Clock, take: Take, *, spread: float = 0.0
-    ) -> None:
+    def __init__(self, provider: BatchProvider, clock: Clock, take: Take, *, spread: float) -> None:
         """The calls of a round are spread over `spread` seconds, if there are many of them."""
         self._spread = spread
         self._provider = provider

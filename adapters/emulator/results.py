@@ -94,7 +94,7 @@ def _described(
     kind: str,
     made_at: float,
     *,
-    keep_empty: bool = False,
+    keep_empty: bool,
 ) -> FileRecord | None:
     """Return the record of a file that has been written; an empty one is removed."""
     size = store.partial(file_id).stat().st_size
