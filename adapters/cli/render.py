@@ -11,13 +11,7 @@ from ...domain.values import BatchProblem, Deferral, TokenUsage, Trouble
 from .costs import cost_data, cost_text
 from .text import clean, escaped, moment_text, size_text
 
-OUTCOMES = (
-    Outcome.SUCCEEDED,
-    Outcome.FAILED,
-    Outcome.EXPIRED,
-    Outcome.CANCELED,
-    Outcome.MISSING,
-)
+OUTCOMES = tuple(outcome for outcome in Outcome if outcome is not Outcome.PENDING)
 
 
 def json_text(value: Any) -> str:
@@ -172,11 +166,8 @@ def tokens_text(usage: TokenUsage) -> str:
 
 def trouble_text(trouble: Trouble) -> str:
     """What keeps a batch, and when it is tried again."""
-    when = (
-        "with the next start of a worker"
-        if trouble.retry_at is None
-        else (f"at {moment_text(trouble.retry_at)}")
-    )
+    at = trouble.retry_at
+    when = "with the next start of a worker" if at is None else f"at {moment_text(at)}"
     what = trouble.step.value.replace("_", " ")
     times = "once" if trouble.failures == 1 else f"{trouble.failures:,} times in a row"
     return clean(f"{what} failed {times}, again {when}: {trouble.problem}")

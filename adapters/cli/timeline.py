@@ -76,7 +76,7 @@ def _event_line(event: events.BatchEvent, begin: datetime, facts: str | None = N
 
 def _event_text(event: events.BatchEvent) -> str:
     """What an event says, beside its name."""
-    facts = [*_facts(event)]
+    facts = list(_facts(event))
     request_id = getattr(event, "request_id", None)
     if request_id:
         facts.append(f"request id {request_id}")
@@ -198,7 +198,7 @@ def _report_facts(
         yield "never submitted"
         return
     counts = event.report.request_counts
-    yield f"{event.report.raw_status}"
+    yield event.report.raw_status
     yield f"{counts.completed:,} completed, {counts.failed:,} failed of {counts.total:,}"
     for error in event.report.errors[:3]:
         yield error_text(error)
