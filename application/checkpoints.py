@@ -14,12 +14,12 @@ class Checkpoints(Protocol):
         """
         ...
 
-    def advance(self, name: str, before: int | None, to: int, write: Callable[[Any], None]) -> bool:
+    def advance(self, name: str, before: int | None, to: int, write: Callable[[Any], None]) -> None:
         """Write rows and move a checkpoint from `before` to `to`, in one transaction.
 
-        `write` is given a DB-API cursor of that transaction. Nothing is done, and False given,
-        when the checkpoint stands elsewhere: another process was first. Whatever `write` raises
-        comes out unchanged, and then nothing was done. When the answer to the commit is lost, the
-        checkpoint says what holds; so a repeat is safe.
+        `write` is given a DB-API cursor of that transaction. Nothing is done when the checkpoint
+        stands elsewhere: another process was first. Whatever `write` raises comes out unchanged,
+        and then nothing was done. When the answer to the commit is lost, the checkpoint says what
+        holds; so a repeat is safe.
         """
         ...

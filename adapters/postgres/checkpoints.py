@@ -28,7 +28,7 @@ class PostgresCheckpoints:
             row = cursor.fetchone()
         return None if row is None else row[0]
 
-    def advance(self, name: str, before: int | None, to: int, write: Callable[[Any], None]) -> bool:
+    def advance(self, name: str, before: int | None, to: int, write: Callable[[Any], None]) -> None:
         """Write rows and move a checkpoint, unless another process was first.
 
         Never attempted twice by itself: what a projection wrote elsewhere is not undone.
@@ -48,8 +48,7 @@ class PostgresCheckpoints:
                 "SELECT position FROM batchtrail_projections WHERE name=%s FOR UPDATE", (key,)
             )
             if cursor.fetchone() != (before,):
-                return False
+                return
             with connection.cursor(row_factory=tuple_row) as own:
                 write(own)
             cursor.execute("UPDATE batchtrail_projections SET position=%s WHERE name=%s", (to, key))
-        return True

@@ -22,18 +22,17 @@ class SQLiteCheckpoints:
         with self._datastore.transaction(commit=False) as cursor:
             return _position(cursor, name)
 
-    def advance(self, name: str, before: int | None, to: int, write: Callable[[Any], None]) -> bool:
+    def advance(self, name: str, before: int | None, to: int, write: Callable[[Any], None]) -> None:
         """Write rows and move a checkpoint, unless another process was first."""
         with self._datastore.transaction(commit=True) as cursor:
             if _position(cursor, name) != before:
-                return False
+                return
             write(cursor.sqlite_cursor.connection.cursor())
             cursor.execute(
                 "INSERT INTO projections VALUES (?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET position=excluded.position",
                 (name, to),
             )
-        return True
 
 
 def _position(cursor: SQLiteCursor, name: str) -> int | None:
