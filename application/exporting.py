@@ -15,11 +15,9 @@ from .export_format import EventLine, Footer, Header, Line, SealLine, encode_lin
 from .log_checks import LogChecks
 from .records import EventRecord
 from .sealing import PAGE_BYTES, KeptSeal, Seal
-from .store import Batches
+from .store import ID_DIGITS, Batches, id_digits
 from .stored_log import StoredLog
 from .transcoding import BatchMapper
-
-_HEX_DIGITS = 32
 
 
 @frozen
@@ -62,10 +60,8 @@ def export_store(
 
 def _find(reader: StoredLog, reference: UUID | str) -> UUID:
     """The id of a batch in the log, which needs no views."""
-    digits = str(reference).replace("-", "").lower()
-    if not 0 < len(digits) <= _HEX_DIGITS or set(digits) - set("0123456789abcdef"):
-        raise InputError(f"{str(reference)!r} is no batch id; `status` lists the batches")
-    first = int(digits.ljust(_HEX_DIGITS, "0"), 16)
+    digits = id_digits(reference)
+    first = int(digits.ljust(ID_DIGITS, "0"), 16)
     found = reader.next_batch(UUID(int=first - 1) if first else None)
     if found is None or not found.hex.startswith(digits):
         raise BatchNotFoundError(reference)

@@ -13,7 +13,7 @@ from . import projecting
 from .errors import BatchNotFoundError, InputError
 from .projecting import FOLLOW_INTERVAL, Projection, Recorded, check_kinds, check_projection
 from .runtime import Runtime
-from .store import checked_id
+from .store import checked_id, id_digits
 from .views import BatchSummary
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ class LogReader:
         Raises `InputError` when none or more than one fits.
         """
         check_text("reference", reference)
-        prefix = reference.replace("-", "").lower()
-        if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
-            raise InputError(f"{reference!r} is no batch id; `status` lists the batches")
+        prefix = id_digits(reference)
         ids = await self._runtime.in_store(lambda: self._runtime.batches.views.matching_ids(prefix))
         if len(ids) != 1:
             found = "no batch" if not ids else "more than one batch"

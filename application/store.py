@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+ID_DIGITS = 32
+"""Hex digits of a whole batch id."""
+
 _PAGE_BYTES = 1 << 20
 """Pieces that a processor's cache holds are read in less time than larger ones."""
 _REBUILD_BYTES = 2 << 20
@@ -453,6 +456,14 @@ def checked_id(batch_id: object) -> UUID:
     if isinstance(batch_id, UUID):
         return batch_id
     raise InputError(f"{batch_id!r} is no batch id, which is a UUID; `find` gives that of a text")
+
+
+def id_digits(reference: UUID | str) -> str:
+    """The hex digits of a batch id, or of the beginning of one. Raises `InputError`."""
+    digits = str(reference).replace("-", "").lower()
+    if not 0 < len(digits) <= ID_DIGITS or set(digits) - set("0123456789abcdef"):
+        raise InputError(f"{str(reference)!r} is no batch id; `status` lists the batches")
+    return digits
 
 
 def refuse_lost_requests(batch: Batch, requests: int) -> None:

@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Identifier
 
 from ...application.batch_check import CheckedBatch
 from ...application.errors import DatabaseRefusedError
+from ...application.store import ID_DIGITS
 from ...application.views import BatchSummary, OpenBatch
 from ...domain.status import Outcome, WorkStep
 from .database import BatchDatastore, surviving_restarts
@@ -97,7 +98,6 @@ _REOPEN = (
     "UPDATE batchtrail_completions SET outcome='pending' WHERE position IS NULL "
     "AND batch_no=(SELECT batch_no FROM batchtrail_batches WHERE batch_id=%(batch_id)s)"
 )
-_ID_DIGITS = 32
 
 
 def prepare_views(cursor: Cursor[TupleRow], address: object) -> None:
@@ -297,10 +297,7 @@ class PostgresViewReader:
 
     def matching_ids(self, prefix: str) -> list[UUID]:
         """The ids that begin with these hex digits, at most ten."""
-        try:
-            first, last = (UUID(hex=prefix.ljust(_ID_DIGITS, digit)) for digit in "0f")
-        except ValueError:
-            return []
+        first, last = (UUID(hex=prefix.ljust(ID_DIGITS, digit)) for digit in "0f")
         rows = self._select(
             "SELECT batch_id FROM batchtrail_batches WHERE batch_id BETWEEN %s AND %s LIMIT 10",
             first,
