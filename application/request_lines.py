@@ -116,10 +116,6 @@ def parse_request_line(number: int, raw: bytes) -> RequestLine:
     try:
         if not raw.isascii():
             raw.decode()
-        if b"\n" in raw:
-            raise RequestRefusedError(
-                "holds a line break; write each request on one line", line=number
-            )
         line = _decode(raw)
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         raise _refusal(number, raw) from None

@@ -249,11 +249,6 @@ def test_last_of_duplicate_keys_counts(line: bytes) -> None:
     assert (parsed.model, parsed.stream) == ("gpt-5-nano", False)
 
 
-def test_newline_inside_a_line_is_refused() -> None:
-    """A line is one line."""
-    refusal(json.dumps(GOOD, indent=2).encode())
-
-
 _json = st.recursive(
     st.none()
     | st.booleans()
