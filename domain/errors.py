@@ -1,5 +1,6 @@
 """What the domain refuses, one error for each refused thing."""
 
+from typing import Any
 from uuid import UUID
 
 from .status import BatchStatus
@@ -7,6 +8,10 @@ from .status import BatchStatus
 
 class BatchtrailError(Exception):
     """An error that a user can act on; its text is one clear sentence."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is copied and pickled: with its text, from which its class would make another."""
+        return self.__new__, (type(self), *self.args), vars(self)
 
 
 class InputError(BatchtrailError):
