@@ -18,7 +18,6 @@ from .input import (
     Requests,
     check_file,
     check_input,
-    copy_stream,
     fill,
     is_stream,
     reread,
@@ -45,10 +44,7 @@ async def checked_input(
         yield await runtime.in_store(check_file, requests, limits)
         return
     with spool() as file:
-        if isinstance(requests, Path):
-            await runtime.in_store(copy_stream, requests, file, limits)
-        else:
-            await fill(file, requests)
+        await fill(file, requests, limits)
         name = str(requests) if isinstance(requests, Path) else "the requests"
         yield await runtime.in_store(check_input, name, partial(reread, file, limits), limits)
 

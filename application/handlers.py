@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import re
-import threading
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -13,7 +12,6 @@ from collections.abc import (
     Generator,
     Iterator,
 )
-from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..domain.batch import Batch
@@ -27,6 +25,7 @@ from .errors import (
     InputError,
     problem_text,
 )
+from .own_thread import raised_on_own_thread
 from .ports import CompletionHandlers
 from .runtime import Runtime, raised_apart
 from .views import BatchSummary
@@ -116,7 +115,9 @@ class HandlerFlow:
             return await raised_apart(method(summary, completions(self._runtime, summary.id)))
         pages = completion_pages(self._runtime, summary.id)
         each = _each_blocking(pages, asyncio.get_running_loop())
-        return await _raised_on_own_thread(lambda: _check_ran(method(summary, each)))
+        return await raised_on_own_thread(
+            lambda: _check_ran(method(summary, each)), name="batchtrail-handler"
+        )
 
 
 def _check_ran(result: object) -> None:
@@ -175,30 +176,3 @@ def _each_blocking(
 
     while page := asyncio.run_coroutine_threadsafe(next_page(), loop).result():
         yield from page
-
-
-async def _raised_on_own_thread(call: Callable[[], object]) -> BaseException | None:
-    """What a blocking call raised; when this is cancelled the thread is left to itself.
-
-    A daemon thread, unlike those of an executor: a handler that never returns must not keep the
-    process from ending. What it had not finished is done again after the next start.
-    """
-    loop = asyncio.get_running_loop()
-    # A result and not the future's exception: no future takes a StopIteration, and it would hang.
-    done: asyncio.Future[BaseException | None] = loop.create_future()
-
-    def settle(raised: BaseException | None) -> None:
-        if not done.done():
-            done.set_result(raised)
-
-    def run() -> None:
-        outcome: BaseException | None = None
-        try:
-            call()
-        except BaseException as raised:  # noqa: BLE001 (no interrupt comes to this thread)
-            outcome = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, outcome)
-
-    threading.Thread(target=run, name="batchtrail-handler", daemon=True).start()
-    return await done

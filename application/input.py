@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,7 @@ from ..domain.requests import RequestCheck
 from ..domain.values import Limits, RequestChunk
 from .encoding import encoded
 from .errors import InputError
+from .own_thread import raised_on_own_thread
 from .request_lines import blocks, checked_chunks, half_refusal
 
 Requests = (
@@ -172,8 +174,17 @@ def request_bytes(number: int, request: object) -> bytes:
     return raw + b"\n"
 
 
-async def fill(file: IO[bytes], requests: Requests) -> None:
-    """Write every request as a line. Raises `InputError` for what cannot be one."""
+async def fill(file: IO[bytes], requests: Requests | Path, limits: Limits) -> None:
+    """Write every request as a line. Raises `InputError` for what cannot be one.
+
+    What is behind a path is copied on a thread of its own: a pipe may bring nothing for ever, and
+    then neither the store waits for it nor whoever cancels this.
+    """
+    if isinstance(requests, Path):
+        copy = partial(copy_stream, requests, file, limits)
+        if (raised := await raised_on_own_thread(copy, name="batchtrail-input")) is not None:
+            raise raised
+        return
     if isinstance(requests, str | bytes | Mapping) or not isinstance(
         requests, Iterable | AsyncIterable
     ):

@@ -26,7 +26,7 @@ from .errors import (
     problem_text,
 )
 from .handlers import NoHandlers, check_reference
-from .input import CheckedInput, Requests, copy_stream, fill, spool
+from .input import CheckedInput, Requests, fill, spool
 from .lifecycle import Lifecycle, ServiceSettings
 from .log_keeper import LogKeeper
 from .polling import Patience
@@ -243,10 +243,7 @@ class BatchService(LogKeeper):
         """
         with spool() as file:
             limits = self._provider.limits
-            if isinstance(requests, Path):
-                await self._runtime.in_store(copy_stream, requests, file, limits)
-            else:
-                await fill(file, requests)
+            await fill(file, requests, limits)
             return await self._runtime.in_store(add_requests, self._runtime, batch_id, file, limits)
 
     @one_chain

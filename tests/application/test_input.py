@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from contextlib import suppress
@@ -462,6 +463,26 @@ async def test_a_file_for_a_draft(lab: Lab, tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(InputError, match=f"{path} cannot be read: "):
             await service.add_requests(batch_id, path)
+
+
+@pytest.mark.parametrize("call", ["submit", "estimate", "add_requests"])
+async def test_a_pipe_that_nobody_writes_to(lab: Lab, tmp_path: Path, call: str) -> None:
+    """Neither the store waits for it, nor whoever gives it up, nor the end."""
+    service, pipe = lab.service(), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    batch_id = await service.draft(DRAFT)
+    to_draft = [batch_id] if call == "add_requests" else []
+    reading = asyncio.ensure_future(getattr(service, call)(*to_draft, pipe))
+    try:
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0)
+            assert (await service.status(batch_id)).request_count == 0
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        assert reading.cancelled()
+    finally:
+        os.close(os.open(pipe, os.O_RDWR))  # its end, for the thread that still waits
+    lab.close()
 
 
 async def test_drafts_are_never_the_same(lab: Lab) -> None:

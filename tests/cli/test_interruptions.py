@@ -1,6 +1,7 @@
 """Signals, crashes, lost answers and two processes at once: still one batch, every result once."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -63,6 +64,16 @@ def test_interrupt_of_what_submits_nothing(
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert (result.status, result.out, result.err) == (130, "", f"batchtrail: {sentence}\n")
+
+
+def test_interrupt_of_a_pipe_that_brings_nothing(cli: Cli) -> None:
+    """Ctrl-C ends the wait for it as any other."""
+    pipe = cli.home / "pipe"
+    os.mkfifo(pipe)
+    process = cli.start("run", pipe, "-o", "out.jsonl")
+    with pipe.open("wb"):  # when the command has opened it, too
+        process.send_signal(signal.SIGINT)
+        assert finish(process).status == 130
 
 
 def test_kill(slow_cli: Cli, slow: Emulator) -> None:
