@@ -95,6 +95,14 @@ def _is_cancelled(error: BaseException) -> bool:
     return task is None or task.cancelling() > 0
 
 
+def _raising_no_stop(call: Callable[..., _T], *args: object) -> _T:
+    """Call, and tell a StopIteration, as of a clock that ran out: no future takes it, nor ends."""
+    try:
+        return call(*args)
+    except StopIteration as error:
+        raise RuntimeError("a store call raised StopIteration") from error
+
+
 class Runtime:
     """Runs store calls on one thread and stamps commands.
 
@@ -119,7 +127,7 @@ class Runtime:
         context = copy_context()  # the thread knows of no correlation by itself
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._thread, partial(context.run, call, *args)
+                self._thread, partial(context.run, _raising_no_stop, call, *args)
             )
         except PersistenceError as error:
             raise StoreError(f"the database cannot be used: {error}") from error

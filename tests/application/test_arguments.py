@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 from datetime import datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -229,6 +230,18 @@ async def test_a_clock_that_gives_no_moments(
         await service.submit(lab.lines())
     monkeypatch.undo()
     await assert_intact(service, 0)
+
+
+@pytest.mark.parametrize("moments", [1, 2, 3, 4])
+async def test_a_clock_that_runs_out(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, moments: int
+) -> None:
+    """As one of a test does that has a list of moments: on whatever thread, that is told."""
+    service, left = lab.service(), iter([lab.clock.now()] * moments)
+    monkeypatch.setattr(lab.clock, "now", lambda: next(left))
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        async with asyncio.timeout(10):
+            await service.submit(lab.lines())
 
 
 class Careless(WatchedProvider):
