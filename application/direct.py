@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ..domain.checks import check_type
 from .encoding import encoded
 from .endpoints import Answer, EndpointRequest, parse_answer
 from .errors import InputError
@@ -10,7 +11,8 @@ from .result_lines import read_json
 
 
 async def complete_now(provider: BatchProvider, request: EndpointRequest) -> Answer:
-    """Send a request and read its answer. Raises `InputError` for a body that cannot be JSON."""
+    """Send a request and read its answer. Raises `InputError` for what cannot be sent."""
+    check_type("request", request, EndpointRequest, "a request, such as a ResponsesRequest")
     try:
         body = encoded(request.body())
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:

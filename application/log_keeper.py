@@ -6,7 +6,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
-from ..domain.checks import check_moment, check_type
+from ..domain.checks import check_moment, check_number, check_type
 from .errors import InputError
 from .log_reader import LogReader
 from .progress import OnProgress, Rebuilding, silent
@@ -35,6 +35,7 @@ class LogKeeper(LogReader):
         from .sealing import Seal  # noqa: PLC0415 (start-up time)
         from .verification import verify_store  # noqa: PLC0415 (start-up time)
 
+        check_number("limit", limit, least=0)
         if against is not None:
             check_type("against", against, Seal, "a Seal; `Seal.parse` makes one of a text")
         return await self._runtime.in_store(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ..domain.checks import check_moment, check_number, check_text
+from ..domain.checks import MOST_POSITION, check_moment, check_number, check_text
 from ..domain.events import BatchEvent
 from ..domain.status import Outcome
 from . import projecting
@@ -78,6 +78,7 @@ class LogReader:
         can ask for what is new. With `bodies` each brings the lines that it carries; without,
         their digests and sizes only.
         """
+        check_number("after", after, least=0)
         await self._runtime.load(batch_id)
         log = self._runtime.batches.history(batch_id, after=after, bodies=bodies)
         while (event := await self._runtime.in_store(next, log, None)) is not None:
@@ -158,6 +159,7 @@ class LogReader:
         any, and with the lines that they carry, when `bodies` are asked for. Who keeps the last
         position with what it made of the events misses none of them and sees none twice.
         """
+        check_number("after", after, least=0, most=MOST_POSITION)
         check_kinds(events)
         return projecting.log(self._runtime, after, events, bodies=bodies)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from ..domain.checks import is_number
+from ..domain.checks import check_type, is_number
 from ..domain.values import Stamp
 from .errors import ConflictError, InputError
 from .store import Batches
@@ -45,6 +45,7 @@ def prune(
     Raises `UnfinishedError` for a batch that got something to do since, and `InputError` for
     what is no digest and for an event that the batch does not have. Safe to repeat.
     """
+    check_type("what", what, Prunable, "a Prunable; `prunable` gives those that there are")
     _check_digest(export_sha256)
     while True:
         batch = batches.get(what.batch_id)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from ..domain.checks import check_text
 from ..domain.values import Stamp
 from .errors import InputError, StoreError
 from .inspection import Inspector
@@ -33,6 +34,7 @@ class Seal:
     @classmethod
     def parse(cls, text: str) -> "Seal":
         """Read a seal as it is printed. Raises `InputError`."""
+        check_text("the seal", text)
         position, _, link = text.strip().partition(":")
         if not (position.isdecimal() and position.isascii() and len(link) == 2 * _LINK_BYTES):
             raise InputError(f"{text!r} is no seal; give it as `seal` printed it, POSITION:HEX")

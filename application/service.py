@@ -114,6 +114,7 @@ class BatchService(LogKeeper):
         that: the batch is recorded then, and a worker or the same call goes on with it.
         """
         check_reference(completion_handler)
+        _check_new(new)
         if endpoint is not None:
             check_text("endpoint", endpoint)
         _check_amount(max_cost)
@@ -217,6 +218,7 @@ class BatchService(LogKeeper):
         Not safe to repeat without an `identity`: each call makes another batch. With one, a repeat
         is a `ConflictError`, and the batch stays as it is.
         """
+        check_type("new", new, NewBatch, "a NewBatch")
         check_reference(new.completion_handler)
         self._check_handler(new.completion_handler)
         if new.provider != self._provider.name:
@@ -388,6 +390,7 @@ class BatchService(LogKeeper):
         Raises `NotCollectedError` while requests may still get their result,
         `NothingToRetryError`, and what `submit` raises.
         """
+        _check_new(new)
         _check_amount(max_cost)
         if only is not None:
             check_outcomes(only)
@@ -471,6 +474,11 @@ class BatchService(LogKeeper):
             parallel=parallel,
             look_interval=look_interval,
         )
+
+
+def _check_new(new: Any) -> None:
+    """Raise `InputError` for what does not plainly ask for another batch, which is paid again."""
+    check_type("new", new, bool, "True or False")
 
 
 def _check_amount(max_cost: Any) -> None:

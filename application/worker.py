@@ -10,6 +10,7 @@ from uuid import UUID
 from attrs import define, evolve, field
 
 from ..domain.batch import Batch
+from ..domain.checks import check_type
 from ..domain.status import WorkStep
 from ..domain.values import StatusReport
 from .correlation import one_step
@@ -111,8 +112,9 @@ class Worker:
         worker goes on from the log. A repeat is safe. Raises `InputError` where the provider
         cannot be called, for want of a key.
         """
-        self._lifecycle.check_can_call()
         stop = stop or asyncio.Event()
+        check_type("stop", stop, asyncio.Event, "an asyncio.Event")  # another's wait may block
+        self._lifecycle.check_can_call()
         await self._greet()
         stopping = self._start(stop.wait())
         try:

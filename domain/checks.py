@@ -16,6 +16,9 @@ from .errors import InputError
 _MOST = 2**31 - 1
 """What the databases take for a whole number."""
 
+MOST_POSITION = 2**63 - 1
+"""Of an event in the log of all batches, which has one for each request."""
+
 _LONGEST = 365 * 86_400.0
 """Seconds. Nobody means to wait longer."""
 
@@ -47,10 +50,10 @@ def check_moment(name: str, value: object) -> None:
         )
 
 
-def check_number(name: str, value: object, *, least: int = 1) -> None:
-    """Raise `InputError` for what is no whole number from `least` on."""
-    if type(value) is not int or not least <= value <= _MOST:
-        raise InputError(f"{name} is {value!r}; give a whole number from {least} to {_MOST:,}")
+def check_number(name: str, value: object, *, least: int = 1, most: int = _MOST) -> None:
+    """Raise `InputError` for what is no whole number from `least` to `most`."""
+    if type(value) is not int or not least <= value <= most:
+        raise InputError(f"{name} is {value!r}; give a whole number from {least} to {most:,}")
 
 
 def check_wait(name: str, seconds: object, shown: object = None) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import threading
 from datetime import datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from batchtrail.application.errors import ClosedError, InputError, StoreError
 from batchtrail.application.ports import ProviderBatch, StoredFile, UploadedFile
 from batchtrail.application.projecting import Projection, Recorded
 from batchtrail.application.pruning import Prunable
+from batchtrail.application.sealing import Seal
 from batchtrail.bootstrap import command_line_actor
 from batchtrail.domain.events import Submitted
 from batchtrail.domain.status import BatchStatus, Outcome
@@ -86,6 +89,8 @@ async def assert_intact(service: BatchService, batches: int) -> None:
         ({"completion_handler": HALF}, "completion_handler holds half"),
         ({"endpoint": 5}, "endpoint is of the type int"),
         ({"endpoint": []}, "endpoint is of the type list"),
+        ({"new": "false"}, "new is of the type str; give True or False"),
+        ({"new": None}, "new is of the type NoneType"),
     ],
 )
 async def test_wrong_arguments_of_a_submission(lab: Lab, wrong: Any, told: str) -> None:
@@ -375,6 +380,32 @@ def test_a_worker_that_would_do_nothing(lab: Lab, wrong: dict[str, Any]) -> None
         lab.service().worker(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda trail: trail.draft({"endpoint": "/v1/responses"}), "new is of the type dict; give"),
+        (lambda trail: trail.complete_now({"model": "m"}), "request is of the type dict; give"),
+        (
+            lambda trail: trail.worker().run(stop=threading.Event()),
+            "stop is of the type Event; give",
+        ),
+    ],
+)
+async def test_what_is_of_another_type(
+    lab: Lab, call: Callable[[BatchService], Awaitable[object]], told: str
+) -> None:
+    """The argument is named; the wait for an event of threads would hold the whole loop."""
+    with pytest.raises(InputError, match=told):
+        await call(lab.service())
+
+
+@pytest.mark.parametrize("wrong", ["1:00", 5, b"1:00"])
+def test_a_wrong_text_of_a_seal(wrong: Any) -> None:
+    """As the output of a command is, before it is decoded."""
+    with pytest.raises(InputError, match="seal"):
+        Seal.parse(wrong)
+
+
 @pytest.mark.parametrize("wrong", [Outcome.FAILED, "failed", ["bogus"], [5], 5])
 async def test_wrong_outcomes_of_a_retry(lab: Lab, wrong: Any) -> None:
     """One outcome is a text, and was taken for its letters."""
@@ -418,6 +449,11 @@ class _Nameless(Projection):
         (lambda trail, its: trail.export_log(BytesIO(), its), r"batches is UUID\("),
         (lambda trail, its: trail.find(its), "reference is of the type UUID; give a text"),
         (lambda trail, _: trail.verify(against="1:00"), "against is of the type str; give a Seal"),
+        (lambda trail, _: trail.verify(limit=None), "limit is None; give a whole number from 0"),
+        (
+            lambda trail, its: trail.prune_bodies(its, export_sha256=None),
+            "what is of the type UUID",
+        ),
         (lambda trail, _: trail.project(object()), "<object .* is no Projection"),
         (lambda trail, _: trail.project(_Nameless()), "the name of _Nameless is of the type None"),
     ],
@@ -430,6 +466,17 @@ async def test_wrong_arguments_of_a_look(
     batch_id = await finished(lab, service)
     with pytest.raises(InputError, match=told):
         await call(service, batch_id)
+
+
+@pytest.mark.parametrize("wrong", [None, "5", -1, True, 1.5, 2**63])
+async def test_wrong_places_to_read_on_from(lab: Lab, wrong: Any) -> None:
+    """A text stands behind every number, in SQLite, and nothing is behind it."""
+    service = lab.service()
+    batch_id = await finished(lab, service)
+    for events in (service.log, partial(service.history, batch_id)):
+        with pytest.raises(InputError, match=r"^after is "):
+            _ = [each async for each in events(after=wrong)]
+    assert [each async for each in service.log(after=2**62)] == []
 
 
 @pytest.mark.parametrize("wrong", [Submitted, "Submitted", ["Submitted"], [int], 5])
