@@ -13,6 +13,7 @@ import aiohttp
 from attrs import frozen
 from yarl import URL
 
+from ...application.errors import ClosedError
 from ...application.texts import storable
 from . import failures
 from .bodies import Body
@@ -64,7 +65,7 @@ class Answer:
 
 
 class Transport:
-    """Makes calls on a session that somebody else owns.
+    """Makes calls on a session that somebody else owns; once that is closed, `ClosedError`.
 
     aiohttp silently sends a GET or DELETE once more when the connection drops, and never a POST:
     `IDEMPOTENT_METHODS` in its client.py lacks it (read in 3.14). So a POST leaves once for
@@ -184,6 +185,8 @@ class Transport:
             headers["Accept-Encoding"] = "identity"
         for _ in range(_MOST_REDIRECTS):
             proxy = await asyncio.to_thread(environment_proxy, url)
+            if self._session.closed:
+                raise ClosedError
             response = await stack.enter_async_context(
                 self._session.request(
                     request.method,

@@ -12,8 +12,9 @@ from aiohttp import web
 from yarl import URL
 
 from batchtrail.adapters.openai import OpenAISettings
-from batchtrail.adapters.openai.provider import OpenAIBatchProvider
+from batchtrail.adapters.openai.provider import OpenAIBatchProvider, connect
 from batchtrail.application.errors import (
+    ClosedError,
     InputError,
     OutcomeUnknownError,
     ProviderError,
@@ -59,6 +60,21 @@ async def test_a_refused_connection_means_not_done(
     with pytest.raises(UnavailableError, match="cannot connect"):
         await calls[call]()
     assert len(waits) == (0 if call == "create" else 3)
+
+
+@pytest.mark.parametrize("call", ["create_batch", "retrieve_batch", "complete_request"])
+async def test_a_call_after_the_end(call: str) -> None:
+    """It is told as any other use of a trail that is closed, and not tried again."""
+    base_url = f"http://127.0.0.1:{free_port()}/v1"
+    async with connect(OpenAISettings(api_key="key", base_url=base_url)) as provider:
+        pass
+    arguments: dict[str, tuple[object, ...]] = {
+        "create_batch": (REQUEST,),
+        "retrieve_batch": ("batch_1",),
+        "complete_request": ("/v1/responses", b"{}"),
+    }
+    with pytest.raises(ClosedError):
+        await getattr(provider, call)(*arguments[call])
 
 
 async def test_an_unknown_host_means_not_done(provider_for: Connect) -> None:
