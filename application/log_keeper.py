@@ -1,6 +1,6 @@
 """Keeping the log: verify it, seal it, rebuild its views, move it, and remove bodies."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from typing import IO, TYPE_CHECKING
@@ -38,7 +38,7 @@ class LogKeeper(LogReader):
         check_number("limit", limit, least=0)
         if against is not None:
             check_type("against", against, Seal, "a Seal; `Seal.parse` makes one of a text")
-        return await self._runtime.in_store(
+        return await self._runtime.in_store_while_wanted(
             partial(verify_store, self._runtime.batches, against=against, limit=limit)
         )
 
@@ -51,7 +51,7 @@ class LogKeeper(LogReader):
         from .sealing import seal_store  # noqa: PLC0415 (start-up time)
 
         stamp = self._runtime.stamp()
-        return await self._runtime.in_store(
+        return await self._runtime.in_store_while_wanted(
             partial(seal_store, self._runtime.batches, stamp, full=full)
         )
 
@@ -62,10 +62,14 @@ class LogKeeper(LogReader):
         """
         from .rebuilding import rebuild  # noqa: PLC0415 (start-up time)
 
-        def tell(batches: int, of: int) -> None:
-            on_progress(Rebuilding(batches, of))
+        def rebuild_while(check: Callable[[], None]) -> "Rebuilt":
+            def tell(batches: int, of: int) -> None:
+                check()
+                on_progress(Rebuilding(batches, of))
 
-        return await self._runtime.in_store(rebuild, self._runtime.batches, tell)
+            return rebuild(self._runtime.batches, tell)
+
+        return await self._runtime.in_store_while_wanted(rebuild_while)
 
     async def prunable(self, before: datetime) -> "list[Prunable]":
         """The batches that were done before a moment, and whose bodies were not pruned since.

@@ -1,6 +1,6 @@
 """Seals: one digest that stands for the whole log up to a position."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,9 @@ def _not_sealed(problem: str) -> StoreError:
     return StoreError(f"the log cannot be sealed: {problem}; `verify` names all that is damaged")
 
 
-def take_seal(reader: "StoredLog", mapper: BatchMapper, *, full: bool) -> Seal:
+def take_seal(
+    reader: "StoredLog", mapper: BatchMapper, check: Callable[[], None], *, full: bool
+) -> Seal:
     """The seal of the whole log, continued from the last one kept, or from the beginning.
 
     From the beginning it must pass through every seal that was kept. Raises `StoreError`.
@@ -92,6 +94,7 @@ def take_seal(reader: "StoredLog", mapper: BatchMapper, *, full: bool) -> Seal:
     kept = {each.seal.position: each.seal for each in reader.seals()}
     last = Seal() if full or not kept else kept[max(kept)]
     for seal in sealed(reader, mapper, last):
+        check()
         if kept.get(seal.position, seal) != seal:
             raise _not_sealed(
                 f"up to position {seal.position} it is not what was sealed as {kept[seal.position]}"
@@ -100,10 +103,15 @@ def take_seal(reader: "StoredLog", mapper: BatchMapper, *, full: bool) -> Seal:
     return last
 
 
-def seal_store(batches: "Batches", stamp: Stamp, *, full: bool) -> Seal:
-    """Seal the log of a store and keep the seal there. Raises `StoreError`."""
+def seal_store(
+    batches: "Batches", stamp: Stamp, check: Callable[[], None] = lambda: None, *, full: bool
+) -> Seal:
+    """Seal the log of a store and keep the seal there. Raises `StoreError`.
+
+    `check` raises when nobody wants the seal any longer.
+    """
     with batches.recorder.reading() as reader:
-        seal = take_seal(reader, batches.batch_mapper, full=full)
+        seal = take_seal(reader, batches.batch_mapper, check, full=full)
     if seal.position:
         batches.recorder.keep_seal(KeptSeal(seal, stamp.at.isoformat(), stamp.by.actor))
     return seal

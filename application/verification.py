@@ -1,5 +1,6 @@
 """Verifying: every event, every stream and every view row against what was recorded."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from attrs import frozen
@@ -42,18 +43,25 @@ class Verification:
         return self.difference_count == 0
 
 
-def verify_store(batches: Batches, *, against: Seal | None, limit: int) -> Verification:
+def verify_store(
+    batches: Batches,
+    check: Callable[[], None] = lambda: None,
+    *,
+    against: Seal | None,
+    limit: int,
+) -> Verification:
     """Verify everything in the database of a store, in constant memory; nothing is written.
 
     First the log, event by event in the order of positions; then each batch by its states, and
-    its views. `against` is a seal that the log must still bear.
+    its views. `against` is a seal that the log must still bear. `check` raises when nobody wants
+    to know any longer.
     """
     found = Differences(limit)
     with batches.recorder.reading() as reader:
         log = _LogCheck(reader, batches.batch_mapper, found, against)
-        log.run()
+        log.run(check)
         views = ViewsCheck(reader, batches.batch_mapper, found)
-        views.run()
+        views.run(check)
     return Verification(
         seal=log.seal,
         events=log.events,
@@ -81,9 +89,10 @@ class _LogCheck:
         self.seal = self.by_column = Seal()
         self.events = 0
 
-    def run(self) -> None:
+    def run(self, check: Callable[[], None]) -> None:
         """Look at every event, and between them."""
         while page := self._reader.log_page(after=self.seal.position, max_bytes=PAGE_BYTES):
+            check()
             for record in page:
                 self._seals.judge(record.position, self.seal, self.by_column)
                 self._check_gap(record.position)

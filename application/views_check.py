@@ -36,10 +36,11 @@ class ViewsCheck:
         self._checkpoint = reader.checkpoint()
         self.batches = self.broken = 0
 
-    def run(self) -> None:
+    def run(self, check: Callable[[], None]) -> None:
         """Look at each batch in the log, then for rows that belong to none."""
         self._check_checkpoint()
         for batch_id in each_id(self._reader.next_batch):
+            check()
             self.batches += 1
             self._check(batch_id)
         self._look_for_strays()

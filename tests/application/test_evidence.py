@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchtrail import BodyRemovedError, Rebuilding, Seal, StoreError
+from batchtrail import BodyRemovedError, Progress, Rebuilding, Seal, StoreError
+from batchtrail.application import rebuilding
 from batchtrail.domain.events import RequestsAdded, ResultApplied
 from batchtrail.domain.status import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
     from uuid import UUID
 
     from tests.application.conftest import Lab
@@ -86,6 +90,86 @@ async def test_rebuild_tells_how_far_it_is(lab: Lab) -> None:
     assert (rebuilt.batches, rebuilt.requests, rebuilt.damaged) == (1, len(before), ())
     assert told == [Rebuilding(1, 1)]
     assert await lab.completions(service, batch_id) == before
+
+
+class GivingUp:
+    """Cancels who waits for the store, in the midst of a call, and goes on when that is over."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.task: asyncio.Future[Any] | None = None
+        self.is_over = Event()
+
+    async def during(self, lab: Lab, call: Coroutine[Any, Any, Any]) -> None:
+        """Give a call up, and wait for the store's thread."""
+        self.task = asyncio.ensure_future(call)
+        with pytest.raises(asyncio.CancelledError):
+            await self.task
+        self.is_over.set()
+        await lab.runtimes[0].in_store(lambda: None)
+
+    def now(self) -> None:
+        """Cancel, in its own thread, who waits for this one."""
+        if self.task is not None and not self.is_over.is_set():
+            self.loop.call_soon_threadsafe(self.task.cancel)
+            assert self.is_over.wait(30)
+
+
+class Reader:
+    """A reader of the log that somebody gives up when a method of it is called."""
+
+    def __init__(self, inner: Any, called: list[str], method: str, giving_up: GivingUp) -> None:
+        self._inner, self._called = inner, called
+        self._method, self._giving_up = method, giving_up
+
+    def __getattr__(self, name: str) -> Any:
+        self._called.append(name)
+        if name == self._method:
+            self._giving_up.now()
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "next_one"),
+    [
+        ("verify", "log_page", "next_batch"),
+        ("verify", "next_batch", "stream_page"),
+        ("seal", "log_page", "last_position"),
+    ],
+)
+async def test_whoever_gives_up_is_not_waited_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, call: str, method: str, next_one: str
+) -> None:
+    """The rest of a large log would take minutes, and the end of the trail waits for its thread."""
+    service, _ = await finished(lab)
+    reading, called, giving_up = lab.batches.recorder.reading, list[str](), GivingUp()
+
+    @contextmanager
+    def watched() -> Iterator[Reader]:
+        with reading() as reader:
+            yield Reader(reader, called, method, giving_up)
+
+    monkeypatch.setattr(lab.batches.recorder, "reading", watched)
+    await giving_up.during(lab, getattr(service, call)())
+    assert method in called
+    assert next_one not in called
+
+
+async def test_a_rebuild_that_is_given_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends behind the batches that it is at; a repeat does the others."""
+    monkeypatch.setattr(rebuilding, "_ROWS", 1)
+    service, _ = await finished(lab)
+    for _ in range(2):
+        await service.submit(lab.lines(), new=True)
+    told, giving_up = list[Progress](), GivingUp()
+
+    def tell(progress: Progress) -> None:
+        told.append(progress)
+        giving_up.now()
+
+    await giving_up.during(lab, service.rebuild_views(tell))
+    assert told == [Rebuilding(1, 3)]
+    assert (await service.rebuild_views()).batches == 3
 
 
 async def test_removed_bodies(lab: Lab) -> None:
