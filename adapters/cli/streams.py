@@ -54,5 +54,6 @@ def printing_to(stream: TextIO) -> Iterator[None]:
     )
     with redirect_stdout(lent):
         yield
-    with suppress(ValueError):  # it was closed
+    # It was closed; or whoever printed was told what could not be written, unless it was no line.
+    with suppress(ValueError, OSError):
         lent.flush()

@@ -55,6 +55,18 @@ def test_a_handler_that_prints_beside_the_bar(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "status"), [("print('a line of mine')", 1), ("print('half', end='')", 0)]
+)
+def test_a_handler_that_nobody_hears(cli: Cli, body: str, status: int) -> None:
+    """It may fail for what it prints; the results are written all the same."""
+    path = with_handler(cli, body).write()
+    options = ("-o", "out.jsonl", "--handler", "shop:Done")
+    result = cli.shell("run", path, *options, redirect="2> /dev/full")
+    assert custom_ids((cli.home / "out.jsonl").read_bytes()) == custom_ids(path.read_bytes())
+    assert result.status == status
+
+
+@pytest.mark.parametrize(
     "body", ["sys.stdout.close()", "sys.stdout = None", "print('half', end=''); sys.stdout.close()"]
 )
 def test_a_handler_that_takes_standard_output_away(cli: Cli, body: str) -> None:
