@@ -68,6 +68,10 @@ def exit_status(summary: BatchSummary) -> ExitStatus:
 
 
 def _has_not_run(summary: BatchSummary) -> bool:
-    """Whether the provider failed it as a whole; one with successes ran, whatever it is called."""
+    """Whether the provider failed it as a whole; one with successes ran, whatever it is called.
+
+    So did one that counts some which nobody has collected: they are paid for.
+    """
     is_failed = summary.status is BatchStatus.FAILED and not summary.given_up
-    return is_failed and not summary.totals.outcomes.succeeded
+    counts = summary.request_counts
+    return is_failed and not (summary.totals.outcomes.succeeded or (counts and counts.completed))

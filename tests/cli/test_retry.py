@@ -127,6 +127,19 @@ def test_failed_with_results(cli: Cli, emulator: Emulator, failed: int, exit_sta
     assert (done.status, cli("submit", path).status) == (exit_status, exit_status)
 
 
+def test_failed_with_results_to_collect(cli: Cli, emulator: Emulator) -> None:
+    """Before it is known what succeeded, what the provider counts as completed says that it ran."""
+    path = cli.write()
+    batch = cli("submit", path).out.strip()
+    _completed(cli, emulator, batch)
+    emulator.arm({"op": "retrieve", "kind": "unknown_status", "word": "failed", "times": None})
+    cli("status", "--refresh", batch)
+    assert status(cli, batch)["outcomes"]["pending"] == 3
+    again = cli("submit", path)
+    assert "mend the input" not in again.err
+    assert again.status == 3
+
+
 def _delete(emulator: Emulator, file_id: str) -> None:
     call = Request(  # noqa: S310 (our own loopback server)
         f"{emulator.base_url}/files/{file_id}",
