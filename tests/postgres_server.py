@@ -23,6 +23,9 @@ GIVEN = os.environ.get("TEST_POSTGRES_URL")
 GUARDED, PASSWORD = "guarded", "pw-3f9c&%7e"
 """A user whom our own server asks for a password."""
 
+BARRED = "barred"
+"""A user whom it does not let in."""
+
 _SETTINGS = {
     "fsync": "off",  # nobody needs this data after a power cut
     "full_page_writes": "off",
@@ -69,7 +72,8 @@ class PostgresServer:
             cwd=self.directory,
         )
         access = self.directory / "data" / "pg_hba.conf"
-        access.write_text(f"local all {GUARDED} scram-sha-256\n{access.read_text()}")
+        own = f"local all {GUARDED} scram-sha-256\nlocal all {BARRED} reject\n"
+        access.write_text(f"{own}{access.read_text()}")
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

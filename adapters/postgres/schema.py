@@ -11,7 +11,16 @@ from ...application.errors import DatabaseRefusedError, NoDatabaseError, StoreEr
 from .address import Address
 from .views import VIEW_TABLES, prepare_views
 
-_MISTAKES = ("does not exist", "authentication failed", "invalid ")
+_MISTAKES = (
+    "does not exist",
+    "authentication failed",
+    "no password supplied",
+    "not permitted",
+    "permission denied",
+    "pg_hba.conf",
+    "invalid ",
+    "unrecognized ",
+)
 """What is said of a URL that will never do; a connection that fails has no SQLSTATE in libpq."""
 
 _EVENTS: LiteralString = (

@@ -12,7 +12,7 @@ from eventsourcing.persistence import OperationalError
 from tests.laboratory.author import Author, request_line
 from tests.laboratory.stores import image_of, positions_of
 from tests.postgres.conftest import OpenURL, Query
-from tests.postgres_server import GUARDED, PASSWORD, PostgresServer
+from tests.postgres_server import BARRED, GUARDED, PASSWORD, PostgresServer
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.postgres.recorder import PostgresBatchRecorder
@@ -153,6 +153,31 @@ def test_user_that_does_not_exist(postgres_server: PostgresServer) -> None:
     url = f"{postgres_server.url}&user=nobody_there"
     with pytest.raises(DatabaseRefusedError, match="does not exist; name another user"):
         PostgresBatchFactory(url)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (f"user={GUARDED}", "no password supplied"),
+        (f"user={BARRED}", "rejects connection"),
+        ("user=pg_monitor", "not permitted to log in"),
+        ("user=outsider&dbname=closed", "permission denied for database"),
+        ("options=-cnonsense%3D1", "unrecognized configuration parameter"),
+    ],
+)
+def test_url_that_will_never_do(postgres_server: PostgresServer, wrong: str, problem: str) -> None:
+    """What waiting does not mend is bad input."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        for statement in (
+            "DROP DATABASE IF EXISTS closed",
+            "DROP ROLE IF EXISTS outsider",
+            "CREATE ROLE outsider LOGIN",
+            "CREATE DATABASE closed",
+            "REVOKE CONNECT ON DATABASE closed FROM public",
+        ):
+            connection.execute(statement)
+    with pytest.raises(DatabaseRefusedError, match=problem):
+        PostgresBatchFactory(f"{postgres_server.url}&{wrong}")
 
 
 @pytest.mark.parametrize(
