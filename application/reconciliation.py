@@ -68,10 +68,12 @@ class Reconciliation:
     def check_in_time(self, submission: Submission) -> None:
         """Raise `UnavailableError` when others take a create call that we are to send for over.
 
-        We, or the database, may have stood still since the call was recorded.
+        We, or the database, may have stood still since the call was recorded, or the clock was
+        set back, and nobody can tell for how long.
         """
-        assert submission.create_started_at is not None
-        if self._runtime.clock.now() >= submission.create_started_at + self._create_timeout:
+        begun = submission.create_started_at
+        assert begun is not None
+        if not begun <= self._runtime.clock.now() < begun + self._create_timeout:
             raise UnavailableError("a create call was recorded too long ago to be sent still")
 
     async def reconcile(
@@ -105,7 +107,9 @@ class Reconciliation:
         now = self._runtime.clock.now()
         if (batch_id, submission.create_attempt) in self._lost:
             return now
-        return max(now, submission.create_started_at + self._create_timeout)
+        # One of a time to come was recorded before the clock was set back.
+        begun = min(now, submission.create_started_at)
+        return max(now, begun + self._create_timeout)
 
     async def _pause(self, searches: int, until: datetime) -> None:
         left = (until - self._runtime.clock.now()).total_seconds()

@@ -132,6 +132,23 @@ async def test_create_that_others_took_for_lost(lab: Lab, monkeypatch: pytest.Mo
     assert lab.provider.count("create") == 1
 
 
+async def test_create_from_before_the_clock_was_set_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is searched for as long as any other, and whoever comes to send it then does not."""
+    gate = Gate("create recorded")
+    slow = lab.service()
+    stand_still(lab.runtimes[-1], gate, monkeypatch)
+    sending = asyncio.ensure_future(slow.submit(lab.lines()))
+    await gate.reached.wait()
+    lab.clock.set_by(-6 * 3600)
+    batch_id = await lab.service().submit(lab.lines())
+    assert lab.clock.elapsed < 600
+    gate.opened.set()
+    assert await sending == batch_id
+    assert lab.provider.count("create") == 1
+
+
 async def test_create_that_is_late_is_made_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was sent, so nothing needs to be searched for."""
     gate = Gate("create recorded")
