@@ -102,6 +102,7 @@ class Worker:
         self._polls = polls_lease(provider.name)
         self._is_poller = False
         self._claimed: datetime | None = None
+        self._told: str | None = None  # what keeps us from the database
         self._clock_seen = runtime.clock.now()
 
     async def run(self, *, stop: asyncio.Event | None = None, until_idle: bool = False) -> int:
@@ -161,14 +162,19 @@ class Worker:
         """Start what is due; False when the database cannot tell that, or take what comes of it.
 
         One that can be read and not be written, as on a full disk, keeps the polls from everybody:
-        without a word nobody would know.
+        without a word nobody would know. It is told once, and when it is over.
         """
         try:
             await self._claim_polls()
             has_news = await self._look()
         except StoreError as error:
-            _log.error("%s; trying again", error)
+            if str(error) != self._told:
+                self._told = str(error)
+                _log.error("%s; trying again", error)
             return False
+        if self._told is not None:
+            self._told = None
+            _log.info("the database can be used again")
         if has_news or self._is_anything_due():
             self._start_due()
         return True
