@@ -79,11 +79,12 @@ def _hint(error: Exception) -> str:
     """What a user can do about an error that has no remedy in its own sentence."""
     if isinstance(error, UnauthorizedError):
         return "; check OPENAI_API_KEY"
-    # With a note it is about the input file of a batch that was recorded: that comes into sight.
-    if isinstance(error, NotFoundError) and not hasattr(error, "__notes__"):
+    if isinstance(error, NotFoundError):
+        # With a note it is about the input file of a recorded batch, which may come into sight.
+        is_recorded = hasattr(error, "__notes__")
         return (
-            "; either it was deleted there, or OPENAI_API_KEY and OPENAI_BASE_URL are not those it "
-            "was submitted with"
+            f"; {'the same command goes on, unless' if is_recorded else 'either'} it was deleted "
+            "there, or OPENAI_API_KEY and OPENAI_BASE_URL are not those it was submitted with"
         )
     if isinstance(error, ProviderError) and _status_of(error) is ExitStatus.ERROR:
         return "; the same command goes on"

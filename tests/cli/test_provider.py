@@ -344,13 +344,17 @@ def test_a_batch_of_another_key(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_input_file_that_is_not_taken_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    """It was uploaded just now: nobody deleted it, and the key is right."""
+    """It may have been uploaded just now, or long ago, and be gone or another's."""
     error = NotFoundError("The input file is in 'pending' state.", http_status=400)
     error.add_note("batch 3f2a is recorded")
     with pytest.raises(SystemExit) as left, exiting_on_errors():
         raise error
     assert left.value.code == 1
-    told = "pending' state. (HTTP 400); the same command goes on; batch 3f2a is recorded\n"
+    told = (
+        "pending' state. (HTTP 400); the same command goes on, unless it was deleted there, or "
+        "OPENAI_API_KEY and OPENAI_BASE_URL are not those it was submitted with; batch 3f2a is "
+        "recorded\n"
+    )
     assert capsys.readouterr().err.endswith(told)
 
 
