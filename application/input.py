@@ -26,6 +26,9 @@ Requests = (
 
 _SPOOL_BYTES = 8 << 20
 
+_READING = dict[tuple[int, int], object]()
+"""Who reads which stream, by its device and inode; also those whose callers gave up."""
+
 
 @frozen
 class CheckedBlock:
@@ -137,12 +140,30 @@ def copy_stream(path: Path, file: IO[bytes], limits: Limits) -> None:
     """Copy what can be read only once, a pipe or a device, as far as one batch may go."""
     left = limits.max_bytes + 2
     try:
-        with path.open("rb") as stream:
+        with _alone_at(path), path.open("rb") as stream:
             while left > 0 and (piece := stream.read(min(left, _SPOOL_BYTES))):
                 file.write(piece)
                 left -= len(piece)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _alone_at(path: Path) -> Iterator[None]:
+    """Raise `InputError` while another thread reads the same stream: each would get a part."""
+    if not is_stream(path):
+        yield
+        return
+    status, reader = path.stat(), object()
+    stream = status.st_dev, status.st_ino
+    if _READING.setdefault(stream, reader) is not reader:
+        raise InputError(
+            f"{path} is read already, by a call that may have been given up; use another pipe"
+        )
+    try:
+        yield
+    finally:
+        del _READING[stream]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import threading
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -483,6 +484,25 @@ async def test_a_pipe_that_nobody_writes_to(lab: Lab, tmp_path: Path, call: str)
     finally:
         os.close(os.open(pipe, os.O_RDWR))  # its end, for the thread that still waits
     lab.close()
+
+
+async def test_a_pipe_has_one_reader(lab: Lab, tmp_path: Path) -> None:
+    """Also when its caller gave up: with two, each gets some lines, which may be an input, too."""
+    service, pipe, others = lab.service(), tmp_path / "pipe", set(threading.enumerate())
+    os.mkfifo(pipe)
+    given_up = asyncio.ensure_future(service.submit(pipe))
+    async with asyncio.timeout(10):
+        with await asyncio.to_thread(pipe.open, "wb"):  # when the other end is open
+            given_up.cancel()
+            with pytest.raises(InputError, match=f"{pipe} is read already"):
+                await service.submit(pipe)
+        for thread in set(threading.enumerate()) - others:
+            if thread.name == "batchtrail-input":
+                await asyncio.to_thread(thread.join)
+        again = asyncio.ensure_future(service.submit(pipe))
+        with await asyncio.to_thread(pipe.open, "wb") as writer:
+            writer.writelines(lab.lines())
+        assert (await service.status(await again)).request_count == len(lab.lines())
 
 
 async def test_drafts_are_never_the_same(lab: Lab) -> None:
