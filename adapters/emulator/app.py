@@ -1,5 +1,6 @@
 """The emulator as an aiohttp application."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -27,7 +28,9 @@ _BODY_BYTES: Final = 64 * 1024 * 1024
 _WORKERS: Final = 2
 
 
-def create_app(settings: EmulatorSettings, *, clock: Callable[[], float]) -> web.Application:
+def create_app(
+    settings: EmulatorSettings, *, clock: Callable[[], float] = time.time
+) -> web.Application:
     """Return the application; it opens its data directory when it starts.
 
     The clock, in Unix seconds, moves batches along; tests pass one that they set themselves.
