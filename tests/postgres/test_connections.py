@@ -163,6 +163,7 @@ def test_user_that_does_not_exist(postgres_server: PostgresServer) -> None:
         ("user=pg_monitor", "not permitted to log in"),
         ("user=outsider&dbname=closed", "permission denied for database"),
         ("options=-cnonsense%3D1", "unrecognized configuration parameter"),
+        ("options=-cdefault_transaction_read_only%3Don", "in a read-only transaction"),
     ],
 )
 def test_url_that_will_never_do(postgres_server: PostgresServer, wrong: str, problem: str) -> None:
