@@ -224,8 +224,7 @@ class Reconciliation:
             _log.warning("siblings of batch %s cannot be looked for: %s", batch.id, error)
             listed = []
         for found in listed:
-            never_ran = found.report.status is BatchStatus.FAILED
-            if found.id != batch.provider_batch_id and not never_ran:
+            if found.id != batch.provider_batch_id and not found.report.never_ran:
                 await self.record_submitted(batch.id, found, adopted=True)
         return await self.cancel_siblings(await self._runtime.load(batch.id))
 

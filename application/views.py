@@ -96,6 +96,17 @@ class BatchSummary:
         )
 
     @property
+    def never_ran(self) -> bool:
+        """Whether the provider failed it as a whole, so that nothing is paid for.
+
+        One with successes ran, whatever it is called, and so did one that counts some which nobody
+        has collected.
+        """
+        is_failed = self.status is BatchStatus.FAILED and not self.given_up
+        counted = self.request_counts.completed if self.request_counts else 0
+        return is_failed and not (self.totals.outcomes.succeeded or counted)
+
+    @property
     def may_have_siblings(self) -> bool:
         """Whether create calls were lost, so that there may be provider batches besides its own."""
         return self.lost_creates > 0

@@ -205,7 +205,7 @@ class StatusReport:
     def is_out_of_tokens(self) -> bool:
         """Whether the batch failed only because too many tokens of its model are enqueued."""
         codes = {error.code for error in self.errors}
-        return self._never_ran and codes == {"token_limit_exceeded"}
+        return self.never_ran and codes == {"token_limit_exceeded"}
 
     @property
     def names_no_file(self) -> bool:
@@ -215,12 +215,12 @@ class StatusReport:
     @property
     def input_not_found(self) -> bool:
         """Whether the batch failed because its input file was not visible (yet)."""
-        return self._never_ran and any(
+        return self.never_ran and any(
             error.param == "file_id" and error.line is None for error in self.errors
         )
 
     @property
-    def _never_ran(self) -> bool:
+    def never_ran(self) -> bool:
         """Whether it failed and no request was completed, which would be paid for.
 
         By its count: Azure names files also where nothing ran.

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ...application.views import BatchSummary
-from ...domain.status import BatchStatus
 from .costs import cost_text
 from .exits import ExitStatus
 from .render import error_text, outcomes_text, tokens_text
@@ -54,7 +53,7 @@ def show_errors(summary: BatchSummary) -> None:
         say(f"more errors: {left:,}; `history {summary.id} --json` shows all")
     if summary.given_up:
         say(f"`retry {summary.id}` submits the requests without success once more")
-    elif _has_not_run(summary):
+    elif summary.never_ran:
         is_refused = summary.provider_batch_id is None
         wrong = "the input, or the base URL (OPENAI_BASE_URL)," if is_refused else "the input"
         say(f"mend {wrong} and run it again; --new submits the same input once more")
@@ -64,14 +63,4 @@ def exit_status(summary: BatchSummary) -> ExitStatus:
     """What the end of a batch tells the shell."""
     if summary.totals.outcomes.succeeded == summary.request_count:
         return ExitStatus.OK
-    return ExitStatus.BAD_INPUT if _has_not_run(summary) else ExitStatus.INCOMPLETE
-
-
-def _has_not_run(summary: BatchSummary) -> bool:
-    """Whether the provider failed it as a whole; one with successes ran, whatever it is called.
-
-    So did one that counts some which nobody has collected: they are paid for.
-    """
-    is_failed = summary.status is BatchStatus.FAILED and not summary.given_up
-    counts = summary.request_counts
-    return is_failed and not (summary.totals.outcomes.succeeded or (counts and counts.completed))
+    return ExitStatus.BAD_INPUT if summary.never_ran else ExitStatus.INCOMPLETE

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
+from batchtrail.adapters.fake import RawStatus
 from batchtrail.application.errors import (
     NotFoundError,
     OutcomeUnknownError,
@@ -622,6 +623,17 @@ async def test_sibling_that_never_ran_is_left_alone(lab: Lab) -> None:
     service, batch_id = await waited_beside_a_sibling(lab, fail)
     assert "SiblingFound" not in await lab.facts(service, batch_id)
     assert lab.provider.count("cancel") == 0
+
+
+async def test_sibling_that_ran_and_is_called_failed_is_recorded(lab: Lab) -> None:
+    """What it has completed is paid for. White-box: the fake fails only what never ran."""
+
+    async def fail(lost: str) -> None:
+        lab.provider.complete(lost)
+        lab.provider._account.batch(lost).status = RawStatus.FAILED
+
+    service, batch_id = await waited_beside_a_sibling(lab, fail)
+    assert "SiblingFound" in await lab.facts(service, batch_id)
 
 
 @pytest.mark.parametrize("times", [1, 3])
