@@ -14,6 +14,7 @@ __all__ = [
     "ClosedError",
     "ConflictError",
     "DatabaseRefusedError",
+    "FileNotReadyError",
     "HandlerError",
     "HandlerFailedError",
     "HandlerNotAllowedError",
@@ -205,6 +206,10 @@ class QuotaError(ProviderError):
 
 class NotFoundError(ProviderError):
     """The file or batch does not exist, or is not visible yet."""
+
+
+class FileNotReadyError(NotFoundError):
+    """The input file is there, but the provider has not processed it yet: not done."""
 
 
 class UnauthorizedError(ProviderError):

@@ -121,7 +121,7 @@ class Lifecycle:
     async def submit(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
         """Only submit; a worker that is not at it yet does not begin the same meanwhile."""
         async with self.leases.held(batch_lease(batch_id)):
-            return await self.submission.advance(batch_id, on_progress)
+            return await self.submission.submit(batch_id, on_progress)
 
     async def _advance(
         self, batch_id: UUID, on_progress: OnProgress, *, with_handler: bool

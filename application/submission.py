@@ -17,6 +17,7 @@ from ..domain.errors import (
 )
 from ..domain.values import BatchProblem, Submission
 from .errors import (
+    FileNotReadyError,
     NotFoundError,
     OutcomeUnknownError,
     ProviderError,
@@ -24,6 +25,7 @@ from .errors import (
     RefusedError,
     UnavailableError,
 )
+from .polling import Patience
 from .ports import BatchProvider, CreateRequest
 from .progress import Delayed, OnProgress, Uploading, silent
 from .reconciliation import BATCH_ID_KEY, Reconciliation
@@ -80,6 +82,19 @@ class SubmissionFlow:
                 failures = 0
             batch = await self._runtime.load(batch_id)
         return await self._reconciliation.cancel_siblings(batch)
+
+    async def submit(self, batch_id: UUID, on_progress: OnProgress) -> Batch:
+        """As `advance`, but an input file that is being processed is waited for, for an hour.
+
+        One of 200 MB takes Azure some minutes.
+        """
+        patience = Patience(self._runtime.clock)
+        while True:
+            try:
+                return await self.advance(batch_id, on_progress)
+            except FileNotReadyError as error:
+                patience.wait_after(error)
+                await self._pause(batch_id, error, _DELAYS[-1], on_progress)
 
     def check_can_call(self) -> None:
         """Raise `InputError` where the provider cannot be called, as for want of a key.

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from attrs import frozen
 
 from ...application.errors import (
+    FileNotReadyError,
     NotFoundError,
     OutcomeUnknownError,
     ProviderError,
@@ -46,9 +47,12 @@ _FILE_MISSING = re.compile(
     # uses model x, which does not exist" it is not the file that is missing.
     r"|\b(input_)?file(_id)?( object)?( with id)?[ :=]*"
     r"(['\"`][^'\"`]{1,300}['\"`]|[^\s'\"`]*[\d_=-][^\s'\"`]*)?"
-    r" (was |is |could |can)?(not (be )?found|does not exist|doesn't exist)"
+    r" (was |is |could |can)?(not (be )?found|does not exist|doesn't exist)",
+    re.IGNORECASE,
+)
+_FILE_NOT_READY = re.compile(
     # Azure's words for a file that it has not processed yet; of the state 'error' none will be.
-    r"|\bfile '[^\s']{1,300}' is in '(uploaded|pending|running)' state\b",
+    r"\bfile '[^\s']{1,300}' is in '(uploaded|pending|running)' state\b",
     re.IGNORECASE,
 )
 
@@ -136,6 +140,8 @@ def error_for(operation: Operation, failure: Failure) -> ProviderError:  # noqa:
         return _error(_lost(operation, failure), failure)
     if status == HTTPStatus.NOT_FOUND and operation.names_a_resource:
         return _error(NotFoundError, failure)
+    if operation is Operation.CREATE and _says_of_the_file(failure, _FILE_NOT_READY):
+        return _error(FileNotReadyError, failure)
     if operation is Operation.CREATE and _is_about_a_missing_file(failure):
         return _error(NotFoundError, failure)
     return _error(RefusedError, failure)
@@ -241,13 +247,16 @@ def _is_told_to_wait(operation: Operation, failure: Failure) -> bool:
 
 def _is_about_a_missing_file(failure: Failure) -> bool:
     # A file that was uploaded a moment ago may not be visible yet (issue reports).
+    if failure.status == HTTPStatus.NOT_FOUND and failure.param in _FILE_PARAMS:
+        return True
+    return _says_of_the_file(failure, _FILE_MISSING)
+
+
+def _says_of_the_file(failure: Failure, words: re.Pattern[str]) -> bool:
     if failure.status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
         return False
-    is_named = failure.param in _FILE_PARAMS
-    if failure.status == HTTPStatus.NOT_FOUND and is_named:
-        return True
-    is_about_another = failure.param is not None and not is_named
-    return not is_about_another and _FILE_MISSING.search(failure.message) is not None
+    is_about_another = failure.param is not None and failure.param not in _FILE_PARAMS
+    return not is_about_another and words.search(failure.message) is not None
 
 
 def _error(kind: type[ProviderError], failure: Failure) -> ProviderError:

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from batchtrail.adapters.fake import RawStatus
 from batchtrail.application.errors import (
+    FileNotReadyError,
     NotFoundError,
     OutcomeUnknownError,
     ProviderError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 NOT_FOUND = BatchProblem(
     "invalid_request", "Cannot find file file-1, or organization o does not have access.", "file_id"
 )
+NOT_READY = FileNotReadyError("The input file 'file-1' is in 'pending' state.", http_status=400)
 TRANSIENT: list[Callable[[], ProviderError]] = [
     lambda: UnavailableError("no connection"),
     lambda: RateLimitedError("slow down", retry_after=77, http_status=429),
@@ -133,6 +135,32 @@ async def test_file_not_visible_yet(lab: Lab, hidden: int) -> None:
     reasons = [event.error for event in log if isinstance(event, CreateNotDone)]
     assert [each.param for each in reasons] == ["file_id"] * hidden
     await finish(lab, service, batch_id)
+
+
+async def test_a_file_that_is_being_processed(lab: Lab) -> None:
+    """It is waited for longer than what is not there, without another upload."""
+    lab.provider.fail_next("create", NOT_READY, times=30)
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    assert (lab.provider.count("upload"), len(lab.provider.batch_ids)) == (1, 1)
+    assert 600 < lab.clock.elapsed < 900
+    await finish(lab, service, batch_id)
+
+
+@pytest.mark.parametrize(
+    ("error", "earliest", "latest"), [(NOT_READY, 3_600, 3_900), (NotFoundError("404"), 120, 150)]
+)
+async def test_a_file_that_does_not_become_ready(
+    lab: Lab, error: ProviderError, earliest: float, latest: float
+) -> None:
+    """An hour of that is enough, and minutes of a file that is not there; a repeat goes on."""
+    lab.provider.fail_next("create", error, times=1_000)
+    service = lab.service()
+    with pytest.raises(type(error)):
+        await service.submit(lab.lines())
+    assert earliest < lab.clock.elapsed < latest
+    lab.provider.heal()
+    await finish(lab, service, await service.submit(lab.lines()))
 
 
 @pytest.mark.parametrize("error", TRANSIENT[:3])

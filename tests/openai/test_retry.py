@@ -15,6 +15,7 @@ from batchtrail.adapters.openai.retry import (
     wait_before_repeat,
 )
 from batchtrail.application.errors import (
+    FileNotReadyError,
     NotFoundError,
     OutcomeUnknownError,
     ProviderError,
@@ -149,7 +150,6 @@ def test_no_failure_ever_repeats_a_create_call(
         "The file object 'abc' was not found",
         "file_id: bGl0ZWxsbQ== does not exist",
         "File not found",
-        "The input file 'file-abc' is in 'pending' state. Only files with status 'Processed' ...",
     ],
 )
 @pytest.mark.parametrize("status", [400, 404])
@@ -160,6 +160,20 @@ def test_an_input_file_that_is_not_visible_is_not_found(
     """Right after its upload that means wait and create again, not refuse."""
     failure = Failure(message, status=status, param=param)
     assert type(error_for(Operation.CREATE, failure)) is NotFoundError
+    assert type(error_for(Operation.UPLOAD, failure)) is RefusedError
+
+
+@pytest.mark.parametrize("state", ["uploaded", "pending", "running"])
+@pytest.mark.parametrize(
+    ("status", "param"), [(400, None), (400, "input_file_id"), (404, None), (404, "file_id")]
+)
+def test_an_input_file_that_is_being_processed_is_not_ready(
+    state: str, status: int, param: str | None
+) -> None:
+    """It is there, so to wait longer for it is not in vain."""
+    message = f"The input file 'file-abc' is in '{state}' state. Only files with status ..."
+    failure = Failure(message, status=status, param=param)
+    assert type(error_for(Operation.CREATE, failure)) is FileNotReadyError
     assert type(error_for(Operation.UPLOAD, failure)) is RefusedError
 
 
