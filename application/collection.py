@@ -5,6 +5,7 @@ goes on behind the last line applied. No transaction is open during a network ca
 """
 
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
@@ -72,15 +73,18 @@ class CollectionFlow:
         self._prices = prices
         self._short_delays = [min(delay, _LONGEST_SHORT_DELAY) for delay in short_delays]
 
-    async def collect(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
+    async def collect(
+        self, batch_id: UUID, on_progress: OnProgress = silent, *, longest_wait: float = math.inf
+    ) -> Batch:
         """Apply what both files hold, then settle the rest.
 
         Safe to repeat and to run in several processes at once. Raises `NotTerminalError` before
-        the batch's end, and the `ProviderError` of a file that stays out of reach; the same call
-        then goes on later.
+        the batch's end, and the `ProviderError` of a file that stays out of reach, or for which
+        the provider asks to wait for more than `longest_wait` seconds; the same call then goes on
+        later.
         """
         batch = _ended(await self._runtime.load(batch_id))
-        attempt, rereads = _Attempt(self._short_delays), False
+        attempt, rereads = _Attempt(self._short_delays, longest_wait), False
         if _shows_no_results(batch):  # a list may show less than the batch itself
             batch = await self._look_again(batch, attempt, on_progress)
         while not batch.results_collected:
@@ -204,8 +208,9 @@ class CollectionFlow:
 class _Attempt:
     """Counts the downloads of one collection that brought nothing new."""
 
-    def __init__(self, short_delays: Sequence[float]) -> None:
+    def __init__(self, short_delays: Sequence[float], longest_wait: float) -> None:
         self._short_delays = short_delays
+        self._longest_wait = longest_wait
         self._failures = 0
         self._short_in_vain = 0
         self._reached: dict[ResultFile, int] = {}
@@ -220,14 +225,14 @@ class _Attempt:
     def after_failure(self, error: ProviderError, *, went_on: bool) -> float:
         """Seconds until the next attempt; raises the error when there have been enough.
 
-        One that does not pass by itself at once.
+        One that does not pass by itself, or not for too long, at once.
         """
         self._failures = 1 if went_on else self._failures + 1
-        is_worth_another = isinstance(error, _WORTH_ANOTHER)
+        asked = error.retry_after or 0.0
+        is_worth_another = isinstance(error, _WORTH_ANOTHER) and asked <= self._longest_wait
         if not is_worth_another or self._failures > len(_FAILURE_DELAYS):
             raise error
-        delay = _FAILURE_DELAYS[self._failures - 1]
-        return max(delay, error.retry_after or 0.0)
+        return max(_FAILURE_DELAYS[self._failures - 1], asked)
 
     def after_short_files(self, *, went_on: bool) -> float | None:
         """Seconds until the files are fetched again; None after several that brought nothing new.

@@ -1,5 +1,6 @@
 """A batch's whole way: submitted, watched, collected, and its completion handler called."""
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -29,6 +30,9 @@ from .watching import WatchFlow
 
 DEFAULT_MAX_AGE = 26 * 3_600.0
 """Seconds. OpenAI's window is a day; some batches end a little later."""
+
+_LONGEST_STAY = 120.0
+"""Seconds for which a batch waits at the provider's word in a place that others want as well."""
 
 
 @frozen
@@ -105,11 +109,17 @@ class Lifecycle:
             return await self._advance(batch_id, on_progress, with_handler=is_mine)
 
     async def advance_alone(self, batch_id: UUID, on_progress: OnProgress) -> Batch | None:
-        """As `advance`, but nothing, and None, while somebody else is at work on the batch."""
+        """As `advance`, but nothing, and None, while somebody else is at work on the batch.
+
+        Where the provider asks to wait for minutes, its error is raised at once: the caller may do
+        other work until then.
+        """
         async with self.leases.held(batch_lease(batch_id)) as is_mine:
             if not is_mine:
                 return None
-            return await self._advance(batch_id, on_progress, with_handler=True)
+            return await self._advance(
+                batch_id, on_progress, with_handler=True, longest_wait=_LONGEST_STAY
+            )
 
     def delay(self, batch: Batch) -> float:
         """Seconds until there may be something to do for a batch again."""
@@ -124,25 +134,30 @@ class Lifecycle:
             return await self.submission.submit(batch_id, on_progress)
 
     async def _advance(
-        self, batch_id: UUID, on_progress: OnProgress, *, with_handler: bool
+        self,
+        batch_id: UUID,
+        on_progress: OnProgress,
+        *,
+        with_handler: bool,
+        longest_wait: float = math.inf,
     ) -> Batch:
-        batch = await self.submission.advance(batch_id, on_progress)
+        batch = await self.submission.advance(batch_id, on_progress, longest_wait=longest_wait)
         if batch.is_submitting:
             return batch
         if not batch.status.is_terminal and self.watch.is_due(batch):
             batch = await self.watch.poll_or_give_up(batch)
         if batch.status.is_terminal and not batch.results_collected:
-            batch = await self._collect(batch, on_progress)
+            batch = await self._collect(batch, on_progress, longest_wait)
         if with_handler and batch.awaits_handler:
             batch = await self.handlers.dispatch(batch)
         return batch
 
-    async def _collect(self, batch: Batch, on_progress: OnProgress) -> Batch:
+    async def _collect(self, batch: Batch, on_progress: OnProgress, longest_wait: float) -> Batch:
         batch, is_over = await self.watch.look_for_late_end(batch)
         if not is_over:
             return batch
         try:
-            batch = await self.collection.collect(batch.id, on_progress)
+            batch = await self.collection.collect(batch.id, on_progress, longest_wait=longest_wait)
         except NotFoundError as error:
             lasts = self._failing.lasts(batch.id)
             if not (self._is_lost_for_good(batch) and lasts >= NOT_FOUND_FOR):

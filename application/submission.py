@@ -5,6 +5,7 @@ by another process, is taken up by calling `advance` again.
 """
 
 import logging
+import math
 from collections.abc import AsyncIterator, Mapping
 from uuid import UUID
 
@@ -59,12 +60,15 @@ class SubmissionFlow:
         self._reconciliation = reconciliation
         self._uploads = Uploads(runtime, provider)
 
-    async def advance(self, batch_id: UUID, on_progress: OnProgress = silent) -> Batch:
+    async def advance(
+        self, batch_id: UUID, on_progress: OnProgress = silent, *, longest_wait: float = math.inf
+    ) -> Batch:
         """Go on from wherever the log stands until the batch is submitted, deferred or over.
 
         Safe to repeat and to run in several processes at once. Raises `UnauthorizedError` and
-        `QuotaError`, one of `TRANSIENT` when the trouble lasts for minutes (the same call then
-        goes on later), and `CreatesLostError` when create calls vanish again and again.
+        `QuotaError`, one of `TRANSIENT` when the trouble lasts for minutes or the provider asks to
+        wait for more than `longest_wait` seconds (the same call then goes on later), and
+        `CreatesLostError` when create calls vanish again and again.
         """
         batch = await self._runtime.load(batch_id)
         if batch.is_submitting:
@@ -74,7 +78,7 @@ class SubmissionFlow:
             try:
                 await self._step(batch, on_progress)
             except TRANSIENT as error:
-                if failures == len(_DELAYS):
+                if failures == len(_DELAYS) or (error.retry_after or 0.0) > longest_wait:
                     raise
                 await self._pause(batch_id, error, _DELAYS[failures], on_progress)
                 failures += 1

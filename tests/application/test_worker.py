@@ -907,6 +907,37 @@ def test_wait_calls_the_handler_as_well(world: Lab, live: Live) -> None:
     live(life())
 
 
+@pytest.mark.parametrize("operation", ["upload", "download"])
+def test_who_is_told_to_wait_for_hours_leaves_the_place_to_others(
+    world: Lab, live: Live, operation: str
+) -> None:
+    """Two of three batches are, and only two may be submitted or collected at once."""
+
+    async def life() -> None:
+        service = world.service()
+        await begun(world, service, 1)
+        world.provider.fail_next("upload", UnauthorizedError("no key yet"), times=2)
+        for number in range(2):
+            with pytest.raises(UnauthorizedError):
+                await service.submit(world.lines(f"early-{number}"))
+        too_many = RateLimitedError("slow down", retry_after=6 * HOUR)
+        world.provider.fail_next(operation, too_many, times=2)
+        for hours in (1, 8):
+            world.clock.after(hours * HOUR, world.complete_all)
+        stop = asyncio.Event()
+        world.clock.after(2 * HOUR, stop.set)
+        await service.worker(look_interval=60, parallel=2).run(stop=stop)
+        seen = await service.batches()
+        assert [each.results_collected for each in seen].count(True) == 1
+        told = [each.trouble.retry_at for each in seen if each.trouble is not None]
+        assert len(told) == 2
+        assert all(moment and moment > world.clock.now() for moment in told)
+        assert await service.worker(look_interval=60, parallel=2).run(until_idle=True) == 0
+        await assert_all(world, service, [each.id for each in seen], "succeeded")
+
+    live(life())
+
+
 def test_until_idle_does_not_wait_for_another_key(world: Lab, live: Live) -> None:
     """A key that the provider refuses is for somebody to mend; nothing is lost meanwhile."""
 
