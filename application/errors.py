@@ -13,6 +13,7 @@ __all__ = [
     "BatchtrailError",
     "ClosedError",
     "ConflictError",
+    "DatabaseMovedError",
     "DatabaseRefusedError",
     "FileNotReadyError",
     "HandlerError",
@@ -121,6 +122,13 @@ class HandlerFailedError(HandlerError):
 
 class StoreError(BatchtrailError):
     """The store failed or holds what cannot be read."""
+
+
+class DatabaseMovedError(StoreError):
+    """The database that was opened does not stand under its name any more.
+
+    What would be written to it is lost, and nobody else sees it.
+    """
 
 
 class DatabaseRefusedError(StoreError, InputError):

@@ -15,6 +15,7 @@ from ..domain.status import WorkStep
 from ..domain.values import StatusReport
 from .correlation import one_step
 from .errors import (
+    DatabaseMovedError,
     HandlerUnavailableError,
     ProviderError,
     StoreError,
@@ -111,7 +112,8 @@ class Worker:
         Returns how many batches are still open. On the way out a create call that was sent is
         waited for, some seconds at most, and everything else is broken off where it is: the next
         worker goes on from the log. A repeat is safe. Raises `InputError` where the provider
-        cannot be called, for want of a key.
+        cannot be called, for want of a key, and `StoreError` when the database file was moved,
+        deleted or replaced.
         """
         stop = stop or asyncio.Event()
         check_type("stop", stop, asyncio.Event, "an asyncio.Event")  # another's wait may block
@@ -167,6 +169,8 @@ class Worker:
         try:
             await self._claim_polls()
             has_news = await self._look()
+        except DatabaseMovedError:
+            raise  # it is no trouble that passes
         except StoreError as error:
             if str(error) != self._told:
                 self._told = str(error)

@@ -19,7 +19,12 @@ from eventsourcing.sqlite import (
     SQLiteTransaction,
 )
 
-from ...application.errors import DatabaseRefusedError, NoDatabaseError, StoreError
+from ...application.errors import (
+    DatabaseMovedError,
+    DatabaseRefusedError,
+    NoDatabaseError,
+    StoreError,
+)
 
 APPLICATION_ID = 0x62747261
 """Marks a SQLite file as a batchtrail database ("btra")."""
@@ -146,9 +151,13 @@ class BatchDatastore(SQLiteDatastore):
         self._may_write = uri is None
         self._turn = Lock()
         self._connection: SQLiteConnection | None = None
+        self._opened: tuple[int, int] | None = None
 
     def transaction(self, *, commit: bool) -> AbstractContextManager[SQLiteCursor]:  # type: ignore[override]
-        """A transaction of its own; nobody else has one meanwhile. Raises `OperationalError`."""
+        """A transaction of its own; nobody else has one meanwhile.
+
+        Raises `OperationalError`, and `DatabaseMovedError` where others would not see it.
+        """
         if commit and not self._may_write:
             raise OperationalError(ONLY_READ)
         return _Transaction(self._connected(), self._turn, commit=commit)
@@ -168,7 +177,28 @@ class BatchDatastore(SQLiteDatastore):
             raise ConnectionPoolClosedError
         if self._connection is None:
             self._connection = self.pool.get_connection()
+            self._opened = self._found()
+        elif self._found() != self._opened:
+            raise DatabaseMovedError(
+                f"the database {self.pool.db_name} was moved, deleted or replaced while it was in "
+                "use; see that the right one is there, and start again"
+            )
         return self._connection
+
+    def _found(self) -> tuple[int, int] | None:
+        """Which file stands under our name; None for none.
+
+        With a write-ahead log SQLite does not look for itself, as it does without one.
+        """
+        if self.pool.db_name == MEMORY:
+            return None
+        try:
+            found = os.stat(self.pool.db_name)  # noqa: PTH116 (each transaction pays for it)
+        except FileNotFoundError:
+            return None
+        except OSError:  # nobody can tell
+            return self._opened
+        return found.st_dev, found.st_ino
 
 
 def prepare_file(path: Path, *, makes_database: bool) -> None:

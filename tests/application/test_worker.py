@@ -907,6 +907,20 @@ def test_wait_calls_the_handler_as_well(world: Lab, live: Live) -> None:
     live(life())
 
 
+def test_a_database_that_is_taken_away(world: Lab, live: Live) -> None:
+    """It is no trouble that passes: what is written to it is lost, and others submit elsewhere."""
+
+    async def life() -> None:
+        service = world.service()
+        await begun(world, service, 1)
+        world.clock.after(HOUR, world.path.unlink)
+        with pytest.raises(StoreError, match="moved, deleted or replaced"):
+            await until_idle(service)
+        assert world.clock.elapsed < HOUR + 120
+
+    live(life())
+
+
 @pytest.mark.parametrize("operation", ["upload", "download"])
 def test_who_is_told_to_wait_for_hours_leaves_the_place_to_others(
     world: Lab, live: Live, operation: str

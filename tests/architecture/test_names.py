@@ -14,8 +14,14 @@ from batchtrail.application import errors as application_errors, log_keeper, log
 from batchtrail.domain import errors as domain_errors
 from batchtrail.domain.events import EVENTS
 
-INTERNAL = {"DatabaseRefusedError", "FileNotReadyError", "NoDatabaseError", "OutOfOrderError"}
-"""Nobody catches them: three are told as what they also are, the last by a bug of ours."""
+INTERNAL = {
+    "DatabaseMovedError",
+    "DatabaseRefusedError",
+    "FileNotReadyError",
+    "NoDatabaseError",
+    "OutOfOrderError",
+}
+"""Nobody catches them: most are told as what they also are, the last by a bug of ours."""
 
 UNSPOKEN = {"Batch", "Runtime"}
 """Of our side only: events are applied to it, and `open_trail` makes the other."""

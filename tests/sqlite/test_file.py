@@ -314,6 +314,22 @@ def save_one(path: Path | str) -> None:
     store.close()
 
 
+def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, author: Author) -> None:
+    """Nothing is written where nobody finds it again, nor read of what others do not see."""
+    store, batch = open_file(path), author.draft([request_line("a")])
+
+    def assert_refused() -> None:
+        with pytest.raises(StoreError, match=f"{path.name} was moved, deleted or replaced"):
+            store.save_batch(batch)
+        with pytest.raises(StoreError, match=f"{path.name} was moved, deleted or replaced"):
+            store.catch_up()
+
+    path.unlink()
+    assert_refused()
+    save_one(path)
+    assert_refused()
+
+
 @pytest.mark.parametrize("has_links", [True, False])
 def test_a_new_file_gets_its_name_last(
     path: Path, open_file: OpenFile, monkeypatch: pytest.MonkeyPatch, has_links: bool
