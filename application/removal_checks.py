@@ -18,8 +18,13 @@ class _Missing:
 
     first: int
     last: int
-    position: int
+    position: int | None
+    """Where the first of them stands; None once others stood before it."""
     lines: int = 0
+
+    def behind(self, version: int) -> "_Missing":
+        """Those of them behind an event."""
+        return self if self.first > version else evolve(self, first=version + 1, position=None)
 
 
 class RemovalChecks:
@@ -68,9 +73,7 @@ class RemovalChecks:
 
     def _tell_up_to(self, batch_id: UUID, through: int) -> None:
         self._batches[batch_id] = [
-            evolve(each, first=max(each.first, through + 1))
-            for each in self._batches.get(batch_id, [])
-            if each.last > through
+            each.behind(through) for each in self._batches.get(batch_id, []) if each.last > through
         ]
 
     def _tell_one(self, batch_id: UUID, version: int) -> None:
@@ -82,7 +85,7 @@ class RemovalChecks:
                 left += [evolve(each, lines=each.lines - 1)] * (each.lines > 1)
             else:
                 left += [evolve(each, last=version - 1)] * (each.first < version)
-                left += [evolve(each, first=version + 1)] * (version < each.last)
+                left += [each.behind(version)] * (version < each.last)
         self._batches[batch_id] = left
 
 

@@ -102,6 +102,8 @@ class RemovalContract(TamperedStore):
         added = next(event for event in store.history(batch.id, bodies=True) if event.body)
         left = added.text.splitlines(keepends=True)
         assert [left[0], left[2]] == [lines[0], lines[2]]
+        named = [each.version for each in differences if each.batch_id == batch.id]
+        assert named == [2, last - len(("a", 'b"é'))]
         with pytest.raises(BodyRemovedError):
             list(store.input_lines(batch.id))
         assert msgspec.json.decode(left[1]) == {
@@ -109,6 +111,23 @@ class RemovalContract(TamperedStore):
             "redacted": f"sha256:{sha256(lines[1]).hexdigest()}",
         }
         texts = {row.custom_id: event for row, event in store.completions_page(batch.id, after=0)}
+    def test_bodies_behind_removed_ones_that_nobody_removed(self, store: Batches) -> None:
+        """The first of them is named, and not the place of one that an event speaks of."""
+        pruned, redacted = self.finished(store, "c"), self.finished(store, "c")
+        a, odd, c = [
+            (each.originator_version, each.position)
+            for each in self.log(store)
+            if each.originator_id == redacted.id and each.topic.endswith("result_applied")
+        ]
+        prune(store, Prunable(pruned.id, a[0]), None, Author(LATER).stamp)
+        redact(store, redacted.id, 'b"é', None, Author(LATER).stamp)
+        self.sql(store, "UPDATE {events} SET body=NULL")
+        found = {
+            (each.batch_id, each.version, each.position) for each in self.verify(store).differences
+        }
+        assert found >= {(pruned.id, odd[0], None), (redacted.id, *a), (redacted.id, c[0], None)}
+        assert len([each for each in found if each[0] in {pruned.id, redacted.id}]) == 3
+
         assert {name: event.line.content is None for name, event in texts.items() if event} == {
             "a": False,
             odd: True,
