@@ -201,7 +201,9 @@ class RebuildContract(TamperedStore):
 
         def overtaken(batches: Any) -> Any:
             next(turns, lambda: None)()
+            image = image_of(store)
             left = rewrite(batches)
+            assert image_of(store) == image  # newer than what was read
             given_back.append(len(left))
             return left
 

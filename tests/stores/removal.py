@@ -1,6 +1,7 @@
 """Pruned bodies and redacted requests: the log is verified without them, and misses no other."""
 
 from hashlib import sha256
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -14,8 +15,9 @@ from batchtrail.application.store import Batches
 from batchtrail.domain.bodies import Lines
 from batchtrail.domain.errors import BodyRemovedError, UnfinishedError
 from batchtrail.domain.events import BodiesPruned
+from batchtrail.domain.values import Stamp
 
-from .base import BODY_SIZES
+from .base import BODY_SIZES, OpenStore
 from .tampering import FAR, LATER, TamperedStore
 
 
@@ -59,6 +61,24 @@ class RemovalContract(TamperedStore):
         found = self.verify(store)
         assert (found.differences, found.removed_bodies) == ((), 4)
 
+    def test_another_process_writes_first(self, store: Batches, open_store: OpenStore) -> None:
+        """What is to be removed is decided once more, on what the log says by then."""
+        batch, other, author = self.finished(store), open_store(), Author(LATER)
+        wishes = iter([True, False] * 2)
+
+        def stamp() -> Stamp:
+            if next(wishes):
+                rival = other.get(batch.id)
+                rival.record_retry(uuid4(), 1, stamp=author.stamp())
+                other.save_batch(rival)
+            return author.stamp()
+
+        assert redact(store, batch.id, "a", None, stamp) == len(("line", "result"))
+        prune(store, Prunable(batch.id, batch.version), None, stamp)
+        found = self.verify(store)
+        assert (found.differences, found.removed_bodies) == ((), len(("input", "a", "b")))
+        assert len(store.get(batch.id).retries) == 2
+
     def test_only_what_is_done_is_pruned(self, store: Batches) -> None:
         """What is still at work may need its bodies, and what is young may be wanted."""
         author = Author()
@@ -82,6 +102,8 @@ class RemovalContract(TamperedStore):
         self.sql(store, "UPDATE {events} SET body=NULL")
         differences = self.verify(store).differences
         last = batch.version - 1
+        named = [each.version for each in differences if each.batch_id == batch.id]
+        assert named == [2, last - len(("a", 'b"é'))]
         told = [str(each) for each in differences if each.batch_id == batch.id]
         assert [line.partition(": ")[2] for line in told] == [
             "misses its body, and no event says that it was removed",
@@ -89,28 +111,6 @@ class RemovalContract(TamperedStore):
         ]
         assert {each.batch_id for each in differences} > {batch.id}
 
-    def test_a_redacted_request_is_no_difference(self, store: Batches) -> None:
-        """Nothing of it is left, all else is there, and the seal is that of the same log."""
-        batch = self.finished(store, "c")
-        seal, odd = self.seal(store), 'b"é'
-        lines = b"".join(store.input_lines(batch.id)).splitlines(keepends=True)
-        assert redact(store, batch.id, odd, "asked", Author(LATER).stamp) == len(("line", "result"))
-        assert redact(store, batch.id, odd, "asked", Author(LATER).stamp) == 0
-        found = self.verify(store, against=seal)
-        assert found.differences == ()
-        assert (found.removed_bodies, found.redacted_lines) == (1, 1)
-        added = next(event for event in store.history(batch.id, bodies=True) if event.body)
-        left = added.text.splitlines(keepends=True)
-        assert [left[0], left[2]] == [lines[0], lines[2]]
-        named = [each.version for each in differences if each.batch_id == batch.id]
-        assert named == [2, last - len(("a", 'b"é'))]
-        with pytest.raises(BodyRemovedError):
-            list(store.input_lines(batch.id))
-        assert msgspec.json.decode(left[1]) == {
-            "custom_id": odd,
-            "redacted": f"sha256:{sha256(lines[1]).hexdigest()}",
-        }
-        texts = {row.custom_id: event for row, event in store.completions_page(batch.id, after=0)}
     def test_bodies_behind_removed_ones_that_nobody_removed(self, store: Batches) -> None:
         """The first of them is named, and not the place of one that an event speaks of."""
         pruned, redacted = self.finished(store, "c"), self.finished(store, "c")
@@ -128,6 +128,28 @@ class RemovalContract(TamperedStore):
         assert found >= {(pruned.id, odd[0], None), (redacted.id, *a), (redacted.id, c[0], None)}
         assert len([each for each in found if each[0] in {pruned.id, redacted.id}]) == 3
 
+    def test_a_redacted_request_is_no_difference(self, store: Batches) -> None:
+        """Nothing of it is left, all else is there, and the seal is that of the same log."""
+        batch = self.finished(store, "c")
+        seal, odd = self.seal(store), 'b"é'
+        lines = b"".join(store.input_lines(batch.id)).splitlines(keepends=True)
+        assert redact(store, batch.id, odd, "asked", Author(LATER).stamp) == len(("line", "result"))
+        version = store.get(batch.id).version
+        assert redact(store, batch.id, odd, "asked", Author(LATER).stamp) == 0
+        assert store.get(batch.id).version == version
+        found = self.verify(store, against=seal)
+        assert found.differences == ()
+        assert (found.removed_bodies, found.redacted_lines) == (1, 1)
+        added = next(event for event in store.history(batch.id, bodies=True) if event.body)
+        left = added.text.splitlines(keepends=True)
+        assert [left[0], left[2]] == [lines[0], lines[2]]
+        with pytest.raises(BodyRemovedError):
+            list(store.input_lines(batch.id))
+        assert msgspec.json.decode(left[1]) == {
+            "custom_id": odd,
+            "redacted": f"sha256:{sha256(lines[1]).hexdigest()}",
+        }
+        texts = {row.custom_id: event for row, event in store.completions_page(batch.id, after=0)}
         assert {name: event.line.content is None for name, event in texts.items() if event} == {
             "a": False,
             odd: True,
