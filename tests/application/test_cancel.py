@@ -12,6 +12,7 @@ from batchtrail.application.errors import (
     NotFoundError,
     OutcomeUnknownError,
     ProviderError,
+    QuotaError,
     RateLimitedError,
     RefusedError,
     UnauthorizedError,
@@ -134,6 +135,22 @@ async def test_cancel_after_a_lost_create(lab: Lab) -> None:
     await service.cancel(batch_id)
     assert lab.provider.look(lab.provider.batch_ids[0]).report.raw_status == "cancelling"
     assert lab.provider.count("create") == 1
+
+
+async def test_cancel_after_a_lost_create_while_nothing_is_listed(lab: Lab) -> None:
+    """What may be running is no end: it is looked for again once the provider answers."""
+    lab.provider.lose_next_answer("create", error=lab.Crash())
+    service = lab.service()
+    with pytest.raises(lab.Crash):
+        await service.submit(lab.lines())
+    lab.provider.fail_next("list", QuotaError("no credit"), times=10_000)
+    batch_id = (await service.batches())[0].id
+    with pytest.raises(QuotaError):
+        await service.cancel(batch_id)
+    lab.provider.heal()
+    lab.clock.after(50, partial(lab.provider.finish_cancel, lab.provider.batch_ids[0]))
+    assert set((await finished(lab, service, batch_id)).values()) == {"canceled"}
+    assert lab.live() == []
 
 
 async def test_cancel_after_a_create_that_was_never_sent(lab: Lab) -> None:

@@ -11,7 +11,7 @@ from tests.application.conftest import Lab
 
 from batchtrail.adapters.prices import GenaiPrices
 from batchtrail.adapters.sqlite import SQLiteBatchFactory
-from batchtrail.application.errors import InputError, QuotaError, UnauthorizedError
+from batchtrail.application.errors import InputError, QuotaError, RefusedError, UnauthorizedError
 from batchtrail.application.estimation import Estimate, estimate
 from batchtrail.application.input import check_file
 from batchtrail.application.ports import OPENAI_LIMITS
@@ -19,7 +19,7 @@ from batchtrail.application.runtime import Runtime
 from batchtrail.application.service import BatchService
 from batchtrail.application.store import Batches
 from batchtrail.domain.batch import Batch
-from batchtrail.domain.status import Outcome
+from batchtrail.domain.status import BatchStatus, Outcome
 
 D = Decimal
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -261,12 +261,28 @@ async def test_what_was_surely_not_created_is_refused(lab: Lab) -> None:
     assert lab.provider.count("create") == 1
 
 
-async def test_what_may_have_been_created_goes_on(lab: Lab) -> None:
-    """A create call without an answer may be paid for already."""
+async def test_what_is_over_goes_on_to_its_end(lab: Lab) -> None:
+    """It costs nothing any more, whatever it may have cost."""
     trail = priced(lab)
-    lab.provider.lose_next_answer("create")
+    lab.provider.fail_next("upload", RefusedError("no such purpose"))
     batch_id = await trail.submit([limited(lab)])
     assert await trail.submit([limited(lab)], max_cost=D(0)) == batch_id
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+async def test_what_may_have_been_created_goes_on(lab: Lab, *, given_up: bool) -> None:
+    """A create call without an answer may be paid for already, also when nobody waits for it."""
+    trail = priced(lab)
+    lab.provider.lose_next_answer("create")
+    if given_up:
+        lab.provider.hide_from_list(times=10_000)
+        lab.clock.after(1, lambda: lab.provider.fail_next("create", QuotaError("no credit")))
+    else:
+        lab.provider.fail_next("list", UnauthorizedError("wrong key", http_status=401))
+    with pytest.raises((QuotaError, UnauthorizedError)):
+        await trail.submit([limited(lab)])
+    batch_id = await trail.submit([limited(lab)], max_cost=D(0))
+    assert (await trail.status(batch_id)).status is BatchStatus.SUBMITTED
 
 
 async def test_a_retry_below_the_limit(lab: Lab) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -667,11 +666,8 @@ async def test_sibling_that_ran_and_is_called_failed_is_recorded(lab: Lab) -> No
 @pytest.mark.parametrize("times", [1, 3])
 async def test_failed_for_want_of_its_file_is_created_again(lab: Lab, times: int) -> None:
     """A batch that failed because its file was not visible is made again, later, once each."""
-    moments: list[float] = []
 
     async def note(boundary: str) -> None:
-        if boundary == "before create":
-            moments.append(lab.clock.elapsed)
         if boundary == "before retrieve" and len(lab.provider.batch_ids) <= times:
             newest = lab.provider.batch_ids[-1]
             if lab.provider.look(newest).report.raw_status == "validating":
@@ -684,7 +680,8 @@ async def test_failed_for_want_of_its_file_is_created_again(lab: Lab, times: int
     summary = await service.wait(batch_id)
     assert summary.status is BatchStatus.ENDED
     assert (lab.provider.count("upload"), lab.provider.count("create")) == (1, times + 1)
-    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(moments))
+    waits = [seconds for seconds in lab.clock.sleeps if seconds in (2, 5, 10, 30, 60)]
+    assert waits == [2, 5, 10][:times]
     assert (await lab.facts(service, batch_id)).count("InputNotVisible") == times
     await lab.assert_each_once(service, batch_id)
 
@@ -801,6 +798,15 @@ async def test_a_batch_beside_a_sibling_is_waited_for_as_itself(lab: Lab) -> Non
     assert all(isinstance(each, Delayed) for each in waits[first:])
     assert all(sibling in each.reason for each in waits if isinstance(each, Delayed))
     assert not any(each.summary.results_collected for each in waits if isinstance(each, Waiting))
+
+
+@pytest.mark.parametrize("error", [RefusedError("it is over"), NotFoundError("it is gone")])
+async def test_a_sibling_that_is_over_is_told_once(lab: Lab, error: ProviderError) -> None:
+    """The provider says for good that there is nothing to cancel; nobody waits for more."""
+    service, batch_id, _ = await with_late_sibling(lab)
+    lab.provider.fail_next("cancel", error)
+    assert (await service.wait(batch_id)).next_step is None
+    assert lab.provider.count("cancel") == 1
 
 
 @pytest.mark.parametrize(
