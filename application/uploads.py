@@ -60,7 +60,7 @@ class Uploads:
     async def discard_all(self, batch: Batch) -> None:
         """Delete every input file of a batch that is over without having used any."""
         submission = batch.submission
-        if submission is None or submission.upload_attempt == 0:
+        if submission is None:
             return
         used = submission.input_file_id
         found = [] if used is None else [StoredFile(used, None, None, None)]

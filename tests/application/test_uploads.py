@@ -15,6 +15,7 @@ from batchtrail.application.errors import (
     OutcomeUnknownError,
     ProviderError,
     RefusedError,
+    UnauthorizedError,
     UnavailableError,
 )
 from batchtrail.application.ports import StoredFile
@@ -179,7 +180,7 @@ async def test_what_is_left_over_cannot_be_looked_for(lab: Lab, clock: VirtualCl
 
     async def go_down(boundary: str) -> None:
         if boundary == "after upload":
-            lab.provider.fail_next("list_files", UnavailableError("down"))
+            lab.provider.fail_next("list_files", UnauthorizedError("no", http_status=403))
 
     service = lab.watched(go_down)
     batch_id = await service.submit(lab.lines())
@@ -249,7 +250,29 @@ async def test_a_refused_upload_leaves_nothing_to_look_for(lab: Lab) -> None:
     assert [call.operation for call in lab.provider.calls] == ["upload"]
 
 
-@pytest.mark.parametrize("error", [NotFoundError("gone"), UnavailableError("down")])
+async def test_an_upload_that_is_refused_behind_a_lost_one(lab: Lab, clock: VirtualClock) -> None:
+    """What the lost one left is deleted, although nobody knew of it before."""
+    lab.provider = OddProvider(clock, blind_walks=1)
+    lab.provider.lose_next_answer("upload")
+
+    async def refuse(boundary: str) -> None:
+        if boundary == "before upload" and inputs(lab):
+            lab.provider.fail_next("upload", RefusedError("not a JSONL file"))
+
+    service = lab.watched(refuse)
+    batch_id = await service.submit(lab.lines())
+    assert (await service.status(batch_id)).status is BatchStatus.FAILED
+    assert (inputs(lab), lab.provider.count("delete")) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFoundError("gone"),
+        UnavailableError("down"),
+        UnauthorizedError("not with this key", http_status=403),
+    ],
+)
 async def test_a_file_that_cannot_be_deleted(lab: Lab, error: ProviderError) -> None:
     """Another process was first, or it stays: it costs nothing, and the end is recorded."""
     lab.provider.fail_next("create", RefusedError("no batches for you"))
