@@ -900,8 +900,10 @@ async def test_looks_that_fail_say_nothing_of_files(lab: Lab) -> None:
     """While none is named, an outage does not use the attempts up."""
     service, batch_id = await ended_barely(lab)
     lab.provider.fail_next("retrieve", UnavailableError("down"), times=5)
+    lab.clock.sleeps.clear()
     await service.collect(batch_id)
     assert await lab.outcomes(service, batch_id) == ALL
+    assert lab.clock.sleeps == [1, 2, 5, 15, 30]
 
 
 async def test_files_that_are_named_late_and_collected_as_they_are(lab: Lab) -> None:

@@ -140,14 +140,19 @@ async def test_methods_that_a_class_has_only_when_it_is_made(lab: Lab) -> None:
         def __init__(self) -> None:
             self.on_batch_completion = told.append
 
+    class Lending:
+        def __getattr__(self, name: str) -> Any:
+            return told.append
+
     class Bare:
         pass
 
     told: list[Any] = []
     with pytest.raises(InputError, match="none of the methods"):
         await lab.service(handlers=One(Bare)).submit(lab.lines(), completion_handler="shop:Done")
-    service = lab.service(handlers=One(Made))
-    await service.submit(lab.lines(), completion_handler="shop:Done")
+    for made in (Lending, Made):
+        service = lab.service(handlers=One(made))
+        await service.submit(lab.lines(), new=True, completion_handler="shop:Done")
 
 
 async def test_methods_that_are_missing_are_left_out(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from batchtrail.application.store import Batches
 from batchtrail.domain.errors import NotCollectedError, NothingToRetryError
 from batchtrail.domain.events import Retried
 from batchtrail.domain.status import Outcome
-from batchtrail.domain.values import BatchProblem
+from batchtrail.domain.values import BatchProblem, RequestProblem
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -60,6 +60,17 @@ async def test_only_what_is_worth_it(lab: Lab) -> None:
     assert set((await lab.outcomes(service, retry_id)).values()) == {"succeeded"}
 
 
+async def test_what_failed_without_an_answer(lab: Lab) -> None:
+    """Its own code says whether the reason passes."""
+    for custom_id, code in (("a", "server_error"), ("b", "invalid_url"), ("c", None)):
+        lab.provider.answer_with(custom_id, error=RequestProblem(code, "No answer."))
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+    lab.complete_all()
+    await service.wait(batch_id)
+    assert await asked(lab, service, await service.retry(batch_id)) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
@@ -97,7 +108,7 @@ async def test_what_never_ran(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("errors", "worth_it"),
     [
-        ((BatchProblem("token_limit_exceeded", "Later."),), True),
+        ((BatchProblem("server_error", "Later."),), True),
         ((BatchProblem("invalid_model", "Never."),), False),
         ((BatchProblem("invalid_json_line", "Line 2.", None, 2),), False),
     ],

@@ -562,6 +562,23 @@ def test_a_batch_that_is_refused_does_not_keep_the_others(
     live(life())
 
 
+def test_a_poll_that_works_again_ends_the_trouble(world: Lab, live: Live) -> None:
+    """What is over is not shown any more, although the batch still runs."""
+
+    async def life() -> None:
+        (batch_id,) = await begun(world, world.service(), 1)
+        gone: Any = Gone(world.provider, world.provider.batch_ids[0])
+        service = world.service(gone)
+        world.clock.after(HOUR / 2, gone.come_back)
+        stop = asyncio.Event()
+        world.clock.after(HOUR, stop.set)
+        assert await service.worker(look_interval=60).run(stop=stop) == 1
+        facts = await world.facts(service, batch_id)
+        assert facts[-3:] == ["WorkFailed", "StatusChanged", "WorkResumed"]
+
+    live(life())
+
+
 def test_looks_without_news_are_not_logged(
     world: Lab, live: Live, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -624,6 +641,9 @@ class Gone:
     def __init__(self, inner: Any, batch_id: str, error: Exception | None = None) -> None:
         self._inner, self._batch_id = inner, batch_id
         self._error = error or NotFoundError("No batch found with this id.")
+
+    def come_back(self) -> None:
+        self._batch_id = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
