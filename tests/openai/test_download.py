@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientResponse, web
 
 from batchtrail.adapters.openai import AuthStyle
 from batchtrail.application.errors import ProviderError, RefusedError, UnavailableError
@@ -279,6 +279,26 @@ async def test_a_redirect_to_nowhere_is_refused(
 
     with pytest.raises(RefusedError):
         await whole(await provider_for(await serve(answer)))
+
+
+@pytest.mark.parametrize(("scheme", "error"), [("http", RefusedError), ("https", UnavailableError)])
+async def test_a_redirect_never_leads_out_of_tls(
+    serve: Serve,
+    provider_for: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    error: type[ProviderError],
+) -> None:
+    """What came by https is not read in the open; nobody answers at the address that may be."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": f"{scheme}://127.0.0.1:1/blob"})
+
+    by_tls = property(lambda response: response.real_url.with_scheme("https"))
+    provider = await provider_for(await serve(answer))
+    monkeypatch.setattr(ClientResponse, "url", by_tls)
+    with pytest.raises(error):
+        await whole(provider)
 
 
 async def test_redirects_end(serve: Serve, provider_for: Connect) -> None:

@@ -328,7 +328,16 @@ def test_a_long_wait_is_left_to_the_caller(status: int) -> None:
     error = error_for(Operation.RETRIEVE, failure)
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == 121.0
-    assert wait(Operation.RETRIEVE, answered(status, retry_after=120.0)) == 120.0
+    bearable = answered(status, retry_after=120.0)
+    assert wait(Operation.RETRIEVE, bearable) == 120.0
+    is_limit = status == 429
+    assert isinstance(error_for(Operation.RETRIEVE, bearable), RateLimitedError) is is_limit
+
+
+@pytest.mark.parametrize(("status", "error"), [(400, RefusedError), (404, NotFoundError)])
+def test_a_refusal_that_names_a_long_wait(status: int, error: type[ProviderError]) -> None:
+    """It is one all the same."""
+    assert type(error_for(Operation.RETRIEVE, answered(status, retry_after=121.0))) is error
 
 
 @pytest.mark.parametrize(
@@ -338,6 +347,7 @@ def test_a_long_wait_is_left_to_the_caller(status: int) -> None:
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "0.25"}, 0.25),
         ({"Retry-After": "Mon, 23 Nov 2026 12:00:30 GMT"}, 30.0),
+        ({"Retry-After": "Mon, 23 Nov 2026 12:00:30 -0000"}, 30.0),
         ({"Retry-After": "Mon, 23 Nov 2026 11:00:00 GMT"}, None),
         ({"Retry-After-Ms": "1500", "Retry-After": "9"}, 1.5),
         ({"Retry-After-Ms": "soon", "Retry-After": "9"}, 9.0),

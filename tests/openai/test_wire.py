@@ -1,5 +1,6 @@
 import json
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -193,6 +194,18 @@ def test_times_are_read_in_every_shape(value: Any, expected: datetime | None) ->
     found = wire.moment(value)
     assert expected == found
     assert found is None or found.tzinfo is UTC
+
+
+def test_a_time_without_a_zone_is_utc_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that reads it may be nine hours ahead."""
+    monkeypatch.setenv("TZ", "AHEAD-9")
+    time.tzset()
+    try:
+        found = wire.moment("2025-03-14T01:02:03")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == datetime(2025, 3, 14, 1, 2, 3, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("number", [10**19, 1e30, -(10**30), float(10**20)])
