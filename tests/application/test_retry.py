@@ -10,7 +10,7 @@ from batchtrail.application.store import Batches
 from batchtrail.domain.errors import NotCollectedError, NothingToRetryError
 from batchtrail.domain.events import Retried
 from batchtrail.domain.status import Outcome
-from batchtrail.domain.values import BatchProblem, RequestProblem
+from batchtrail.domain.values import BatchProblem, NewBatch, RequestProblem
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -58,6 +58,19 @@ async def test_only_what_is_worth_it(lab: Lab) -> None:
     lab.complete_all()
     await service.wait(retry_id)
     assert set((await lab.outcomes(service, retry_id)).values()) == {"succeeded"}
+
+
+async def test_an_input_that_was_added_in_parts(lab: Lab) -> None:
+    """Each request is asked again with its own line."""
+    service = lab.service()
+    batch_id = await service.draft(NewBatch(provider="fake", endpoint="/v1/responses"))
+    for part in ("a", "bc"):
+        await service.add_requests(batch_id, lab.lines(*part))
+    await service.submit_draft(batch_id)
+    lab.complete_all()
+    await service.wait(batch_id)
+    retry_id = await service.retry(batch_id, only={Outcome.SUCCEEDED})
+    assert await asked(lab, service, retry_id) == ["a", "b", "c"]
 
 
 async def test_what_failed_without_an_answer(lab: Lab) -> None:
