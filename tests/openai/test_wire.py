@@ -344,6 +344,7 @@ def test_the_usual_error_envelope_is_read() -> None:
         (b'{"error": "invalid_grant", "error_description": "old"}', "invalid_grant: old"),
         (b'{"type": "about:blank", "title": "Bad", "detail": "it broke"}', "it broke"),
         (b"upstream  down\n", "the server answered 502 Bad Gateway: upstream down"),
+        (b"\x1b[1mdown\x07", "the server answered 502 Bad Gateway: [1mdown"),
         (
             b"<html><head><style>p{}</style></head><body><h1>Bad &amp; ugly</h1></body></html>",
             "the server answered 502 Bad Gateway: Bad & ugly",

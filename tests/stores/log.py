@@ -137,3 +137,5 @@ class LogContract(StoreContract):
         last = positions_of(store)[1]
         read = store.recorder.select_notifications(start=1, limit=last)
         assert [notification.id for notification in read] == list(range(1, last + 1))
+        part = store.recorder.select_notifications(2, last, 4, inclusive_of_start=False)
+        assert [notification.id for notification in part] == [3, 4]
