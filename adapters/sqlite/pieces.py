@@ -37,7 +37,7 @@ _IDS = 8
 """So many ids each position has for its pieces: one more than the longest body needs."""
 
 _ADD = "INSERT INTO pieces VALUES (?, ?)"
-_THOSE = f"FROM pieces WHERE id BETWEEN {_IDS} * ?1 AND {_IDS} * ?1 + {_IDS - 1}"
+_THOSE = f"FROM pieces WHERE id BETWEEN {_IDS} * :position AND {_IDS} * :position + {_IDS - 1}"
 _SELECT = f"SELECT coalesce(CAST(piece AS BLOB), x'') {_THOSE} ORDER BY id"
 _DROP = f"DELETE {_THOSE}"
 
@@ -59,7 +59,7 @@ class Pieces:
         wanted = head[len(MARK)] - UNUSED if head.startswith(MARK) and len(head) == HEAD else 0
         if wanted <= 0 and len(head) != _OLD_HEAD:
             return head
-        pieces = [piece for (piece,) in self._connection.execute(_SELECT, (position,))]
+        pieces = [piece for (piece,) in self._connection.execute(_SELECT, {"position": position})]
         if wanted <= 0:
             return b"".join([head, *pieces])
         return b"".join([head[_MARK_BYTES:], *pieces]) if len(pieces) == wanted else head
@@ -87,4 +87,4 @@ class Pieces:
 
     def drop(self, position: int) -> None:
         """Remove the rest of a body."""
-        self._connection.execute(_DROP, (position,))
+        self._connection.execute(_DROP, {"position": position})

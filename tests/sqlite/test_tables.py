@@ -1,5 +1,6 @@
 """The tables: positions are for ever, and views can be thrown away."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.laboratory.author import AWKWARD_IDS, LIMITS, Author, answer, request
 from tests.laboratory.stores import all_rows, image_of, positions_of
 from tests.sqlite.conftest import OpenFile, Query
 
+from batchtrail.adapters import sqlite
 from batchtrail.adapters.sqlite import completions, recorder
 from batchtrail.application.errors import ConflictError, DatabaseRefusedError
 from batchtrail.application.rebuilding import rebuild
@@ -371,3 +373,9 @@ def test_enormous_numbers(path: Path, open_file: OpenFile, author: Author, digit
     author.apply(batch, store.request_index(batch.id), [absurd, answer("b")])
     store.save_batch(batch)
     assert store.get(batch.id) == batch
+
+
+def test_no_parameter_has_a_number() -> None:
+    """Python 3.12.0 to 3.12.3 take `?1` for a named one, and warn of values without names."""
+    files = list(Path(sqlite.__file__).parent.glob("*.py"))
+    assert [file.name for file in files if re.search(r"\?\d", file.read_text())] == []
