@@ -47,8 +47,6 @@ def check_output_path(path: Path, taken: Mapping[Path, str]) -> None:
         _check_place(path, taken)
     except OSError as error:
         raise InputError(f"the output path {path} cannot be used: {error.strerror}") from error
-    except RuntimeError:  # from Python below 3.13
-        raise InputError(f"the output path {path} is a loop of links; name another file") from None
 
 
 def check_export_path(path: Path, taken: Mapping[Path, str]) -> None:
@@ -66,6 +64,8 @@ def _is_there_already(path: Path) -> InputError:
 
 
 def _check_place(path: Path, taken: Mapping[Path, str]) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()  # a loop of links or too long a name: Python's versions differ in who tells
     target = path.resolve()
     for other, what in taken.items():
         if _same_file(path, other) or target == other.absolute():
