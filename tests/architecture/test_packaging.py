@@ -1,10 +1,14 @@
 """What the repository's layout promises to those who build and install it."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from batchtrail import __version__
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("domain", "application", "adapters")
@@ -62,6 +66,17 @@ def test_no_layer_is_imported_bare() -> None:
             words = line.split()
             if len(words) > 1 and words[0] in {"import", "from"}:
                 assert words[1].partition(".")[0] not in LAYERS, f"{path}: {line}"
+
+
+def test_the_package_runs_as_the_command() -> None:
+    """For whoever has many environments, or none of their commands on the path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "batchtrail", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"batchtrail {__version__}\n"
 
 
 def test_the_front_door_opens_without_the_heavy_imports() -> None:
