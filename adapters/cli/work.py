@@ -67,6 +67,7 @@ def _stopped_by_signals(clock: Callable[[], float] = time.monotonic) -> asyncio.
         elif clock() - first >= _ONE_WISH:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+            os._exit(128 + number)  # a container's first process is not ended by the line above
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

@@ -5,11 +5,12 @@ import os
 import random
 import signal
 import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Cli, Emulator, custom_ids, finish
+from tests.cli.conftest import Cli, Emulator, Result, custom_ids, finish
 
 
 def assert_once(cli: Cli, requests: int) -> None:
@@ -74,6 +75,23 @@ def test_interrupt_of_a_pipe_that_brings_nothing(cli: Cli) -> None:
     with pipe.open("wb"):  # when the command has opened it, too
         process.send_signal(signal.SIGINT)
         assert finish(process).status == 130
+
+
+def test_the_first_process_of_a_container_can_be_terminated(cli: Cli) -> None:
+    """By a handler of its own: without, the kernel would keep the signal from it."""
+    pipe = cli.home / "pipe"
+    os.mkfifo(pipe)
+    program = "import os; os.getpid = lambda: 1; from batchtrail.adapters import cli; cli.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "run", pipe, "-o", "out.jsonl"],
+        cwd=cli.home,
+        env=cli.variables({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with pipe.open("wb"):  # when the command has opened it, too
+        process.terminate()
+        assert finish(process) == Result(128 + signal.SIGTERM, b"", b"")
 
 
 def test_kill(slow_cli: Cli, slow: Emulator) -> None:

@@ -172,6 +172,17 @@ def test_two_signals_at_once_are_one(moments: tuple[str, ...], status: int, said
     assert (result.status, result.stdout) == (status, said), result
 
 
+def test_a_second_signal_ends_the_first_process_of_a_container() -> None:
+    """From which the kernel keeps every signal that it has no handler for."""
+    ignored = "signal.signal = lambda *_, keep=signal.signal: keep(_[0], _[1] or signal.SIG_IGN)\n"
+    program = SIGNALED.replace("asyncio.run", f"{ignored}asyncio.run")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "5", "6"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    result = finish(process)
+    assert (result.status, result.stdout) == (128 + signal.SIGTERM, b""), result
+
+
 def test_what_does_not_let_it_stop_is_left(cli: Cli) -> None:
     """After some seconds, here fewer than are usual; the status says that it was no clean stop."""
     submitted(with_a_blocking_handler(cli), "shop:Blocking")
