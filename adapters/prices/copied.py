@@ -8,6 +8,7 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import get_data
 from typing import Literal, NamedTuple
 
 from msgspec import Struct, json
@@ -68,7 +69,9 @@ class CopiedPrices(Struct, frozen=True):
 @cache
 def copied_prices() -> CopiedPrices | None:
     """The copy, if exactly the release that it was made from is installed."""
-    copied = json.decode(PATH.read_bytes(), type=CopiedPrices)
+    content = get_data(__name__, PATH.name)  # we may have been imported from an archive
+    assert content is not None
+    copied = json.decode(content, type=CopiedPrices)
     return copied if is_installed(copied.release) else None
 
 

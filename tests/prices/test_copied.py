@@ -1,5 +1,8 @@
 """The copy of OpenAI's prices says what the package says, and is asked only in its place."""
 
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 from genai_prices.data import providers
 from hypothesis import given, settings, strategies as st
 
+import batchtrail
 from batchtrail.adapters.prices import GenaiPrices
 from batchtrail.adapters.prices.copied import EMBEDDINGS, PATH, copied_prices, is_installed
 from batchtrail.adapters.prices.genai import price_of
@@ -54,6 +58,24 @@ def names() -> set[str]:
 def test_the_copy_is_what_make_prices_writes() -> None:
     """Of the release that constraints.txt names: run `make prices` after an update."""
     assert made() == PATH.read_bytes()
+
+
+def test_the_copy_is_read_from_an_archive(tmp_path: Path) -> None:
+    """As `zipapp` makes them: without, no cost would ever be known of a batch."""
+    source = Path(batchtrail.__file__).parent
+    shutil.copytree(source, tmp_path / "batchtrail", ignore=shutil.ignore_patterns("*.pyc"))
+    archive = shutil.make_archive(str(tmp_path / "app"), "zip", tmp_path, "batchtrail")
+    code = (
+        "from batchtrail.adapters.prices import copied; print(copied.PATH, copied.copied_prices())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": archive},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{archive}/batchtrail/adapters/prices/openai.json {COPIED}\n"
 
 
 def test_every_model_has_the_same_prices() -> None:
