@@ -65,11 +65,13 @@ class CompletionsProjection:
         self._batch_id = None
 
     def write(self, views: ViewWriter, *, behind: int = 0) -> None:
-        """Write what the events changed; their positions are counted from the one `behind`."""
+        """Write what the events changed; their positions are counted from the one `behind`.
+
+        Once more for another attempt, where a transaction came to nothing.
+        """
         self._gather_results()
         for change in self._changes:
             change(views, behind)
-        self._changes.clear()
 
 
 def _add_requests(

@@ -10,16 +10,22 @@ import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 from tests.laboratory.author import Author, request_line
-from tests.laboratory.stores import image_of, positions_of
+from tests.laboratory.stores import all_rows, image_of, positions_of
 from tests.postgres.conftest import OpenURL, Query
 from tests.postgres_server import BARRED, GUARDED, PASSWORD, PostgresServer
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.postgres.recorder import PostgresBatchRecorder
+from batchtrail.adapters.postgres.views import PostgresViewWriter
 from batchtrail.application.errors import DatabaseRefusedError, InputError, StoreError
+from batchtrail.domain.status import Outcome
 from batchtrail.settings import Settings
 
 _MARK = "application_name=to-be-ended"
+_END_MARKED = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+    "WHERE application_name='to-be-ended'"
+)
 
 
 def test_server_restarts_between_two_calls(
@@ -66,11 +72,7 @@ def test_connections_ended_by_the_server(
     batch = author.draft([request_line("a")])
     for number in range(3):
         author.discard(batch, f"file-{number}")
-        ended = query(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-            "WHERE application_name='to-be-ended'"
-        )
-        assert ended >= [(1,)]
+        assert query(_END_MARKED) >= [(1,)]
         store.save_batch(batch)
     assert open_url(postgres_url).get(batch.id) == batch
 
@@ -99,6 +101,33 @@ def test_lost_answer_to_a_commit(
     author.discard(batch, "file-1")
     store.save_batch(batch)
     assert image_of(open_url(postgres_url)) == image_of(store)
+
+
+def test_connection_lost_before_the_commit(
+    postgres_url: str,
+    open_url: OpenURL,
+    query: Query,
+    author: Author,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever a save writes, its next attempt writes all of it again: the views, too."""
+    store = open_url(f"{postgres_url}&{_MARK}")
+    move_checkpoint = PostgresViewWriter.move_checkpoint
+    lost = set[int]()
+
+    def losing(self: PostgresViewWriter, position: int) -> None:
+        move_checkpoint(self, position)
+        if position not in lost:
+            lost.add(position)
+            query(_END_MARKED)
+
+    monkeypatch.setattr(PostgresViewWriter, "move_checkpoint", losing)
+    batch = author.finished(store, ["a", "b"])
+    assert len(lost) == 3
+    image = image_of(store)
+    assert [row.outcome for row in all_rows(store, batch.id)] == [Outcome.SUCCEEDED] * 2
+    query("UPDATE batchtrail_view_checkpoint SET version=0")
+    assert image_of(open_url(postgres_url)) == image
 
 
 def test_every_session_is_durable_and_lets_go(postgres_url: str, open_url: OpenURL) -> None:
