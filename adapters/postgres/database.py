@@ -30,8 +30,13 @@ _SESSION = (
         "WHERE current_setting('synchronous_commit') = 'off'"
     ),
     "SET lock_timeout = '60s'",
-    # A machine that vanishes in the midst of a save must not keep the others from theirs.
+    # A machine that vanishes in the midst of a save must not keep the others from theirs: neither
+    # between two statements nor within a COPY, where the server reads on for as long as TCP does.
     "SET idle_in_transaction_session_timeout = '60s'",
+    "SET tcp_keepalives_idle = '30s'",
+    "SET tcp_keepalives_interval = '5s'",
+    "SET tcp_keepalives_count = 3",
+    "SET tcp_user_timeout = '30s'",
 )
 _LOST = ("08", "40", "57P01", "57P02", "57P03")
 """SQLSTATEs of what is over with another connection or attempt: lost, deadlocked, starting up."""
@@ -96,7 +101,6 @@ def _configure(schema: str) -> Any:
         # Each statement sees what was committed before it, also after it waited for a lock.
         connection.isolation_level = IsolationLevel.READ_COMMITTED
         connection.execute(search_path)
-        for statement in _SESSION:
-            connection.execute(statement)
+        connection.execute("; ".join(_SESSION))
 
     return configure

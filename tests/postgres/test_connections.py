@@ -144,8 +144,18 @@ def test_every_session_is_durable_and_lets_go(postgres_url: str, open_url: OpenU
         ]
         with connection.transaction():
             isolation = connection.execute("SHOW transaction_isolation").fetchone()
+        # On a socket of files they have no effect, and no value that could be shown.
+        set_here = connection.execute(
+            "SELECT name FROM pg_settings WHERE source='session' AND name LIKE 'tcp%' ORDER BY name"
+        ).fetchall()
     assert found == ["on", "1min", "1min"]
     assert isolation == {"transaction_isolation": "read committed"}
+    assert [row["name"] for row in set_here] == [
+        "tcp_keepalives_count",
+        "tcp_keepalives_idle",
+        "tcp_keepalives_interval",
+        "tcp_user_timeout",
+    ]
 
 
 def test_server_out_of_reach() -> None:
