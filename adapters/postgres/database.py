@@ -64,6 +64,8 @@ class BatchDatastore(PostgresDatastore):
             configure=_configure(schema),
             check=ConnectionPool.check_connection,
             timeout=_PATIENCE,
+            # Beyond, the pauses between its attempts would grow with the outage, and outlast it.
+            reconnect_timeout=_PATIENCE,
             num_workers=1,
         )
 

@@ -64,6 +64,26 @@ def test_call_while_the_server_is_away(
         assert call.result(timeout=30) == batch
 
 
+def test_server_that_was_away_for_longer(
+    postgres_server: PostgresServer,
+    postgres_url: str,
+    open_url: OpenURL,
+    author: Author,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next call tries it anew; the pool's own pauses have grown to minutes by then."""
+    monkeypatch.setattr("psycopg_pool.base.AttemptWithBackoff.INITIAL_DELAY", 60.0)
+    monkeypatch.setattr("batchtrail.adapters.postgres.database._PATIENCE", 0.1)
+    store = open_url(postgres_url)
+    batch = author.draft([request_line("a")])
+    store.save_batch(batch)
+    postgres_server.stop()
+    with pytest.raises(OperationalError, match="there is no connection"):
+        store.get(batch.id)
+    postgres_server.start()
+    assert store.get(batch.id) == batch
+
+
 def test_connections_ended_by_the_server(
     postgres_url: str, open_url: OpenURL, query: Query, author: Author
 ) -> None:
