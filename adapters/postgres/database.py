@@ -86,6 +86,8 @@ class BatchDatastore(PostgresDatastore):
         if isinstance(cause, PoolTimeout):
             return OperationalError(f"there is no connection to {self.address}")
         sentence = self.address.sentence(error)
+        if isinstance(cause, psycopg.errors.IdleInTransactionSessionTimeout):
+            return OperationalError(sentence)  # lost as well, whatever psycopg calls it
         if isinstance(cause, psycopg.OperationalError) and not _is_lost(cause):
             return DatabaseError(sentence)
         return type(error)(sentence)

@@ -150,6 +150,33 @@ def test_connection_lost_before_the_commit(
     assert image_of(open_url(postgres_url)) == image
 
 
+def test_process_that_stood_still_in_a_transaction(
+    postgres_url: str,
+    open_url: OpenURL,
+    query: Query,
+    author: Author,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a laptop that slept: the server has ended its session, and it saves once more."""
+    store = open_url(f"{postgres_url}&{_MARK}")
+    move_checkpoint = PostgresViewWriter.move_checkpoint
+    stood_still = list[int]()
+
+    def stand_still(self: PostgresViewWriter, position: int) -> None:
+        move_checkpoint(self, position)
+        if not stood_still:
+            stood_still.append(position)
+            self._cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+            while query("SELECT 1 FROM pg_stat_activity WHERE application_name='to-be-ended'"):
+                pass
+
+    monkeypatch.setattr(PostgresViewWriter, "move_checkpoint", stand_still)
+    batch = author.draft([request_line("a")])
+    store.save_batch(batch)
+    assert stood_still
+    assert open_url(postgres_url).get(batch.id) == batch
+
+
 def test_every_session_is_durable_and_lets_go(postgres_url: str, open_url: OpenURL) -> None:
     """Whatever the server's settings: commits reach the disk, and locks are not kept for ever."""
     store: Any = open_url(postgres_url.replace("options=", "options=-csynchronous_commit%3Doff%20"))
