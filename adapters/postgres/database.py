@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from eventsourcing.persistence import (
@@ -38,6 +38,9 @@ _SESSION = (
     "SET tcp_keepalives_count = 3",
     "SET tcp_user_timeout = '30s'",
 )
+SESSION: LiteralString = "; ".join(_SESSION)
+"""What every session is set to that may hold a lock, in one round trip."""
+
 _LOST = ("08", "40", "57P01", "57P02", "57P03")
 """SQLSTATEs of what is over with another connection or attempt: lost, deadlocked, starting up."""
 
@@ -105,6 +108,6 @@ def _configure(schema: str) -> Any:
         # Each statement sees what was committed before it, also after it waited for a lock.
         connection.isolation_level = IsolationLevel.READ_COMMITTED
         connection.execute(search_path)
-        connection.execute("; ".join(_SESSION))
+        connection.execute(SESSION)
 
     return configure

@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Identifier
 
 from ...application.errors import DatabaseRefusedError, NoDatabaseError, StoreError
 from .address import Address
+from .database import SESSION
 from .views import VIEW_TABLES, prepare_views
 
 _MISTAKES = (
@@ -99,6 +100,7 @@ def prepare_database(address: Address, *, makes_database: bool) -> str:
             connection.transaction(),
             connection.cursor() as cursor,
         ):
+            cursor.execute(SESSION)
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             return _prepare(cursor, address, makes_database=makes_database)
     except psycopg.Error as error:

@@ -16,6 +16,7 @@ from tests.postgres_server import BARRED, GUARDED, PASSWORD, PostgresServer
 
 from batchtrail.adapters.postgres import PostgresBatchFactory
 from batchtrail.adapters.postgres.recorder import PostgresBatchRecorder
+from batchtrail.adapters.postgres.schema import _LOCK
 from batchtrail.adapters.postgres.views import PostgresViewWriter
 from batchtrail.application.errors import DatabaseRefusedError, InputError, StoreError
 from batchtrail.domain.status import Outcome
@@ -203,6 +204,19 @@ def test_every_session_is_durable_and_lets_go(postgres_url: str, open_url: OpenU
         "tcp_keepalives_interval",
         "tcp_user_timeout",
     ]
+
+
+def test_somebody_who_keeps_the_tables(
+    postgres_url: str, open_url: OpenURL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens the database waits no longer than for a save, and says so."""
+    open_url(postgres_url)
+    monkeypatch.setattr("batchtrail.adapters.postgres.schema.SESSION", "SET lock_timeout = '50ms'")
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        with pytest.raises(StoreError, match="lock timeout") as caught:
+            PostgresBatchFactory(postgres_url)
+    assert not isinstance(caught.value, InputError)
 
 
 def test_server_out_of_reach() -> None:
