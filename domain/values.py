@@ -309,7 +309,7 @@ class Totals:
     """What a batch came to: its requests by outcome, its tokens, and lines that fitted nowhere.
 
     `priced_cost` is the sum, in USD, of the costs that are known; `unpriced` requests used
-    something whose price is not.
+    something whose price is not. What missing ones used, nobody knows: they may be paid.
     """
 
     outcomes: OutcomeCounts = OutcomeCounts()
@@ -320,8 +320,8 @@ class Totals:
 
     @property
     def cost(self) -> Decimal | None:
-        """What all requests cost together, in USD; None when the price of one is not known."""
-        return None if self.unpriced else self.priced_cost
+        """What all requests cost together, in USD; None when that of one is not known."""
+        return None if self.unpriced or self.outcomes.missing else self.priced_cost
 
 
 @frozen

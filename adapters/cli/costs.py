@@ -13,10 +13,12 @@ def cost_text(totals: Totals) -> str:
     """What a batch cost; a cost that is not known is never shown as nothing."""
     if totals.cost is not None:
         return f"${usd_text(totals.cost)}"
-    unpriced = f"requests without a known price: {totals.unpriced:,}"
-    if totals.priced_cost:
-        return f"at least ${usd_text(totals.priced_cost)}; {unpriced}"
-    return f"unknown; {unpriced}"
+    known = f"at least ${usd_text(totals.priced_cost)}" if totals.priced_cost else "unknown"
+    if totals.unpriced:
+        known += f"; requests without a known price: {totals.unpriced:,}"
+    if missing := totals.outcomes.missing:
+        known += f"; results that are missing, and may be paid: {missing:,}"
+    return known
 
 
 def cost_data(summary: BatchSummary) -> dict[str, Any]:

@@ -68,6 +68,21 @@ def test_unknown_model_has_no_price(cli: Cli) -> None:
     assert "cost       unknown; " in cli("status", result.json["id"]).out
 
 
+@pytest.mark.parametrize(("count", "known"), [(1, "at least $0.0"), (2, "unknown; ")])
+def test_missing_results_may_be_paid(cli: Cli, emulator: Emulator, count: int, known: str) -> None:
+    """What nobody knows is not counted as nothing."""
+    emulator.arm({"op": "create", "kind": "drop_lines", "count": count})
+    result = cli("run", write(cli, body(), body()), "-o", "out.jsonl", "--json")
+    cost = result.json["cost"]
+    assert (cost["usd"], cost["requests_without_price"]) == (None, 0)
+    assert (cost["at_least_usd"] == "0") == (count == 2)
+    shown = cli("status", result.json["id"]).out
+    for text in (result.err, shown, cli("history", result.json["id"]).out):
+        (line,) = [line for line in text.splitlines() if "missing, and may be paid" in line]
+        assert known in line
+        assert f"; results that are missing, and may be paid: {count}" in line
+
+
 def test_own_prices(cli: Cli) -> None:
     """A file that the environment names prices what no list does."""
     (cli.home / "prices.toml").write_text('["gpt-unl*"]\ninput = 0.5\noutput = 0\n')

@@ -4,12 +4,13 @@ from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
 import pytest
+from attrs import evolve
 from hypothesis import given, strategies as st
 
 from batchtrail.domain.costs import ModelPrice, Rates, Tier, cost_of, total_of, usd_text
 from batchtrail.domain.counters import Tally
 from batchtrail.domain.status import Outcome
-from batchtrail.domain.values import TokenUsage, Totals
+from batchtrail.domain.values import OutcomeCounts, TokenUsage, Totals
 
 D = Decimal
 SOL = Rates(input=D("1"), cached=D("0.1"), cache_write=D("1.25"), output=D("5"))
@@ -89,6 +90,14 @@ def test_unknown_is_not_nothing() -> None:
     totals = tally.totals()
     assert (totals.cost, totals.priced_cost, totals.unpriced) == (None, D("0.5"), 2)
     assert Totals().cost == 0
+
+
+def test_what_missing_requests_cost_is_unknown() -> None:
+    """They may be paid; those that surely did not run cost nothing."""
+    totals = Totals(OutcomeCounts(succeeded=1, expired=1, canceled=1), priced_cost=D("0.5"))
+    assert totals.cost == D("0.5")
+    totals = evolve(totals, outcomes=OutcomeCounts(succeeded=1, missing=1))
+    assert (totals.cost, totals.priced_cost, totals.unpriced) == (None, D("0.5"), 0)
 
 
 @pytest.mark.parametrize(
