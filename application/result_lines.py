@@ -41,12 +41,16 @@ _NO_DETAILS = _Details()
 
 
 class _Usage(msgspec.Struct, gc=False):
-    """Both spellings: Responses say input and output, the older endpoints prompt and completion."""
+    """Both spellings: Responses say input and output, the older endpoints prompt and completion.
+
+    Gemini and xAI count reasoning in the total only: output is the rest of it, where that is more.
+    """
 
     input_tokens: _Tokens | None = None
     output_tokens: _Tokens | None = None
     prompt_tokens: _Tokens | None = None
     completion_tokens: _Tokens | None = None
+    total_tokens: _Tokens | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
     prompt_tokens_details: _Details | None = None
@@ -176,10 +180,12 @@ def _usage(usage: _Usage | None) -> TokenUsage | None:
 def _parts(usage: _Usage) -> Tokens:
     inside = usage.input_tokens_details or usage.prompt_tokens_details or _NO_DETAILS
     outside = usage.output_tokens_details or usage.completion_tokens_details or _NO_DETAILS
+    given = usage.input_tokens or usage.prompt_tokens or 0
+    made = usage.output_tokens or usage.completion_tokens or 0
     return (
-        usage.input_tokens or usage.prompt_tokens or 0,
+        given,
         inside.cached_tokens or 0,
-        usage.output_tokens or usage.completion_tokens or 0,
+        max(made, (usage.total_tokens or 0) - given),
         outside.reasoning_tokens or 0,
         inside.cache_write_tokens or 0,
     )
@@ -267,10 +273,11 @@ def _lenient_usage(usage: object) -> TokenUsage | None:
     made = _first_number(usage, "output_tokens", "completion_tokens")
     if given is None and made is None:
         return None
+    total = _first_number(usage, "total_tokens")
     return TokenUsage(
         input=_tokens(given),
         cached=_detail(usage, "input_tokens", "prompt_tokens", "cached_tokens"),
-        output=_tokens(made),
+        output=max(_tokens(made), _tokens(total) - _tokens(given)),
         reasoning=_detail(usage, "output_tokens", "completion_tokens", "reasoning_tokens"),
         cache_write=_detail(usage, "input_tokens", "prompt_tokens", "cache_write_tokens"),
     )

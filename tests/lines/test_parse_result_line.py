@@ -438,13 +438,34 @@ def test_tokens_are_bounded(side: str, count: int, read: int) -> None:
             },
             TokenUsage(input=5),
         ),
+        (
+            {  # as xAI documents it: 32 + 9 + 94
+                "prompt_tokens": 32,
+                "completion_tokens": 9,
+                "total_tokens": 135,
+                "completion_tokens_details": {"reasoning_tokens": 94},
+            },
+            TokenUsage(input=32, output=103, reasoning=94),
+        ),
+        (  # as Gemini answers, without a word on the rest
+            {"prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 57},
+            TokenUsage(input=11, output=46),
+        ),
+        (
+            {"input_tokens": 5, "output_tokens": 3, "total_tokens": 7},
+            TokenUsage(input=5, output=3),
+        ),
+        (
+            {"input_tokens": 5, "output_tokens": 3, "total_tokens": -1},
+            TokenUsage(input=5, output=3),
+        ),
     ],
 )
 @pytest.mark.parametrize("status", [200, "200"])
 def test_usage_is_read_the_same_beside_an_odd_part(
     usage: object, read: TokenUsage | None, status: object
 ) -> None:
-    """A usage that tells nothing is not known, and costs are not 0."""
+    """A usage that tells nothing is not known, and costs are not 0; no reasoning is left out."""
     assert parse(answer({"usage": usage}, status)).usage == read
 
 
