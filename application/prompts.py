@@ -6,10 +6,23 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-_NOT_TEXT = {"image_url", "input_image", "input_file", "file", "input_audio", "item_reference"}
+_TEXT = (
+    "message",
+    "input_text",
+    "output_text",
+    "text",
+    "refusal",
+    "function",
+    "function_call",
+    "function_call_output",
+    "custom",
+    "custom_tool_call",
+    "custom_tool_call_output",
+)
+"""Types of the parts that are all there as text; of a type that is new, nobody knows."""
 _NAMES = {"type", "role", "id", "call_id", "status"}
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt")
-_OWN_TOOLS = {"function", "custom"}
+_OWN_TOOLS = ("function", "custom")
 
 
 @frozen
@@ -132,10 +145,16 @@ def _walk(value: object) -> Iterator[str | None]:
         elif isinstance(each, list):
             rest += each
         elif isinstance(each, dict):
-            if each.get("type") in _NOT_TEXT:
-                yield None
-            else:
+            if _is_text(each):
                 rest += [part for name, part in each.items() if name not in _NAMES]
+            else:
+                yield None
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    """Whether all that the model gets of a part is in it; an id alone names what is elsewhere."""
+    kind = part.get("type")
+    return part.keys() - {"type"} != {"id"} if kind is None else kind in _TEXT
 
 
 def _count(value: object) -> int | None:

@@ -100,6 +100,23 @@ def test_what_counts(
         {"input": "x", "conversation": "conv_1"},
         {"prompt": {"id": "pmpt_1"}},
         {"input": "x", "tools": [{"type": "web_search"}]},
+        {"input": "x", "tools": [{"type": ["function"]}]},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+        {"input": [{"id": "msg_1"}]},
+        {"input": [{"id": "msg_1", "type": None}]},
+        {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]},
+        {"input": [{"type": "image_generation_call", "id": "ig_1", "result": "…" * 99}]},
+        {
+            "input": [
+                {
+                    "type": "computer_call_output",
+                    "call_id": "c",
+                    "output": {"type": "computer_screenshot", "file_id": "file-1"},
+                }
+            ]
+        },
+        {"input": [{"content": [{"type": "of next year", "text": "x"}]}]},
+        {"input": [{"content": [{"type": ["input_text"], "text": "x"}]}]},
     ],
 )
 def test_what_cannot_be_counted(tmp_path: Path, body: dict[str, Any]) -> None:
@@ -109,6 +126,80 @@ def test_what_cannot_be_counted(tmp_path: Path, body: dict[str, Any]) -> None:
     assert found.least is not None
     assert "more than text" in str(found.unbounded)
     assert found.input_tokens < 30
+
+
+def test_an_earlier_answer_by_its_id(tmp_path: Path) -> None:
+    """What was said aloud before is elsewhere."""
+    spoken = {"role": "assistant", "audio": {"id": "audio_1"}}
+    body = {"model": "gpt-5", "max_tokens": 1, "messages": [spoken]}
+    assert estimated(tmp_path, CHAT, body).not_text == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (
+            CHAT,
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "x"}]},
+                    {
+                        "role": "assistant",
+                        "content": None,
+                        "tool_calls": [
+                            {
+                                "id": "call_1",
+                                "type": "function",
+                                "function": {"name": "look", "arguments": "{}"},
+                            },
+                            {
+                                "id": "call_2",
+                                "type": "custom",
+                                "custom": {"name": "say", "input": "x"},
+                            },
+                        ],
+                    },
+                    {"role": "tool", "tool_call_id": "call_1", "content": "x"},
+                    {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+                ],
+                "max_tokens": 1,
+            },
+        ),
+        (
+            RESPONSES,
+            {
+                "input": [
+                    {
+                        "type": "message",
+                        "role": "user",
+                        "content": [{"type": "input_text", "text": "x"}],
+                    },
+                    {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                    {"type": "function_call_output", "call_id": "c", "output": "x"},
+                    {"type": "custom_tool_call", "call_id": "d", "name": "g", "input": "x"},
+                    {
+                        "type": "custom_tool_call_output",
+                        "call_id": "d",
+                        "output": [{"type": "input_text", "text": "x"}],
+                    },
+                    {
+                        "type": "message",
+                        "id": "msg_1",
+                        "role": "assistant",
+                        "content": [{"type": "output_text", "text": "x", "annotations": []}],
+                    },
+                ],
+                "max_output_tokens": 1,
+            },
+        ),
+    ],
+)
+def test_a_conversation_that_is_sent_is_whole(
+    tmp_path: Path, endpoint: str, body: dict[str, Any]
+) -> None:
+    """With the calls of the user's own tools, and their results."""
+    found = estimated(tmp_path, endpoint, {"model": "gpt-5", **body})
+    assert (found.not_text, found.unbounded) == (0, None)
 
 
 def test_own_tools_are_text(tmp_path: Path) -> None:
