@@ -14,6 +14,7 @@ from attrs import fields
 from ...application.errors import InputError
 from ...application.tables import Row
 from ...application.texts import storable
+from ...domain.costs import EXACT
 from .formats import Format
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -29,7 +30,8 @@ _INTEGERS = (
 _GROUP_ROWS = 5_000
 _GROUP_BYTES = 32 << 20
 _COST_DIGITS = (38, 18)
-"""Digits in all, and behind the point: enough for any price of a token."""
+"""Digits in all, and behind the point: enough for any listed price of a token."""
+_FINEST_COST = Decimal("1E-18")
 
 
 WriteRow = Callable[[Row], None]
@@ -93,6 +95,8 @@ def _parquet_table(file: BinaryIO) -> Iterator[WriteRow]:
         def write(row: Row) -> None:
             nonlocal size
             facts = _facts(row)
+            if row.cost is not None:  # a price book of the user's may be finer
+                facts["cost"] = row.cost.quantize(_FINEST_COST, context=EXACT)
             if row.value is not None:
                 facts["value"] = _json(row.value).decode()
             group.append(facts)

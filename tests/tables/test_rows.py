@@ -175,6 +175,15 @@ def test_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found[1]["status_code"], found[1]["cost"]) == (400, None)
 
 
+def test_costs_that_are_finer_than_parquet_tells() -> None:
+    """As with prices that were converted from another currency; they are rounded there alone."""
+    cost = Decimal("0.91970937183849903430515959") / 1_000_000
+    row = Row(1, "a", "succeeded", cost=cost)
+    (found,) = parquet.read_table(io.BytesIO(written(Format.PARQUET, row))).to_pylist()
+    assert found["cost"] == Decimal("0.000000919709371838")
+    assert json.loads(written(Format.JSONL, row), parse_float=Decimal)["cost"] == cost
+
+
 def test_large_texts_make_small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by bytes as well as by rows."""
     monkeypatch.setattr(tables, "_GROUP_BYTES", 10)
