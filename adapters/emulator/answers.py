@@ -250,13 +250,16 @@ def _prose(
         text = answer_text(asked[-1], seed, question.answer_bytes)
     tokens = token_count(len(text))
     cut = False
+    reasoning = 64 * (1 + seed % 4) if is_reasoning(question.model) else 0
     for name in _LIMITS:
         limit = body.get(name)
-        if isinstance(limit, int) and limit < 1:
+        if not isinstance(limit, int):
+            continue
+        if limit < 1:
             raise below_minimum(name, limit, 1)
-        if isinstance(limit, int) and limit < tokens:
+        if limit < tokens:
             text, tokens, cut = text[: 4 * limit], limit, True
-    reasoning = 64 * (1 + seed % 4) if is_reasoning(question.model) else 0
+        reasoning = min(reasoning, limit - tokens)
     usage = Usage(
         input=sum(map(token_count, map(len, asked))) + 4 * len(asked),
         output=tokens + reasoning,

@@ -202,6 +202,17 @@ async def test_limit_on_tokens_cuts_the_answer(client: AsyncOpenAI) -> None:
     assert response.incomplete_details.reason == "max_output_tokens"
 
 
+@pytest.mark.parametrize("limit", [16, 40, 120, 1_000])
+async def test_limit_on_tokens_holds_for_reasoning(client: AsyncOpenAI, limit: int) -> None:
+    """What is estimated to be the most that a request can cost is the most."""
+    response = await client.responses.create(model="gpt-5", input="Hi", max_output_tokens=limit)
+    assert response.usage
+    used = response.usage.output_tokens
+    assert used <= limit
+    assert used - response.usage.output_tokens_details.reasoning_tokens > 0
+    assert (response.status == "incomplete") == (limit == 16)
+
+
 async def test_structured_answers_fit_the_schema(client: AsyncOpenAI) -> None:
     """JSON is answered where JSON is asked for."""
     chat = await client.chat.completions.create(
