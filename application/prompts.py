@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 _TEXT = (
     "message",
@@ -89,9 +89,10 @@ def _chat_prompt(body: dict[str, Any]) -> Prompt:
 
 def _completion_prompt(body: dict[str, Any]) -> Prompt:
     plain = _plain_prompt(body.get("prompt"))
+    behind, _ = _texts(body.get("suffix"))
     answers = _times(_answers(body, "n", "best_of"), plain.inputs)
     limit = _times(_count(body.get("max_tokens")), answers)
-    return Prompt(plain.texts, tokens=plain.tokens, inputs=plain.inputs, output_limit=limit)
+    return evolve(plain, texts=(*plain.texts, *behind * plain.inputs), output_limit=limit)
 
 
 def _answers(body: dict[str, Any], *names: str) -> int | None:

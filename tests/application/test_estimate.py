@@ -76,6 +76,8 @@ def test_by_hand(tmp_path: Path) -> None:
         (COMPLETIONS, {"prompt": "x" * 8, "max_tokens": 7, "n": "three"}, 2, None),
         (COMPLETIONS, {"prompt": "x" * 8, "max_tokens": 7, "best_of": -1}, 2, None),
         (COMPLETIONS, {"prompt": "x" * 8, "max_tokens": 7, "n": 2, "best_of": 3}, 2, 21),
+        (COMPLETIONS, {"prompt": ["x" * 8, [1, 2]], "suffix": "y" * 8, "max_tokens": 5}, 8, 10),
+        (COMPLETIONS, {"prompt": "x" * 8, "suffix": None, "max_tokens": 5}, 2, 5),
         (EMBEDDINGS, {"input": [[1, 2, 3], [4, 5]]}, 5, 0),
         (EMBEDDINGS, {"input": "x" * 9}, 3, 0),
     ],
