@@ -25,7 +25,7 @@ class _Line(msgspec.Struct):
     body: dict[str, Any]
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(_Line, float_hook=float).decode  # alone, it refuses 1e400
 
 
 @frozen

@@ -213,6 +213,14 @@ def test_own_tools_are_text(tmp_path: Path) -> None:
     assert found.input_tokens == -(-len(msgspec.json.encode([tool])) // 4) + 4
 
 
+def test_numbers_beyond_any_float(tmp_path: Path) -> None:
+    """JSON has them, and a batch takes them."""
+    body = b'{"model":"gpt-5","input":"x","max_output_tokens":1,"top_p":1e400}'
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"custom_id":"a","method":"POST","url":"/v1/responses","body":%b}\n' % body)
+    assert estimate(check_file(path, OPENAI_LIMITS), GenaiPrices()).most is not None
+
+
 def test_tier_of_each_request(tmp_path: Path) -> None:
     """Together they are above 272K tokens; each is below, but for the last."""
     short, long = "x" * (4 * 200_000 - 16), "x" * (4 * 272_001 - 16)
