@@ -8,7 +8,7 @@ import msgspec
 from attrs import frozen
 
 from ...application.ports import MOST_INPUTS_PER_REQUEST
-from ...domain.values import RequestProblem, TokenUsage
+from ...domain.values import RequestProblem
 from .input_file import InputRequest
 
 
@@ -62,19 +62,6 @@ def body_of(answer: Answer, request: InputRequest, created: int) -> Mapping[str,
     if not answer.is_success:
         return _error_body(answer.status_code)
     return _BODIES.get(request.endpoint, _response)(request, created)
-
-
-def usage_of(body: Mapping[str, Any]) -> TokenUsage:
-    """Count the tokens that a body tells in either of OpenAI's spellings; silence is zero."""
-    usage = body.get("usage") or {}
-    taken = usage.get("input_tokens_details") or usage.get("prompt_tokens_details") or {}
-    given = usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
-    return TokenUsage(
-        input=usage.get("input_tokens", usage.get("prompt_tokens", 0)),
-        cached=taken.get("cached_tokens", 0),
-        output=usage.get("output_tokens", usage.get("completion_tokens", 0)),
-        reasoning=given.get("reasoning_tokens", 0),
-    )
 
 
 def _error_body(status_code: int) -> dict[str, Any]:

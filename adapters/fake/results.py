@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 from attrs import Factory, define, evolve, frozen
 
+from ...application.result_lines import body_usage
 from ...domain.status import ResultFile
 from ...domain.values import RequestProblem, TokenUsage
-from .answers import Answer, body_of, usage_of
+from .answers import Answer, body_of
 from .input_file import InputRequest
 
 EXPIRED = RequestProblem(
@@ -40,7 +41,7 @@ def answered(request: InputRequest, answer: Answer, batch: int, created: int) ->
         "body": body,
     }
     line = _line(request, batch, response, None)
-    return DoneRequest(line, answer.is_success, usage_of(body))
+    return DoneRequest(line, answer.is_success, body_usage(body) or _NOTHING)
 
 
 def not_run(request: InputRequest, error: RequestProblem, batch: int) -> Mapping[str, Any]:

@@ -58,6 +58,17 @@ async def test_usage_of_lines_is_the_usage_of_the_batch(
     assert report.usage.total == sum(body["usage"]["total_tokens"] for body in bodies)
 
 
+@pytest.mark.parametrize("usage", ["much", {"input_tokens": "5"}, {"input_tokens": None}])
+async def test_answers_with_an_odd_usage(
+    provider: FakeBatchProvider, actor: Actor, usage: object
+) -> None:
+    """A test may ask for what compatible servers write; the batch still comes to its end."""
+    provider.answer_with("a", body={"usage": usage})
+    report = await completed(actor, provider, "a")
+    (row,) = await actor.rows(report.output_file_id)
+    assert row["response"]["body"]["usage"] == usage
+
+
 async def test_embeddings_have_one_vector_for_each_input(provider: FakeBatchProvider) -> None:
     """A list of two texts is embedded as two vectors."""
     actor = Actor(provider, "/v1/embeddings", BODIES["/v1/embeddings"])
