@@ -34,10 +34,10 @@ class Estimate:
 
     `least` is the cost of the estimated input tokens alone; `most` adds all the output that the
     requests allow, and takes the input for written to a cache where that costs more. Both are None
-    when the price is not known, `most` also when a request names no maximum (`without_maximum`) or
-    sends more than text (`not_text`: images, files, the provider's own tools, an earlier
-    conversation), which is not counted. `exceeded` names the limits of the provider that the batch
-    would hit.
+    when the price is not known; `most` also, unless the model is free, when a request names no
+    maximum (`without_maximum`) or sends more than text (`not_text`: images, files, the provider's
+    own tools, an earlier conversation), which is not counted. `exceeded` names the limits of the
+    provider that the batch would hit.
     """
 
     requests: int
@@ -131,7 +131,8 @@ def estimate(
         prompt = prompt_of(endpoint, body)
         tokens = counter.count(prompt.texts) + prompt.tokens + prompt.messages * TOKENS_PER_MESSAGE
         total.add(prompt, tokens, costing)
-    is_bounded = total.is_priced and not total.without_maximum and not total.not_text
+    is_free = costing.cost_of(None, None) is not None  # whatever it takes and makes
+    is_bounded = is_free or not (total.without_maximum or total.not_text)
     return Estimate(
         requests=len(checked.custom_ids),
         size=checked.size,
@@ -143,7 +144,7 @@ def estimate(
         without_maximum=total.without_maximum,
         not_text=total.not_text,
         least=total.least if total.is_priced else None,
-        most=total.most if is_bounded else None,
+        most=total.most if total.is_priced and is_bounded else None,
         price_source=costing.source,
         exceeded=tuple(_exceeded(endpoint, total)),
     )

@@ -233,9 +233,12 @@ def test_tier_of_each_request(tmp_path: Path) -> None:
     assert found.most == D("1.1975025")  # and 2,000 at 5, 1,000 at 7.5
 
 
-def test_free_is_known(tmp_path: Path) -> None:
-    """Moderation costs nothing, however much is sent."""
-    found = estimated(tmp_path, "/v1/moderations", {"input": "x" * 99})
+@pytest.mark.parametrize(
+    "given", ["x" * 99, [{"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}]]
+)
+def test_free_is_known(tmp_path: Path, given: object) -> None:
+    """Moderation costs nothing, however much is sent, also when nobody can say how much."""
+    found = estimated(tmp_path, "/v1/moderations", {"input": given})
     assert (found.least, found.most) == (D(0), D(0))
     assert found.unbounded is None
 
