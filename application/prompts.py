@@ -83,7 +83,7 @@ def _chat_prompt(body: dict[str, Any]) -> Prompt:
             _count(body.get("max_tokens") if limit is None else limit),
             _answers(body, "n"),
         ),
-        is_whole=whole and own and not body.get("web_search_options"),
+        is_whole=whole and own and body.get("web_search_options") is None,
     )
 
 

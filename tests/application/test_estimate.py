@@ -137,6 +137,16 @@ def test_an_earlier_answer_by_its_id(tmp_path: Path) -> None:
     assert estimated(tmp_path, CHAT, body).not_text == 1
 
 
+@pytest.mark.parametrize(("options", "not_text"), [(None, 0), ({}, 1)])
+def test_a_search_without_options_is_a_search(
+    tmp_path: Path, options: object, not_text: int
+) -> None:
+    """As OpenAI's guide writes it."""
+    body = {"model": "gpt-4o-mini-search-preview", "messages": [], "max_tokens": 1}
+    found = estimated(tmp_path, CHAT, {**body, "web_search_options": options})
+    assert found.not_text == not_text
+
+
 @pytest.mark.parametrize(
     ("endpoint", "body"),
     [
