@@ -51,6 +51,8 @@ def reading(address: Address, schema: str) -> Iterator["PostgresStoredLog"]:
             search_path = SQL("SET LOCAL search_path TO {}").format(Identifier(schema))
             with connection.transaction(), connection.cursor(binary=True) as cursor:
                 cursor.execute(search_path)
+                # Whoever reads an export may be slower than the server is patient.
+                cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
                 yield PostgresStoredLog(cursor)
     except psycopg.Error as error:
         raise StoreError(f"cannot read {address}: {address.sentence(error)}") from None

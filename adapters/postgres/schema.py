@@ -100,7 +100,6 @@ def prepare_database(address: Address, *, makes_database: bool) -> str:
             connection.transaction(),
             connection.cursor() as cursor,
         ):
-            cursor.execute(SESSION)
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             return _prepare(cursor, address, makes_database=makes_database)
     except psycopg.Error as error:
@@ -125,9 +124,13 @@ def find_database(address: Address) -> str:
 
 
 def connect(address: Address) -> Connection[TupleRow]:
-    """A connection of its own, on which each statement sees what was committed before it."""
+    """A connection of its own, on which each statement sees what was committed before it.
+
+    It has the limits of every other.
+    """
     connection = psycopg.connect(**address.parameters, autocommit=True)
     connection.isolation_level = IsolationLevel.READ_COMMITTED
+    connection.execute(SESSION)
     return connection
 
 

@@ -206,17 +206,44 @@ def test_every_session_is_durable_and_lets_go(postgres_url: str, open_url: OpenU
     ]
 
 
+@pytest.mark.parametrize("read_only", [False, True])
 def test_somebody_who_keeps_the_tables(
-    postgres_url: str, open_url: OpenURL, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, open_url: OpenURL, monkeypatch: pytest.MonkeyPatch, read_only: bool
 ) -> None:
     """Whoever opens the database waits no longer than for a save, and says so."""
     open_url(postgres_url)
     monkeypatch.setattr("batchtrail.adapters.postgres.schema.SESSION", "SET lock_timeout = '50ms'")
     with psycopg.connect(postgres_url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        other.execute("LOCK TABLE batchtrail_log")
         with pytest.raises(StoreError, match="lock timeout") as caught:
-            PostgresBatchFactory(postgres_url)
+            PostgresBatchFactory(postgres_url, read_only=read_only)
     assert not isinstance(caught.value, InputError)
+
+
+def test_somebody_who_prepares_the_tables(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And vanishes over it: nobody waits for that without end, either."""
+    monkeypatch.setattr("batchtrail.adapters.postgres.schema.SESSION", "SET lock_timeout = '50ms'")
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        with pytest.raises(StoreError, match="lock timeout"):
+            PostgresBatchFactory(postgres_url)
+
+
+def test_whoever_reads_the_log(
+    postgres_url: str, open_url: OpenURL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be as slow as a pager is with an export, and wait for no lock for ever."""
+    store = open_url(postgres_url)
+    reader: Any
+    with store.recorder.reading() as reader:
+        assert reader._rows("SHOW idle_in_transaction_session_timeout") == [("0",)]
+    monkeypatch.setattr("batchtrail.adapters.postgres.schema.SESSION", "SET lock_timeout = '50ms'")
+    with psycopg.connect(postgres_url) as other:
+        other.execute("LOCK TABLE batchtrail_events")
+        with pytest.raises(StoreError, match="lock timeout"), store.recorder.reading() as reader:
+            reader.last_position()
 
 
 def test_server_out_of_reach() -> None:
