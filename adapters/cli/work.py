@@ -38,7 +38,7 @@ async def run_worker(
     allow_modules_here()
     # Until there is something to stop, Ctrl-C ends the process as SIGTERM does: Python's own way
     # would wait for a database that another process keeps.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
     new_database = new_file(settings)
     with logging_to_stderr(as_json=log_json, verbose=verbose), printing_to(sys.stdout):
         async with bootstrap.open_trail(settings=settings, actor=bootstrap.worker_actor()) as trail:

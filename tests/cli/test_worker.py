@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -181,6 +182,28 @@ def test_a_second_signal_ends_the_first_process_of_a_container() -> None:
     )
     result = finish(process)
     assert (result.status, result.stdout) == (128 + signal.SIGTERM, b""), result
+
+
+@pytest.mark.parametrize(("pid", "status"), [("os.getpid()", -signal.SIGINT), ("1", 130)])
+def test_interrupt_while_the_database_does_not_answer(cli: Cli, pid: str, status: int) -> None:
+    """There is nothing to stop yet: it ends at once, also as the first process of a container."""
+    program = (
+        f"import os; pid = {pid}; os.getpid = lambda: pid\n"
+        "from batchtrail.adapters import cli; cli.main()"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"postgresql://me@127.0.0.1:{server.getsockname()[1]}/trail"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "worker", "--db", url],
+            cwd=cli.home,
+            env=cli.variables({}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with server.accept()[0] as connection:
+            connection.recv(1)  # it waits for an answer from now on
+            process.send_signal(signal.SIGINT)
+            assert finish(process) == Result(status, b"", b"")
 
 
 def test_what_does_not_let_it_stop_is_left(cli: Cli) -> None:
