@@ -181,7 +181,8 @@ class BatchDatastore(SQLiteDatastore):
         elif self._found() != self._opened:
             raise DatabaseMovedError(
                 f"the database {self.pool.db_name} was moved, deleted or replaced while it was in "
-                "use; see that the right one is there, and start again"
+                "use; see that the right one is there, with its own `-wal` beside it, where its "
+                "newest events are, and start again"
             )
         return self._connection
 

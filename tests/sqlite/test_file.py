@@ -314,6 +314,18 @@ def save_one(path: Path | str) -> None:
     store.close()
 
 
+def test_a_file_that_is_moved(path: Path, open_file: OpenFile, author: Author) -> None:
+    """Its newest events stay behind in the log beside it, of which the error tells."""
+    store, batch = open_file(path), author.draft([request_line("a")])
+    store.save_batch(batch)
+    moved = path.rename(path.with_name("moved.db"))
+    with pytest.raises(StoreError, match="with its own `-wal` beside it"):
+        store.get(batch.id)
+    store.close()
+    Path(f"{path}-wal").rename(f"{moved}-wal")
+    assert open_file(moved).get(batch.id) == batch
+
+
 def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, author: Author) -> None:
     """Nothing is written where nobody finds it again, nor read of what others do not see."""
     store, batch = open_file(path), author.draft([request_line("a")])
