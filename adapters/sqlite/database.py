@@ -212,6 +212,7 @@ def prepare_file(path: Path, *, makes_database: bool) -> None:
     try:
         _refuse_directory(path)
         if makes_database:
+            _refuse_left_log(path)
             _make_private(path)
         size = path.stat().st_size
     except OSError as error:
@@ -381,6 +382,26 @@ def _make_private(path: Path) -> None:
 def _refuse_directory(path: Path) -> None:
     if path.is_dir():
         raise DatabaseRefusedError(f"the database path {path} is a directory; name a file")
+
+
+def _refuse_left_log(path: Path) -> None:
+    """Refuse a new file beside the log of another: SQLite would delete that, with its events.
+
+    The log is looked for first: whoever makes both makes the file before it.
+    """
+    if _size_of(f"{path}-wal") and not _size_of(path):
+        raise DatabaseRefusedError(
+            f"beside {path} stands the `-wal` of a database that was moved or deleted, with its "
+            "newest events; put that database back, or take the `-wal` away as well"
+        )
+
+
+def _size_of(path: Path | str) -> int:
+    """In bytes; 0 for no file."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (the log has no path of its own)
+    except FileNotFoundError:
+        return 0
 
 
 def _is_marked(connection: sqlite3.Connection, path: Path) -> bool:

@@ -326,6 +326,23 @@ def test_a_file_that_is_moved(path: Path, open_file: OpenFile, author: Author) -
     assert open_file(moved).get(batch.id) == batch
 
 
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_no_new_file_beside_the_log_of_another(
+    path: Path, open_file: OpenFile, author: Author, is_empty: bool
+) -> None:
+    """As a worker that is started again would make it: SQLite would delete what stands there."""
+    store, batch = open_file(path), author.draft([request_line("a")])
+    store.save_batch(batch)
+    moved = path.rename(path.with_name("moved.db"))
+    store.close()
+    if is_empty:
+        path.touch()
+    assert "the `-wal` of a database that was moved or deleted" in refusal(path)
+    assert path.exists() is is_empty
+    moved.rename(path)
+    assert open_file(path).get(batch.id) == batch
+
+
 def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, author: Author) -> None:
     """Nothing is written where nobody finds it again, nor read of what others do not see."""
     store, batch = open_file(path), author.draft([request_line("a")])
@@ -338,6 +355,7 @@ def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, author: Auth
 
     path.unlink()
     assert_refused()
+    Path(f"{path}-wal").unlink()
     save_one(path)
     assert_refused()
 
