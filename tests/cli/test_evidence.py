@@ -124,8 +124,25 @@ def test_a_database_that_no_other_command_opens(cli: Cli, home: Path) -> None:
     result = cli("verify")
     assert result.status == 1
     assert "event 8, position 8: is not what its digest says" in result.out
+    rebuilt = cli("rebuild")
+    assert (rebuilt.status, rebuilt.out) == (1, "")
+    assert "event 8 of batch" in rebuilt.err
+
+
+def test_a_damaged_batch_is_left(finished: tuple[Path, str], cli: Cli, home: Path) -> None:
+    """Who rebuilds is told which batches were not, in words, as JSON and by the status."""
+    change(home, "UPDATE events SET state=x'c1' WHERE position=8")
+    rebuilt = cli("rebuild")
+    assert (rebuilt.status, rebuilt.out.splitlines()) == (
+        1,
+        [
+            "views rebuilt; batches: 0; requests: 0",
+            f"batch {finished[1]} is damaged and keeps the rows that it has; see `verify`",
+        ],
+    )
     rebuilt = cli("rebuild", "--json")
-    assert rebuilt.status == 1 or rebuilt.json["damaged"]
+    assert rebuilt.status == 1
+    assert rebuilt.json == {"batches": 0, "requests": 0, "damaged": [finished[1]]}
 
 
 def test_removed_bodies(finished: tuple[Path, str], cli: Cli, home: Path) -> None:
