@@ -1,13 +1,25 @@
 """From a file to its results: what goes where, and what a second command does."""
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from tests.cli.conftest import FAST, Cli, Emulator, custom_ids, emulating, request, sentence
+from tests.cli.conftest import (
+    FAST,
+    PATIENCE,
+    Cli,
+    Emulator,
+    custom_ids,
+    emulating,
+    finish,
+    request,
+    sentence,
+)
+from tests.laboratory.commands import COMMAND
 
 from batchtrail import open_trail
 from batchtrail.domain.status import BatchStatus
@@ -344,7 +356,7 @@ def test_status_onto_a_full_disk(cli: Cli) -> None:
 
 
 def test_reader_that_leaves(cli: Cli) -> None:
-    """`| head -c 1` brings no complaint."""
+    """`| head -c 1` brings no complaint, nor does what waits in the buffer for nobody."""
     path = cli.write(200)
     batch = cli("run", path, "--json", "-o", "out.jsonl").json["id"]
     commands: list[list[str | Path]] = [["history", batch, "--all"], ["run", path]]
@@ -352,6 +364,18 @@ def test_reader_that_leaves(cli: Cli) -> None:
         result = cli.shell(*words, redirect="| head -c 1")
         assert len(result.stdout) == 1
         assert [word for word in ("Broken", "Traceback", "ignored") if word in result.err] == []
+    reading, writing = os.pipe()
+    os.close(reading)
+    few = cli.warm.start(
+        [COMMAND, "status"],
+        cwd=cli.home,
+        environment=cli.variables({}),
+        patience=PATIENCE,
+        stdout=writing,
+    )
+    os.close(writing)
+    result = finish(few)
+    assert (result.status, result.stderr) == (1, b"")
 
 
 def test_input_from_a_pipe(cli: Cli) -> None:
