@@ -56,6 +56,8 @@ def test_numbers_are_events() -> None:
     """`--at 17` is the event of that number."""
     assert parse_at("17", NOW) == 17
     assert parse_at("2h", NOW) == NOW - timedelta(hours=2)
+    with pytest.raises(InputError, match="is no moment"):
+        parse_at("²", NOW)
 
 
 @pytest.mark.parametrize(
