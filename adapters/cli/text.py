@@ -18,8 +18,7 @@ _ESCAPES = "batchtrail.escapes"
 def clean(text: str) -> str:
     """A text with control characters shown as escapes: a provider must not drive the terminal."""
     return "".join(
-        char if char.isprintable() or char == " " else char.encode("unicode_escape").decode()
-        for char in text
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
 
 
