@@ -1,5 +1,7 @@
 """Synchronous requests to the fake, and the errors that a script gives them."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -49,6 +51,16 @@ async def test_an_answer_that_is_no_success_raises(
     assert type(raised.value) is error
     assert raised.value.http_status == status
     assert raised.value.message == f"The fake provider was told to answer {status}."
+
+
+@pytest.mark.parametrize("body", [{}, {"error": "overloaded"}, {"error": {"message": ""}}])
+async def test_an_error_in_words_of_its_own(
+    provider: FakeBatchProvider, body: dict[str, Any]
+) -> None:
+    """A body that is not OpenAI's envelope has no message; the status is told."""
+    provider.answer_with("direct-1", status_code=503, body=body)
+    with pytest.raises(OutcomeUnknownError, match=r"^the server answered 503"):
+        await provider.complete_request(CHAT, BODY)
 
 
 async def test_a_request_without_an_answer_has_an_unknown_outcome(

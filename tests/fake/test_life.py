@@ -113,6 +113,8 @@ async def test_complete_sums_the_usage(provider: FakeBatchProvider, actor: Actor
     for custom_id in ("a", "b"):
         provider.answer_with(custom_id, body={"usage": usage})
     batch = await actor.start()
+    provider.advance(batch.id, to="finalizing")
+    assert provider.look(batch.id).report.usage is None
     provider.complete(batch.id)
     assert provider.look(batch.id).report.usage == TokenUsage(input=20, cached=8, output=6)
 
@@ -136,6 +138,16 @@ async def test_expire_keeps_what_was_finished(provider: FakeBatchProvider, actor
     provider.work(batch.id, finished=2)
     provider.expire(batch.id)
     assert await actor.answered(provider.look(batch.id).report) == ["a", "b"]
+
+
+async def test_expire_while_finalizing(provider: FakeBatchProvider, actor: Actor) -> None:
+    """The window may be over when every request is answered, too."""
+    batch = await actor.start(FOUR)
+    provider.advance(batch.id, to="finalizing")
+    provider.expire(batch.id)
+    report = provider.look(batch.id).report
+    assert (report.status, report.error_file_id) == (BatchStatus.EXPIRED, None)
+    assert await actor.answered(report) == list(FOUR)
 
 
 async def test_expire_needs_a_running_batch(provider: FakeBatchProvider, actor: Actor) -> None:

@@ -69,12 +69,15 @@ async def test_answers_with_an_odd_usage(
     assert row["response"]["body"]["usage"] == usage
 
 
-async def test_embeddings_have_one_vector_for_each_input(provider: FakeBatchProvider) -> None:
-    """A list of two texts is embedded as two vectors."""
-    actor = Actor(provider, "/v1/embeddings", BODIES["/v1/embeddings"])
+@pytest.mark.parametrize(("texts", "vectors"), [(["x", "y"], [0, 1]), ("xyz", [0])])
+async def test_embeddings_have_one_vector_for_each_input(
+    provider: FakeBatchProvider, texts: str | list[str], vectors: list[int]
+) -> None:
+    """A list of two texts is embedded as two vectors, a text as one."""
+    actor = Actor(provider, "/v1/embeddings", {"model": "m", "input": texts})
     report = await completed(actor, provider, "a")
     (row,) = await actor.rows(report.output_file_id)
-    assert [each["index"] for each in row["response"]["body"]["data"]] == [0, 1]
+    assert [each["index"] for each in row["response"]["body"]["data"]] == vectors
 
 
 async def order_with(seed: int) -> list[str]:
@@ -101,15 +104,26 @@ async def test_answer_with_a_body(provider: FakeBatchProvider, actor: Actor) -> 
     assert row["response"]["body"] == {"text": "mine"}
 
 
-async def test_answer_with_an_http_error(provider: FakeBatchProvider, actor: Actor) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (300, "invalid_request_error"),
+        (400, "invalid_request_error"),
+        (499, "invalid_request_error"),
+        (500, "server_error"),
+    ],
+)
+async def test_answer_with_an_http_error(
+    provider: FakeBatchProvider, actor: Actor, status: int, kind: str
+) -> None:
     """A status that is no success goes to the error file, with OpenAI's envelope in its body."""
-    provider.answer_with("a", status_code=400)
+    provider.answer_with("a", status_code=status)
     report = await completed(actor, provider, "a", "b")
     assert report.request_counts == RequestCounts(total=2, completed=1, failed=1)
     (row,) = await actor.rows(report.error_file_id)
     assert (row["custom_id"], row["error"]) == ("a", None)
-    assert row["response"]["status_code"] == 400
-    assert row["response"]["body"]["error"]["type"] == "invalid_request_error"
+    assert row["response"]["status_code"] == status
+    assert row["response"]["body"]["error"]["type"] == kind
 
 
 async def test_answer_with_an_error_beside_the_response(
