@@ -50,6 +50,15 @@ def test_the_highest_tier_that_applies_counts() -> None:
     assert found == [1, 2, 2, 3]
 
 
+@pytest.mark.parametrize("priced", [None, 0, 1, 2, 3])
+def test_free_is_what_costs_nothing_at_all(priced: int | None) -> None:
+    """Embeddings have no output that costs: one rate is enough, in whichever tier it stands."""
+    nothing, some = Rates(D(0), D(0), D(0), D(0)), Rates(*(D(n == priced) for n in range(4)))
+    assert some.is_free is (priced is None)
+    assert ModelPrice(some, (Tier(10, nothing),)).is_free is (priced is None)
+    assert ModelPrice(nothing, (Tier(10, nothing), Tier(20, some))).is_free is (priced is None)
+
+
 @given(usages, rates, rates, rates, rates)
 def test_nothing_is_rounded(
     usage: TokenUsage, given: Decimal, cached: Decimal, written: Decimal, made: Decimal
