@@ -50,6 +50,7 @@ def test_prune(cli: Cli) -> None:
     done = cli(*OLD, "--export", "old.jsonl", "--json")
     assert done.status == 0, done.err
     export = (cli.home / "old.jsonl").read_bytes()
+    assert (cli.home / "old.jsonl").stat().st_mode & 0o777 == 0o600
     digest = hashlib.sha256(export).hexdigest()
     assert done.json == {"batches": [batch], "export_sha256": digest}
     assert NEEDLE.encode() in export
