@@ -107,6 +107,23 @@ async def test_a_directory_that_fails(target: Path, monkeypatch: pytest.MonkeyPa
         await write_lines(_lines(), target)
 
 
+async def test_the_content_survives_a_power_cut(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is on the disk before the file has its name."""
+    synced, fsync = list[tuple[int, bool]](), os.fsync
+
+    def note(descriptor: int) -> None:
+        about = os.fstat(descriptor)
+        if stat.S_ISREG(about.st_mode):
+            synced.append((about.st_size, target.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    await write_lines(_lines(), target)
+    assert synced == [(target.stat().st_size, False)]
+
+
 def _refuse_directories(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may open every directory."""
     opened = os.open
