@@ -11,7 +11,14 @@ import pytest
 from tests.cli.conftest import KEY, Cli, Emulator, custom_ids, finish, sentence
 
 from batchtrail.adapters.cli.exits import exiting_on_errors
-from batchtrail.application.errors import HandlerError, InputError, NotFoundError, StoreError
+from batchtrail.application.errors import (
+    DatabaseRefusedError,
+    HandlerError,
+    InputError,
+    NotFoundError,
+    RefusedError,
+    StoreError,
+)
 
 Hostile = Callable[[int, dict[str, Any]], str]
 NOBODY = "http://127.0.0.1:9/v1"
@@ -204,6 +211,8 @@ def test_advice_after_a_wrong_key(cli: Cli) -> None:
         (StoreError("it is busy"), "it is busy; leave --new out once `status` lists the new batch"),
         (HandlerError("it raised"), "it raised; the same command, without --new, goes on"),
         (InputError("in.jsonl is empty"), "in.jsonl is empty"),
+        (DatabaseRefusedError("it is too new"), "it is too new"),
+        (RefusedError("No such endpoint."), "No such endpoint."),
     ],
 )
 def test_advice_after_new(
@@ -314,7 +323,9 @@ def test_plain_http_to_another_machine_is_warned_of(cli: Cli) -> None:
     """Before anything is sent, and as a sentence; the loopback is no other machine."""
     assert cli("worker", "--until-idle").status == 0  # which makes the database
     said = cli("cancel", "0000", OPENAI_BASE_URL="http://gateway.invalid:9/v1").err
-    assert "http://gateway.invalid:9/v1 is not encrypted: others can read the key" in said
+    assert said.startswith(
+        "batchtrail: http://gateway.invalid:9/v1 is not encrypted: others can read the key"
+    )
     assert "not encrypted" not in cli("cancel", "0000").err
 
 
