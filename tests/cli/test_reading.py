@@ -156,10 +156,14 @@ def test_refresh_after_the_end(finished: Finished) -> None:
 def test_results(finished: Finished) -> None:
     """Results come again from the log alone, to a file or to standard output, without a key."""
     printed = finished.cli("results", finished.id[:8], OPENAI_API_KEY=None)
-    assert (printed.status, printed.stdout) == (3, finished.results)
+    assert (printed.status, printed.stdout, printed.err) == (3, finished.results, "")
     again = finished.cli.home / "again.jsonl"
-    assert finished.cli("results", finished.id, "-o", again, OPENAI_API_KEY=None).status == 3
+    written = finished.cli("results", finished.id, "-o", again, OPENAI_API_KEY=None)
+    assert (written.status, written.stdout) == (3, b"")
+    assert f"ended: 4 succeeded, 1 failed -> {again}\n" in written.err
     assert again.read_bytes() == finished.results
+    told = sentence(finished.cli("results", finished.id, "-o", "batchtrail.db"))
+    assert told == "the output path batchtrail.db is the database; name another file"
 
 
 def test_history(finished: Finished) -> None:
