@@ -22,12 +22,20 @@ def run(home: Path, arguments: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def test_results_have_nowhere_to_go(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("run in.jsonl", b"standard output is closed; name a file for the results with -o"),
+        ("run in.jsonl -o out.jsonl", b"in.jsonl does not exist"),
+        ("run in.jsonl --json", b"in.jsonl does not exist"),
+    ],
+)
+def test_results_have_nowhere_to_go(tmp_path: Path, arguments: str, words: bytes) -> None:
     """Nothing is sent, and nothing paid for, when the results would be lost."""
-    done = run(tmp_path, "run in.jsonl >&-")
+    done = run(tmp_path, f"{arguments} >&-")
 
-    sentence = b"batchtrail: standard output is closed; name a file for the results with -o\n"
-    assert (done.returncode, done.stderr) == (2, sentence)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert done.stderr.startswith(b"batchtrail: " + words)
 
 
 @pytest.mark.parametrize("arguments", ["status >&-", "status 2>&-", "status >&- 2>&-"])
