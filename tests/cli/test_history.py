@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Cli, finish, sentence
+from tests.cli.conftest import Cli, custom_ids, finish, sentence
 
 
 @pytest.fixture
@@ -112,8 +112,7 @@ def test_one_command_is_one_mark(cli: Cli, batch: str) -> None:
 
 def second_id(cli: Cli) -> str:
     """Read the custom_id of the request that failed."""
-    custom_id: str = json.loads((cli.home / "in.jsonl").read_bytes().splitlines()[1])["custom_id"]
-    return custom_id
+    return custom_ids((cli.home / "in.jsonl").read_bytes())[1]
 
 
 def test_one_request_across_its_batches(cli: Cli, batch: str) -> None:
@@ -157,6 +156,9 @@ def test_one_request_for_people(cli: Cli, batch: str) -> None:
     assert f" Retried           batch {retry}; requests: 1; by cli:" in parent
     assert f"retry of   {batch}\n" in child
     assert "outcome    pending\n" in child
+    succeeded = cli("history", batch, custom_ids((cli.home / "in.jsonl").read_bytes())[0]).out
+    assert "\ntokens     " in succeeded
+    assert "\ncost       $0.0000" in succeeded
     few = cli("history", batch, custom_id, "--event", "ResultApplied", "--json").jsonl
     assert [[event["event"] for event in life["events"]] for life in few] == [["ResultApplied"], []]
 
