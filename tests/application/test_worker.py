@@ -22,6 +22,7 @@ from batchtrail.application.errors import (
     UnavailableError,
 )
 from batchtrail.application.leases import Leases, polls_lease
+from batchtrail.application.store import Batches
 from batchtrail.application.unreachable import unreachable
 from batchtrail.bootstrap import NO_KEY
 from batchtrail.domain.events import WorkFailed
@@ -152,6 +153,29 @@ def test_all_batches_are_read_only_when_something_has_happened(
         assert readings <= 3 * 5 * 2
 
     live(life())
+
+
+def test_it_looks_as_often_as_it_was_asked(
+    world: Lab, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour in which nothing happens is a look each half minute."""
+    looks = 0
+    catch_up = Batches.catch_up
+
+    def count(batches: Batches) -> int:
+        nonlocal looks
+        looks += 1
+        return catch_up(batches)
+
+    async def life() -> None:
+        service = world.service()
+        monkeypatch.setattr(Batches, "catch_up", count)
+        stop = asyncio.Event()
+        world.clock.after(HOUR, stop.set)
+        await service.worker(look_interval=30).run(stop=stop)
+
+    live(life())
+    assert 120 <= looks <= 125
 
 
 def test_interrupted_submissions_are_taken_up(world: Lab, live: Live) -> None:
