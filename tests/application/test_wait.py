@@ -183,6 +183,21 @@ async def test_trouble_of_five_minutes_does_not_end_the_wait(
     await lab.assert_each_once(service, batch_id)
 
 
+async def test_each_denial_counts_from_its_own_beginning(lab: Lab) -> None:
+    """A batch that is denied for forty minutes, shown, and denied as long again is there."""
+    service = lab.service()
+    batch_id = await service.submit(lab.lines())
+
+    def deny() -> None:
+        lab.provider.fail_next("retrieve", NotFoundError("No batch found"), times=1_000)
+
+    for begin in (1, 3 * HOUR):
+        lab.clock.after(begin, deny)
+        lab.clock.after(begin + 2_400, lab.provider.heal)
+    lab.clock.after(5 * HOUR, lab.complete_all)
+    assert (await service.wait(batch_id)).status is BatchStatus.ENDED
+
+
 async def test_retry_after_is_respected(lab: Lab) -> None:
     """A poll that was rate limited is not repeated before its time."""
     service, moments = polls(lab)
