@@ -89,15 +89,19 @@ def test_end_that_was_taken_back_and_comes_bit_by_bit(given: Stages) -> None:
 
 def test_files_are_not_forgotten_for_a_report_that_names_none(given: Stages) -> None:
     """Another end names its own, and what it does not name is not waited for."""
+
+    def files() -> tuple[str | None, str | None]:
+        assert story.batch.report is not None
+        return story.batch.report.output_file_id, story.batch.report.error_file_id
+
     story = given.at("ended").amend("completed", output_file_id="file-a", error_file_id="file-b")
     for word in ("in_progress", "completed"):
         story.amend(word)
-        assert story.batch.report is not None
-        assert story.batch.report.output_file_id == "file-a"
-        assert story.batch.report.error_file_id == "file-b"
-    story.amend("completed", output_file_id="file-c")
-    assert story.batch.report is not None
-    assert (story.batch.report.output_file_id, story.batch.report.error_file_id) == ("file-c", None)
+        assert files() == ("file-a", "file-b")
+    story.amend("in_progress", error_file_id="file-c")
+    assert files() == ("file-a", "file-c")
+    story.amend("completed", output_file_id="file-d")
+    assert files() == ("file-d", None)
 
 
 def test_answer_to_a_cancellation_after_the_collection(given: Stages) -> None:
