@@ -364,6 +364,25 @@ async def test_what_was_recorded_but_not_sent_is_refused(lab: Lab) -> None:
     assert await trail.submit([limited(lab)], max_cost=MOST) == batch.id
 
 
+async def test_what_no_worker_would_submit_is_refused_without_a_word_of_one(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died while it recorded the input: that is a draft, which nobody goes on with."""
+    trail = priced(lab)
+
+    def die(*_: object, **__: object) -> None:
+        raise lab.Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "start_submission", die)
+        with pytest.raises(lab.Crash):
+            await trail.submit([limited(lab)])
+    assert await trail.batches()
+    with pytest.raises(InputError, match="may cost up to") as refused:
+        await trail.submit([limited(lab)], max_cost=D(0))
+    assert "worker" not in str(refused.value)
+
+
 async def test_what_was_surely_not_created_is_refused(lab: Lab) -> None:
     """After an account is topped up a limit holds as before."""
     trail = priced(lab)
