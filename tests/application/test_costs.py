@@ -86,7 +86,7 @@ async def costs(trail: BatchService, batch: UUID) -> dict[str, Decimal | None]:
     return {each.custom_id: each.cost async for each in trail.completions(batch)}
 
 
-async def test_each_request_at_its_own_price(lab: Lab) -> None:
+async def test_each_request_at_its_own_price(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     """By the model that answered; unknown stays unknown, what was not used costs nothing."""
     known = {"model": "gpt-5-nano"}
     used = usage(1_000, 10, cached=400)
@@ -115,6 +115,7 @@ async def test_each_request_at_its_own_price(lab: Lab) -> None:
     }
     totals = (await trail.status(batch)).totals
     assert (totals.cost, totals.priced_cost, totals.unpriced) == (None, 3 * cost, 2)
+    assert "the price book failed" not in caplog.text
 
 
 async def test_without_a_price_book_nothing_is_known(lab: Lab) -> None:
