@@ -39,6 +39,9 @@ def test_retry(cli: Cli, emulator: Emulator) -> None:
         again.err,
     )
     assert emulator.applied("create") == 2
+    other = cli("retry", parent, "--new")
+    assert (other.status, other.out.strip() == retry) == (0, False)
+    assert emulator.applied("create") == 3
     told = sentence(cli("retry", retry))
     assert f"not collected yet; `results {retry}` collects them when it is over" in told
     assert cli("worker", "--until-idle").status == 0
