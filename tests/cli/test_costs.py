@@ -190,3 +190,4 @@ def test_amounts_that_are_none(cli: Cli, emulator: Emulator, amount: str) -> Non
     """A limit that is not understood is not taken for none."""
     assert "is no amount" in sentence(cli("run", write(cli, body()), "--max-cost", amount), 2)
     assert not emulator.received()
+    assert not (cli.home / "batchtrail.db").exists()
