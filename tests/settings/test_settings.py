@@ -13,6 +13,8 @@ from batchtrail import InputError, Settings, open_trail
 from batchtrail.adapters.fake import FakeBatchProvider
 from batchtrail.application.lifecycle import ServiceSettings
 from batchtrail.application.service import BatchService
+from batchtrail.bootstrap import service_settings
+from batchtrail.settings import is_postgresql
 
 NO_FILE = Path("there/is/none")
 KEY = bytes(range(32))
@@ -227,6 +229,41 @@ def test_what_is_right_is_kept() -> None:
     assert by_hand.poll_schedule == (1, 2.5)
 
 
+def test_what_the_service_gets() -> None:
+    """Each of its settings, and its own values for those that are not set."""
+    settings = Settings(poll_schedule=(1, 2.5), reconcile_wait=30, max_age=90, lease=9)
+    given = ServiceSettings((1, 2.5), reconcile_wait=30, create_timeout=30, max_age=90, lease=9)
+    assert service_settings(settings) == given
+    assert service_settings(Settings()) == ServiceSettings()
+
+
+@pytest.mark.parametrize(("wait", "timeout"), [(0, 1.0), (1.5, 1.5), (60, 60.0), (600, 60.0)])
+def test_how_long_a_create_call_is_waited_for(wait: float, timeout: float) -> None:
+    """As long as its batch would be searched for, within a second and a minute."""
+    assert service_settings(Settings(reconcile_wait=wait)).create_timeout == timeout
+
+
+class NoPrices:
+    """A price book of the caller's own."""
+
+    source = "none of them"
+
+    def price(self, model: str | None, endpoint: str) -> None:
+        del model, endpoint
+
+
+async def test_prices_of_the_callers_own() -> None:
+    """They take the place of all others, and of the file that the settings name."""
+    settings = Settings(prices=Path("missing.toml"))
+    request = {"custom_id": "a", "method": "POST", "url": "/v1/responses"}
+    body = {"model": "gpt-5-nano", "input": "Hello."}
+    async with open_trail(
+        "sqlite:///:memory:", provider=FakeBatchProvider(), settings=settings, prices=NoPrices()
+    ) as trail:
+        found = await trail.estimate([{**request, "body": body}])
+    assert found.price_source == "none of them"
+
+
 def test_keys_of_the_callers_own_may_change() -> None:
     """The settings have those that they were given."""
     keys = {"a": KEY}
@@ -266,6 +303,12 @@ async def test_a_database_url_that_is_not_understood(url: str) -> None:
         async with open_trail(url, provider=FakeBatchProvider()):
             raise AssertionError
     assert "hidden" not in f"{refused.value}{Settings(database=url)!r}"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_both_names_of_a_postgresql_server(scheme: str) -> None:
+    """As its own tools take them."""
+    assert is_postgresql(f"{scheme}://db/batches")
 
 
 @pytest.mark.parametrize(
