@@ -150,13 +150,8 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
             c.execute(PUT_SNAPSHOT, snapshot_row(taken))
         # Views that lag are being rebuilt: the rebuild comes to these events in their order.
         if write_views is not None and up_to_date:
-            try:
+            with _naming_misfits():
                 write_views(views, positions)
-            except sqlite3.IntegrityError as error:
-                # Not to be taken for a conflict of versions, which is worth another attempt.
-                raise DataError(
-                    f"its views do not fit its log ({error}); `batchtrail rebuild` mends them"
-                ) from error
             views.move_checkpoint(positions[-1])
         return positions
 
@@ -197,7 +192,8 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         with self.datastore.transaction(commit=True) as cursor:
             views = SQLiteViewWriter(cursor)
             if views.checkpoint() == checkpoint:
-                write(views)
+                with _naming_misfits():
+                    write(views)
                 views.move_checkpoint(to)
 
     def select_page(
@@ -323,6 +319,20 @@ class SQLiteBatchRecorder(SQLiteApplicationRecorder, BatchRecorder):
         """Give a lease back; that of another holder stays."""
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute("DELETE FROM leases WHERE name=? AND holder=?", (name, holder))
+
+
+@contextmanager
+def _naming_misfits() -> Iterator[None]:
+    """Say of views that take no row what mends them.
+
+    Not to be taken for a conflict of versions, which is worth another attempt.
+    """
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise DataError(
+            f"its views do not fit its log ({error}); `batchtrail rebuild` mends them"
+        ) from error
 
 
 def _with_results(
