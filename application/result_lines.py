@@ -41,10 +41,7 @@ _NO_DETAILS = _Details()
 
 
 class _Usage(msgspec.Struct, gc=False):
-    """Both spellings: Responses say input and output, the older endpoints prompt and completion.
-
-    Gemini and xAI count reasoning in the total only: output is the rest of it, where that is more.
-    """
+    """Both spellings: Responses say input and output, the older endpoints prompt and completion."""
 
     input_tokens: _Tokens | None = None
     output_tokens: _Tokens | None = None
@@ -185,10 +182,18 @@ def _parts(usage: _Usage) -> Tokens:
     return (
         given,
         inside.cached_tokens or 0,
-        max(made, (usage.total_tokens or 0) - given),
+        _output(given, made, usage.total_tokens or 0),
         outside.reasoning_tokens or 0,
         inside.cache_write_tokens or 0,
     )
+
+
+def _output(given: int, made: int, total: int) -> int:
+    """The tokens of an output with the reasoning that Gemini and xAI count in the total only.
+
+    Without the input nobody knows whose the rest of the total is.
+    """
+    return max(made, total - given) if given else made
 
 
 def _tokens(count: int | None) -> int:
@@ -277,7 +282,7 @@ def _lenient_usage(usage: object) -> TokenUsage | None:
     return TokenUsage(
         input=_tokens(given),
         cached=_detail(usage, "input_tokens", "prompt_tokens", "cached_tokens"),
-        output=max(_tokens(made), _tokens(total) - _tokens(given)),
+        output=_output(_tokens(given), _tokens(made), _tokens(total)),
         reasoning=_detail(usage, "output_tokens", "completion_tokens", "reasoning_tokens"),
         cache_write=_detail(usage, "input_tokens", "prompt_tokens", "cache_write_tokens"),
     )

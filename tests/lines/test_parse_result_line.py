@@ -459,6 +459,15 @@ def test_tokens_are_bounded(side: str, count: int, read: int) -> None:
             {"input_tokens": 5, "output_tokens": 3, "total_tokens": -1},
             TokenUsage(input=5, output=3),
         ),
+        ({"completion_tokens": 9, "total_tokens": 57}, TokenUsage(output=9)),
+        (
+            {"prompt_tokens": 0, "completion_tokens": 9, "total_tokens": 57},
+            TokenUsage(output=9),
+        ),
+        (
+            {"prompt_tokens": -1, "completion_tokens": 9, "total_tokens": 57},
+            TokenUsage(output=9),
+        ),
     ],
 )
 @pytest.mark.parametrize("status", [200, "200"])
