@@ -18,9 +18,12 @@ _TEXT = (
     "custom",
     "custom_tool_call",
     "custom_tool_call_output",
+    "url_citation",
+    "file_citation",
+    "container_file_citation",
 )
 """Types of the parts that are all there as text; of a type that is new, nobody knows."""
-_NAMES = {"type", "role", "id", "call_id", "status"}
+_NAMES = {"type", "role", "id", "call_id", "status", "cache_control"}
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt")
 _OWN_TOOLS = ("function", "custom")
 

@@ -24,6 +24,11 @@ from batchtrail.domain.status import BatchStatus, Outcome
 D = Decimal
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 EMBEDDINGS, COMPLETIONS = "/v1/embeddings", "/v1/completions"
+CITED = [
+    {"type": "url_citation", "url": "https://example.com", "title": "x"},
+    {"type": "file_citation", "file_id": "file-1", "filename": "x"},
+    {"type": "container_file_citation", "file_id": "file-1", "filename": "x"},
+]
 
 
 def estimated(tmp_path: Path, endpoint: str, *bodies: dict[str, Any]) -> Estimate:
@@ -173,6 +178,17 @@ def test_a_search_without_options_is_a_search(
                     },
                     {"role": "tool", "tool_call_id": "call_1", "content": "x"},
                     {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+                    {
+                        "role": "assistant",
+                        "content": "x",
+                        "annotations": [{"type": "url_citation", "url_citation": {"title": "x"}}],
+                    },
+                    {
+                        "role": "developer",
+                        "content": [
+                            {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+                        ],
+                    },
                 ],
                 "max_tokens": 1,
             },
@@ -200,6 +216,10 @@ def test_a_search_without_options_is_a_search(
                         "role": "assistant",
                         "content": [{"type": "output_text", "text": "x", "annotations": []}],
                     },
+                    {
+                        "role": "assistant",
+                        "content": [{"type": "output_text", "text": "x", "annotations": CITED}],
+                    },
                 ],
                 "max_output_tokens": 1,
             },
@@ -209,7 +229,7 @@ def test_a_search_without_options_is_a_search(
 def test_a_conversation_that_is_sent_is_whole(
     tmp_path: Path, endpoint: str, body: dict[str, Any]
 ) -> None:
-    """With the calls of the user's own tools, and their results."""
+    """With the calls of the user's own tools, their results, and what answers cited."""
     found = estimated(tmp_path, endpoint, {"model": "gpt-5", **body})
     assert (found.not_text, found.unbounded) == (0, None)
 
