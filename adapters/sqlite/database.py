@@ -270,12 +270,12 @@ def _unusable(what: str, error: sqlite3.Error) -> StoreError:
 def check_readable(path: Path) -> None:
     """Check whose file it is without changing it.
 
-    Raises `NoDatabaseError` when there is none, `DatabaseRefusedError`, and `StoreError` for what
-    passes, such as a lock.
+    Raises `NoDatabaseError` for a missing or empty one, `DatabaseRefusedError`, and `StoreError`
+    for what passes, such as a lock.
     """
     try:
         _refuse_directory(path)
-        if not path.is_file():
+        if not _size_of(path):  # beside an empty file SQLite deletes a log even for a reader
             raise _no_database(path)
         with read_only_uri(path) as uri, closing(sqlite3.connect(uri, uri=True)) as connection:
             _check_marks(connection, path)

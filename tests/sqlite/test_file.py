@@ -330,13 +330,17 @@ def test_a_file_that_is_moved(path: Path, open_file: OpenFile, author: Author) -
 def test_no_new_file_beside_the_log_of_another(
     path: Path, open_file: OpenFile, author: Author, is_empty: bool
 ) -> None:
-    """As a worker that is started again would make it: SQLite would delete what stands there."""
+    """As a worker that is started again would make it: SQLite would delete what stands there.
+
+    It would do so for whoever only reads, too.
+    """
     store, batch = open_file(path), author.draft([request_line("a")])
     store.save_batch(batch)
     moved = path.rename(path.with_name("moved.db"))
     store.close()
     if is_empty:
         path.touch()
+    assert "there is no database" in refusal(path, read_only=True)
     assert "the `-wal` of a database that was moved or deleted" in refusal(path)
     assert path.exists() is is_empty
     moved.rename(path)
