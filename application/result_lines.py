@@ -179,10 +179,12 @@ def _parts(usage: _Usage) -> Tokens:
     outside = usage.output_tokens_details or usage.completion_tokens_details or _NO_DETAILS
     given = usage.input_tokens or usage.prompt_tokens or 0
     made = usage.output_tokens or usage.completion_tokens or 0
+    if (total := usage.total_tokens or 0) > given + made:  # which OpenAI's never is
+        made = _output(given, made, total)
     return (
         given,
         inside.cached_tokens or 0,
-        _output(given, made, usage.total_tokens or 0),
+        made,
         outside.reasoning_tokens or 0,
         inside.cache_write_tokens or 0,
     )
