@@ -179,7 +179,7 @@ def _parts(usage: _Usage) -> Tokens:
     outside = usage.output_tokens_details or usage.completion_tokens_details or _NO_DETAILS
     given = usage.input_tokens or usage.prompt_tokens or 0
     made = usage.output_tokens or usage.completion_tokens or 0
-    if (total := usage.total_tokens or 0) > given + made:  # which OpenAI's never is
+    if (total := usage.total_tokens or 0) > given + made:  # so no answer of OpenAI's pays a call
         made = _output(given, made, total)
     return (
         given,

@@ -1,7 +1,7 @@
 """Connections: restarts, lost answers, what every session is set to, and who is out of reach."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from traceback import format_exception
 from typing import Any
@@ -21,6 +21,8 @@ from batchtrail.adapters.postgres.views import PostgresViewWriter
 from batchtrail.application.errors import DatabaseRefusedError, InputError, StoreError
 from batchtrail.domain.status import Outcome
 from batchtrail.settings import Settings
+
+BeforeCommit = Callable[[Callable[[Any], object]], list[int]]
 
 _MARK = "application_name=to-be-ended"
 _END_MARKED = (
@@ -124,25 +126,36 @@ def test_lost_answer_to_a_commit(
     assert image_of(open_url(postgres_url)) == image_of(store)
 
 
+@pytest.fixture
+def before_commit(monkeypatch: pytest.MonkeyPatch) -> BeforeCommit:
+    """Give what has something done once in each save, with its cursor; and where that was."""
+
+    def before_commit(act: Callable[[Any], object]) -> list[int]:
+        move_checkpoint = PostgresViewWriter.move_checkpoint
+        positions = list[int]()
+
+        def move_and_act(self: PostgresViewWriter, position: int) -> None:
+            move_checkpoint(self, position)
+            if position not in positions:
+                positions.append(position)
+                act(self._cursor)
+
+        monkeypatch.setattr(PostgresViewWriter, "move_checkpoint", move_and_act)
+        return positions
+
+    return before_commit
+
+
 def test_connection_lost_before_the_commit(
     postgres_url: str,
     open_url: OpenURL,
     query: Query,
     author: Author,
-    monkeypatch: pytest.MonkeyPatch,
+    before_commit: BeforeCommit,
 ) -> None:
     """Whatever a save writes, its next attempt writes all of it again: the views, too."""
     store = open_url(f"{postgres_url}&{_MARK}")
-    move_checkpoint = PostgresViewWriter.move_checkpoint
-    lost = set[int]()
-
-    def losing(self: PostgresViewWriter, position: int) -> None:
-        move_checkpoint(self, position)
-        if position not in lost:
-            lost.add(position)
-            query(_END_MARKED)
-
-    monkeypatch.setattr(PostgresViewWriter, "move_checkpoint", losing)
+    lost = before_commit(lambda _: query(_END_MARKED))
     batch = author.finished(store, ["a", "b"])
     assert len(lost) == 3
     image = image_of(store)
@@ -156,25 +169,20 @@ def test_process_that_stood_still_in_a_transaction(
     open_url: OpenURL,
     query: Query,
     author: Author,
-    monkeypatch: pytest.MonkeyPatch,
+    before_commit: BeforeCommit,
 ) -> None:
     """As a laptop that slept: the server has ended its session, and it saves once more."""
     store = open_url(f"{postgres_url}&{_MARK}")
-    move_checkpoint = PostgresViewWriter.move_checkpoint
-    stood_still = list[int]()
 
-    def stand_still(self: PostgresViewWriter, position: int) -> None:
-        move_checkpoint(self, position)
-        if not stood_still:
-            stood_still.append(position)
-            self._cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
-            while query("SELECT 1 FROM pg_stat_activity WHERE application_name='to-be-ended'"):
-                pass
+    def stand_still(cursor: Any) -> None:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+        while query("SELECT 1 FROM pg_stat_activity WHERE application_name='to-be-ended'"):
+            pass
 
-    monkeypatch.setattr(PostgresViewWriter, "move_checkpoint", stand_still)
+    stood_still = before_commit(stand_still)
     batch = author.draft([request_line("a")])
     store.save_batch(batch)
-    assert stood_still
+    assert len(stood_still) == 1
     assert open_url(postgres_url).get(batch.id) == batch
 
 
